@@ -1,0 +1,1 @@
+"""What callers touch: the HTTP wire, its schemas, authentication and errors."""

@@ -1,0 +1,1 @@
+"""What a cloud is made of: pure decisions, books, drivers, guests and engines."""

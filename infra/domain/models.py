@@ -1,0 +1,198 @@
+"""The values that travel: one frozen value into each step and one out, so that fields can be added to a story under way.
+
+Units: memory in MiB, disks in GiB, addresses as text in canonical form. Nothing secret is in here: user data, keys
+and passwords stay in the books and reach a host through the internal endpoint.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any
+from uuid import NAMESPACE_OID, UUID, uuid5
+
+MACHINES = uuid5(NAMESPACE_OID, "machines.puchify.org")
+
+
+@dataclass(frozen=True, slots=True)
+class Image:
+    """What a disk is cloned from. ``digest`` is the sha256 of the raw disk and the name it has on every host."""
+
+    id: int
+    name: str
+    digest: str
+    architecture: str
+    disk_gib: int
+    """The smallest disk it fits on."""
+    has_agent: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Resources:
+    """What a server takes of its host and of its owner's quota."""
+
+    cores: int
+    memory_mib: int
+    disk_gib: int
+
+
+@dataclass(frozen=True, slots=True)
+class ServerOrder:
+    """An accepted order: the ids are made, nothing else is. The owner's secrets stay in the books."""
+
+    server_id: int
+    action_id: int
+    start_action_id: int
+    project_id: int
+    user_id: int
+    name: str
+    location: str
+    resources: Resources
+    image: Image
+    want_ipv4: bool = True
+    want_ipv6: bool = True
+    start: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class Addresses:
+    """A server's public addresses: one IPv4 and one /64 of which the server takes ``::1``; None where not ordered."""
+
+    ipv4: str | None
+    ipv6_network: str | None
+
+    @property
+    def ipv6(self) -> str | None:
+        return self.ipv6_network.replace("::/64", "::1") if self.ipv6_network else None
+
+    @property
+    def all(self) -> list[str]:
+        return [address for address in (self.ipv4, self.ipv6) if address]
+
+
+@dataclass(frozen=True, slots=True)
+class Claim:
+    """A server's hold on a host. Each new claim raises the server's epoch; a host obeys only its highest."""
+
+    server_id: int
+    host_id: int
+    epoch: int
+
+
+@dataclass(frozen=True, slots=True)
+class PlacementRequest:
+    """What to place, and where not to."""
+
+    order: ServerOrder
+    excluded_hosts: tuple[int, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Machine:
+    """All that a host needs to know of one server: what each of the host's steps converges on."""
+
+    server_id: int
+    epoch: int
+    host_id: int
+    name: str
+    resources: Resources
+    image: Image
+    addresses: Addresses
+
+    @classmethod
+    def of(cls, order: ServerOrder, claim: Claim, addresses: Addresses) -> Machine:
+        return cls(
+            order.server_id, claim.epoch, claim.host_id, order.name, order.resources, order.image, addresses
+        )
+
+    @property
+    def mac(self) -> str:
+        """Locally administered, from the server's id: it stays with the server on every host."""
+        return "02:" + ":".join(f"{byte:02x}" for byte in self.server_id.to_bytes(5, "big"))
+
+    @property
+    def uuid(self) -> UUID:
+        return uuid5(MACHINES, str(self.server_id))
+
+    @property
+    def instance_id(self) -> str:
+        """cloud-init's instance-id: first-boot work is done once per value, so it does not change with the host."""
+        return f"i-{self.server_id}"
+
+
+@dataclass(frozen=True, slots=True)
+class Readiness:
+    """What the health step saw. ``host_key`` is one OpenSSH public key line, without a comment."""
+
+    host_key: str
+    agent: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Failure:
+    """Why an operation ended: a wire code and a message fit for the user."""
+
+    code: str
+    message: str
+    status: int = 500
+    details: dict[str, Any] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Admission:
+    """The answer to an order: granted with addresses, or refused with the reason."""
+
+    addresses: Addresses | None = None
+    refused: Failure | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class FailedOrder:
+    order: ServerOrder
+    failure: Failure
+
+
+@dataclass(frozen=True, slots=True)
+class FinishedOrder:
+    order: ServerOrder
+    claim: Claim
+    readiness: Readiness | None
+    """None when the owner asked for a server that is not started."""
+
+
+@dataclass(frozen=True, slots=True)
+class Tombstone:
+    """A host that must forget a server when it can be reached again: everything up to and including ``epoch``."""
+
+    server_id: int
+    host_id: int
+    epoch: int
+
+
+@dataclass(frozen=True, slots=True)
+class DeleteOrder:
+    server_id: int
+    action_id: int
+    project_id: int
+    location: str
+
+
+@dataclass(frozen=True, slots=True)
+class ServerHoldings:
+    """What a server holds, as the books have it: what a delete has to give back."""
+
+    machine: Machine | None
+    """None while no host is claimed."""
+
+
+@dataclass(frozen=True, slots=True)
+class HostReport:
+    """A host's own account of itself, every 30 s."""
+
+    host_id: int
+    cores: int
+    memory_mib: int
+    disk_gib: int
+    io_wait: float = 0.0
+    net_saturation: float = 0.0
+    driver: str = "libvirt"
+    facts: dict[str, Any] = field(default_factory=dict)

@@ -1,0 +1,1 @@
+"""The host's hands: protocols, the real drivers, and their simulated twins."""

@@ -1,0 +1,1 @@
+"""What happens, in order: the lives of servers, told as durable stories."""
