@@ -1,0 +1,65 @@
+"""Every setting of Puchify, once: its name, type, default and reason. Read from the environment as ``PUCHIFY_<NAME>``.
+
+Everything missing or malformed is reported together when a process starts. The defaults run everything on one machine.
+"""
+
+from __future__ import annotations
+
+from functools import cache
+from pathlib import Path
+from typing import Literal
+
+from pydantic import Field
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+
+class Settings(BaseSettings):
+    """``puchify`` reads it once per process. A path is absolute or relative to the working directory."""
+
+    model_config = SettingsConfigDict(env_prefix="PUCHIFY_", extra="ignore")
+
+    state: Path = Field(Path(".puchify"), description="Everything that survives a restart of `puchify up`.")
+    host: Literal["auto", "libvirt", "simulated"] = Field(
+        "auto", description="What the host worker drives; auto: libvirt where it is installed."
+    )
+    location: str = Field("local", description="The location that `puchify up` and the workers serve.")
+    log_level: str = Field("INFO", description="DEBUG, INFO, WARNING or ERROR.")
+
+    # Where the engines are
+    database_url: str = Field(
+        "postgresql:///puchify", description="The books. `puchify up` sets it to its own cluster's socket."
+    )
+    database_pool: int = Field(20, description="Connections a process keeps at most; 3 processes share 300.")
+    temporal_address: str = Field("127.0.0.1:7233", description="Temporal's frontend.")
+    temporal_namespace: str = Field("puchify", description="Made by `puchify up` when missing.")
+    temporal_ui: str = Field("http://127.0.0.1:8233", description="Where operators watch; for the links we print.")
+
+    # The API
+    api_address: str = Field("127.0.0.1", description="Where the API listens. It speaks plain HTTP: put TLS before it.")
+    api_port: int = Field(8080, description="The API's port.")
+    api_secret: str = Field("", description="Keys are stored as HMAC-SHA256 under it. Empty: a file in `state`, made once.")
+    rate_limit: float = Field(100, description="Requests a second and user; burst is twice that. 0 turns it off.")
+    body_limit: int = Field(1 << 20, description="Bytes of a request body; more is refused before it is read.")
+
+    # The host worker
+    host_id: int = Field(1, description="This host's id in the books.")
+    host_key: str = Field("", description="The secret that the host shows to the internal endpoints.")
+    internal_url: str = Field("http://127.0.0.1:8080", description="Where a host finds the internal endpoints.")
+    host_path: Path = Field(Path(".puchify/host"), description="Image cache, disks and seeds; best on XFS with reflink.")
+    image_store: Path = Field(Path(".puchify/images"), description="Where images are, by digest; on one machine a directory.")
+    libvirt_uri: str = Field("qemu:///system", description="`puchify up` sets it to its private libvirtd.")
+    host_slots: int = Field(16, description="Steps a host does at a time; more wait in its queue.")
+    uplinks: list[str] = Field(
+        [], description="Interfaces guests may be forwarded to (JSON list). None: guests reach this host and each other."
+    )
+    nameservers: list[str] = Field([], description="Resolvers written into the seed (JSON list).")
+
+    # Promises
+    address_rest: float = Field(300, description="Seconds a released public address rests before it is used again.")
+    sweep_after: float = Field(15, description="Seconds after which an order without a story is started by the sweep.")
+    timeout_factor: float = Field(1.0, description="Stretches every step's timeouts; tests compress them.")
+
+
+@cache
+def settings() -> Settings:
+    return Settings()

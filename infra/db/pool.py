@@ -1,0 +1,44 @@
+"""The connection pool: one per process, rows as frozen values, nothing held across an await that is not the database's."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+from psycopg import AsyncConnection
+from psycopg.rows import DictRow, dict_row
+from psycopg_pool import AsyncConnectionPool
+
+from infra.domain.errors import Unavailable
+
+Connection = AsyncConnection[DictRow]
+Pool = AsyncConnectionPool[Connection]
+
+
+@asynccontextmanager
+async def open_pool(url: str, size: int = 20, name: str = "puchify") -> AsyncIterator[Pool]:
+    """A pool on ``url``, opened without waiting for the database: a request fails with Unavailable while it is away."""
+    pool = AsyncConnectionPool(
+        url,
+        connection_class=Connection,
+        kwargs={"row_factory": dict_row, "autocommit": True, "application_name": name},
+        min_size=2,
+        max_size=size,
+        timeout=10,
+        open=False,
+        check=AsyncConnectionPool.check_connection,
+    )
+    await pool.open(wait=False)
+    try:
+        yield pool
+    finally:
+        await pool.close()
+
+
+async def ping(pool: Pool) -> None:
+    """Unavailable when the database does not answer."""
+    try:
+        async with pool.connection(timeout=2) as connection:
+            await connection.execute("SELECT 1")
+    except Exception as cause:
+        raise Unavailable("the database does not answer") from cause

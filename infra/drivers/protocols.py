@@ -1,0 +1,119 @@
+"""The host's hands, as promises: what a step may ask of a host, whatever the host is made of.
+
+Every call converges on its argument: it may be repeated at will, ``remove``-like calls find the thing already gone
+and go on. All are asynchronous and none blocks the event loop. Failures are ``infra.domain.errors.HostFailure`` (the
+server can live elsewhere), ``ImageUnusable`` or ``GuestNotReady``; anything else is a bug.
+
+``Host`` bundles the hands of one host; ``workers/wiring.py`` alone decides which implementation stands behind each.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Protocol
+
+from infra.domain.models import HostReport, Image, Machine, Resources
+from infra.domain.seed import Seed
+
+Progress = Callable[[int], None]
+"""Called with the bytes done so far, often enough for a heartbeat."""
+
+
+@dataclass(frozen=True, slots=True)
+class Heartbeat:
+    """One line of the agent in the guest. ``instance`` is the instance-id of the seed that it booted with."""
+
+    instance: str
+    uptime: float
+    host_key: str
+
+
+class Images(Protocol):
+    """The host's image cache: raw disks by digest, ready to be cloned."""
+
+    async def ensure(self, image: Image, progress: Progress) -> None:
+        """Bring the image into the cache, once however many ask at the same time. ImageUnusable: the store has no such image."""
+
+
+class Disks(Protocol):
+    """One disk a server: a clone of its image, its root partition grown to the plan."""
+
+    async def create(self, server_id: int, image: Image, size_gib: int) -> None:
+        """Clone and grow. A half-made clone of an earlier try is replaced, a finished one left alone. HostFull: no room."""
+
+    async def remove(self, server_id: int) -> None: ...
+
+    async def held(self) -> set[int]:
+        """The servers that have a disk here, finished or not."""
+
+
+class Seeds(Protocol):
+    """One cloud-init NoCloud volume a server."""
+
+    async def write(self, server_id: int, seed: Seed) -> None: ...
+
+    async def remove(self, server_id: int) -> None: ...
+
+    async def held(self) -> set[int]: ...
+
+
+class Ports(Protocol):
+    """A server's way to the network: a tap, its routes, its gateway, and the rules that guard both sides."""
+
+    async def attach(self, machine: Machine) -> None: ...
+
+    async def detach(self, server_id: int) -> None: ...
+
+    async def held(self) -> set[int]:
+        """The servers of which anything is left here: tap, route or rule."""
+
+
+class Machines(Protocol):
+    """The hypervisor."""
+
+    async def define(self, machine: Machine) -> None:
+        """Make the machine known, from disk, seed and port that are already there. It does not run yet."""
+
+    async def start(self, server_id: int) -> None:
+        """Run a defined machine; one that runs already is left alone."""
+
+    async def shut_down(self, server_id: int, patience: float) -> bool:
+        """Press the power button, again and again, for ``patience`` seconds; True once the machine is off."""
+
+    async def destroy(self, server_id: int) -> None:
+        """Off at once, and forgotten."""
+
+    async def held(self) -> dict[int, bool]:
+        """The machines known here, and whether each runs."""
+
+
+class Guests(Protocol):
+    """What can be seen of a guest from outside."""
+
+    async def host_key(self, address: str) -> str:
+        """Do an SSH key exchange with the guest and return its host key (``type base64``). GuestNotReady: no answer yet."""
+
+    async def heartbeat(self, machine: Machine, timeout: float) -> Heartbeat:
+        """The next heartbeat of the agent in the guest. GuestNotReady: none within ``timeout`` seconds."""
+
+
+class Facts(Protocol):
+    """What the host says of itself."""
+
+    async def report(self, host_id: int) -> HostReport: ...
+
+    async def capacity(self) -> Resources: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Host:
+    """The hands of one host."""
+
+    images: Images
+    disks: Disks
+    seeds: Seeds
+    ports: Ports
+    machines: Machines
+    guests: Guests
+    facts: Facts
