@@ -25,7 +25,7 @@ from infra.runtime_dir import RuntimeDir
 
 SYSTEM_USER = "postgres"
 SUPERUSER = "postgres"
-ROLES = ("puchify", "temporal")
+ROLES = {"puchify": "LOGIN", "temporal": "LOGIN CREATEDB"}  # Temporal makes and renames its own databases
 STOP_SIGNAL = signal.SIGINT  # "fast": SIGTERM would wait until every client has gone
 DEATH_SIGNAL = signal.SIGQUIT  # "immediate": takes the backends along even when nobody is left to wait for them
 
@@ -119,14 +119,14 @@ class PostgresCluster:
             await asyncio.sleep(0.05)
 
     async def ensure_databases(self, owners: dict[str, str]) -> None:
-        """Converge on the roles and on these databases (name -> owning role); cheap when all is there."""
+        """Converge on ROLES and on these databases (name -> owning role); cheap when all is there."""
         async with await psycopg.AsyncConnection.connect(
             self.url("postgres", SUPERUSER),
             autocommit=True,  # CREATE DATABASE refuses a transaction
         ) as admin:
             roles = {row[0] for row in await (await admin.execute("SELECT rolname FROM pg_roles")).fetchall()}
-            for role in sorted({*ROLES, *owners.values()} - roles):
-                await admin.execute(sql.SQL("CREATE ROLE {} LOGIN").format(sql.Identifier(role)))
+            for role in sorted(ROLES.keys() - roles):
+                await admin.execute(sql.SQL("CREATE ROLE {} " + ROLES[role]).format(sql.Identifier(role)))
             names = {row[0] for row in await (await admin.execute("SELECT datname FROM pg_database")).fetchall()}
             for name in sorted(owners.keys() - names):
                 await admin.execute(
