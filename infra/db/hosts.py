@@ -1,0 +1,149 @@
+"""Hosts: how they come into the books, what they report, and what the books confirm to them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+
+from psycopg.rows import DictRow
+from psycopg.types.json import Jsonb
+
+from infra.db.pool import Connection
+from infra.domain.errors import NotFound
+from infra.domain.models import Addresses, HostReport, Image, Machine, Resources
+
+
+@dataclass(frozen=True, slots=True)
+class NewHost:
+    """``key_digest``: HMAC-SHA256 of the host's key (infra.db.keys.digest_of); the key itself is not kept."""
+
+    id: int
+    name: str
+    location_id: int
+    key_digest: bytes
+    architecture: str = "x86"
+    rack: str = ""
+    switch: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class ConfirmedClaim:
+    """A machine that should be on the host, with the epoch that it may act under."""
+
+    server_id: int
+    epoch: int
+    desired: str
+    status: str
+
+
+@dataclass(frozen=True, slots=True)
+class ClaimedSeed:
+    """All that a seed is made of."""
+
+    machine: Machine
+    ssh_keys: list[str]
+    user_data: str
+
+
+@dataclass(frozen=True, slots=True)
+class HostState:
+    """A host as operators list it."""
+
+    id: int
+    name: str
+    location: str
+    state: str
+    driver: str
+    reported: datetime | None
+
+
+async def register_host(connection: Connection, host: NewHost) -> None:
+    """Make the host known, or give it a new key, name or place; what it holds and reports stays."""
+    await connection.execute(
+        "INSERT INTO hosts (id, name, location_id, key_digest, architecture, rack, switch)"
+        " VALUES (%s, %s, %s, %s, %s, %s, %s) ON CONFLICT (id) DO UPDATE"
+        " SET name = excluded.name, location_id = excluded.location_id, key_digest = excluded.key_digest,"
+        " architecture = excluded.architecture, rack = excluded.rack, switch = excluded.switch",
+        (host.id, host.name, host.location_id, host.key_digest, host.architecture, host.rack, host.switch),
+    )
+
+
+async def host_of_key(connection: Connection, digest: bytes) -> int | None:
+    row = await (await connection.execute("SELECT id FROM hosts WHERE key_digest = %s", (digest,))).fetchone()
+    return int(row["id"]) if row else None
+
+
+async def list_hosts(connection: Connection) -> list[HostState]:
+    found = await connection.execute(
+        "SELECT h.id, h.name, l.name AS location, h.state, h.driver, h.reported"
+        " FROM hosts h JOIN locations l ON l.id = h.location_id ORDER BY h.id"
+    )
+    return [HostState(**row) for row in await found.fetchall()]
+
+
+async def record_report(connection: Connection, report: HostReport) -> None:
+    """The host's newest account of itself; the time is the database's, so that no host's clock counts."""
+    done = await connection.execute(
+        "UPDATE hosts SET cores = %s, memory_mib = %s, disk_gib = %s, io_wait = %s, net_saturation = %s, driver = %s,"
+        " facts = %s, reported = now() WHERE id = %s",
+        (
+            report.cores,
+            report.memory_mib,
+            report.disk_gib,
+            report.io_wait,
+            report.net_saturation,
+            report.driver,
+            Jsonb(report.facts),
+            report.host_id,
+        ),
+    )
+    if done.rowcount == 0:
+        raise NotFound(f"host {report.host_id} is not registered")
+
+
+async def claims_of(connection: Connection, host_id: int) -> list[ConfirmedClaim]:
+    """What the host should hold; whatever else it has, it purges."""
+    found = await connection.execute(
+        "SELECT c.server_id, c.epoch, s.desired, s.status FROM claims c JOIN servers s ON s.id = c.server_id"
+        " WHERE c.host_id = %s ORDER BY c.server_id",
+        (host_id,),
+    )
+    return [ConfirmedClaim(**row) for row in await found.fetchall()]
+
+
+SEED = """
+SELECT s.id AS server_id, s.name, s.user_data, s.authorized_keys, c.epoch, c.host_id, c.cores, c.memory_mib,
+       c.disk_gib, i.id AS image_id, i.name AS image_name, i.digest, i.architecture, i.disk_gib AS image_disk_gib,
+       i.has_agent,
+       (SELECT a.address FROM addresses a WHERE a.server_id = s.id AND a.type = 'ipv4') AS ipv4,
+       (SELECT a.address FROM addresses a WHERE a.server_id = s.id AND a.type = 'ipv6') AS ipv6
+FROM claims c
+JOIN servers s ON s.id = c.server_id
+JOIN images i ON i.id = s.image_id
+WHERE c.host_id = %s AND c.server_id = %s AND c.epoch = %s"""
+
+
+async def seed_of_claim(connection: Connection, host_id: int, server_id: int, epoch: int) -> ClaimedSeed | None:
+    """None unless exactly this claim stands: a host reads the secrets of no server but those it holds now."""
+    row = await (await connection.execute(SEED, (host_id, server_id, epoch))).fetchone()
+    return ClaimedSeed(_machine(row), row["authorized_keys"], row["user_data"]) if row else None
+
+
+def _machine(row: DictRow) -> Machine:
+    image = Image(
+        row["image_id"],
+        row["image_name"] or "",
+        row["digest"],
+        row["architecture"],
+        row["image_disk_gib"],
+        row["has_agent"],
+    )
+    return Machine(
+        server_id=row["server_id"],
+        epoch=row["epoch"],
+        host_id=row["host_id"],
+        name=row["name"],
+        resources=Resources(row["cores"], row["memory_mib"], row["disk_gib"]),
+        image=image,
+        addresses=Addresses(row["ipv4"], row["ipv6"]),
+    )

@@ -1,0 +1,99 @@
+"""Idempotency keys: the first request with a key makes the order, the first answer written is everyone's answer.
+
+The row is made in the order's own transaction, so there is never one without the other: a request that was cut off
+between commit and answer is taken up by its repetition. Keys are forgotten after 24 hours. An order that was refused
+leaves no key behind: nothing came of it, so that the same key may be tried again.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from psycopg.types.json import Jsonb
+
+from infra.db.pool import Connection
+from infra.domain.errors import Conflict
+
+LIFE = "24 hours"
+
+
+@dataclass(frozen=True, slots=True)
+class IdempotencyKey:
+    """``body_digest``: sha256 of what was asked, so that a key cannot be used for two different things."""
+
+    project_id: int
+    route: str
+    key: str
+    body_digest: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """``body`` is the JSON text, byte for byte as the first client got it."""
+
+    status: int
+    body: str
+
+
+@dataclass(frozen=True, slots=True)
+class Reserved:
+    """What the key stands for; ``answer`` once there is one."""
+
+    server_id: int
+    action_id: int
+    answer: Answer | None
+
+
+async def reserved(connection: Connection, key: IdempotencyKey) -> Reserved | None:
+    """What an earlier request made of the key. Conflict: that request asked for something else."""
+    found = await connection.execute(
+        "SELECT body_digest, server_id, action_id, status, response FROM idempotency_keys"
+        " WHERE project_id = %s AND route = %s AND key = %s AND created > now() - %s::interval",
+        (key.project_id, key.route, key.key, LIFE),
+    )
+    row = await found.fetchone()
+    if row is None:
+        return None
+    if bytes(row["body_digest"]) != key.body_digest:
+        raise Conflict("the Idempotency-Key was used before with another request body; use a new key for a new request")
+    answer = Answer(row["status"], row["response"]) if row["status"] is not None else None
+    return Reserved(row["server_id"], row["action_id"], answer)
+
+
+async def reserve(connection: Connection, key: IdempotencyKey, server_id: int, action_id: int) -> bool:
+    """Inside the order's transaction: False when another request has the key (it has committed by then)."""
+    row = (key.project_id, key.route, key.key)
+    await connection.execute(
+        "DELETE FROM idempotency_keys WHERE project_id = %s AND route = %s AND key = %s"
+        " AND created <= now() - %s::interval",
+        (*row, LIFE),
+    )
+    done = await connection.execute(
+        "INSERT INTO idempotency_keys (project_id, route, key, body_digest, server_id, action_id)"
+        " VALUES (%s, %s, %s, %s, %s, %s) ON CONFLICT DO NOTHING",
+        (*row, key.body_digest, server_id, action_id),
+    )
+    return done.rowcount == 1
+
+
+async def write_answer(connection: Connection, key: IdempotencyKey, server_id: int, answer: Answer) -> Answer:
+    """Write the answer unless one is there, and return the one that is: the first written wins."""
+    row = await (
+        await connection.execute(
+            "UPDATE idempotency_keys SET status = coalesce(status, %s), response = coalesce(response, %s)"
+            " WHERE project_id = %s AND route = %s AND key = %s AND server_id = %s RETURNING status, response",
+            (answer.status, Jsonb(answer.body), key.project_id, key.route, key.key, server_id),
+        )
+    ).fetchone()
+    return Answer(row["status"], row["response"]) if row else answer
+
+
+async def release(connection: Connection, server_id: int) -> None:
+    """The order was refused: forget its key, unless somebody was already told otherwise."""
+    await connection.execute("DELETE FROM idempotency_keys WHERE server_id = %s AND status IS NULL", (server_id,))
+
+
+async def forget_old(connection: Connection) -> int:
+    """For the sweep: drop what has outlived its 24 hours. Returns how many."""
+    done = await connection.execute("DELETE FROM idempotency_keys WHERE created <= now() - %s::interval", (LIFE,))
+    return done.rowcount

@@ -1,0 +1,123 @@
+"""Servers as their owners see them: one query for all that the wire shows, and the changes that need no story."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from psycopg import errors, sql
+from psycopg.rows import DictRow
+from psycopg.types.json import Jsonb
+
+from infra.db.catalogue import CatalogueImage, Location, ServerType, image_of, location_of, server_type_of
+from infra.db.listing import Found, Window, find
+from infra.db.pool import Connection
+from infra.db.selectors import conditions
+from infra.domain.errors import Locked, NotFound, UniquenessError
+from infra.domain.labels import Selector
+
+STATUSES = ("initializing", "starting", "running", "off", "stopping", "deleting", "unknown")
+SORTABLE = {column: sql.SQL("s.") + sql.Identifier(column) for column in ("id", "name", "created")}
+
+SELECT = sql.SQL("""
+SELECT s.id, s.name, s.status, s.created, s.locked_by IS NOT NULL AS locked, s.labels, s.host_key,
+       to_jsonb(t) AS server_type, to_jsonb(l) AS location, to_jsonb(i) AS image,
+       (SELECT coalesce(jsonb_object_agg(a.type, jsonb_build_object('id', a.id, 'address', a.address)), '{}')
+        FROM addresses a WHERE a.server_id = s.id) AS addresses
+FROM servers s
+JOIN server_types t ON t.id = s.server_type_id
+JOIN locations l ON l.id = s.location_id
+JOIN images i ON i.id = s.image_id""")
+
+
+@dataclass(frozen=True, slots=True)
+class HeldAddress:
+    """``address`` as the books and the wire have it: an IPv4 address, or an IPv6 network (/64)."""
+
+    id: int
+    address: str
+
+
+@dataclass(frozen=True, slots=True)
+class Server:
+    id: int
+    name: str
+    status: str
+    created: datetime
+    locked: bool
+    labels: dict[str, str]
+    host_key: str | None
+    server_type: ServerType
+    location: Location
+    image: CatalogueImage
+    ipv4: HeldAddress | None
+    ipv6: HeldAddress | None
+
+
+@dataclass(frozen=True, slots=True)
+class ServerFilter:
+    project_id: int
+    name: str | None = None
+    statuses: tuple[str, ...] = ()
+    labels: Selector = ()
+
+
+async def get(connection: Connection, project_id: int, server_id: int) -> Server:
+    query = sql.SQL("{} WHERE s.id = %s AND s.project_id = %s").format(SELECT)
+    row = await (await connection.execute(query, (server_id, project_id))).fetchone()
+    if row is None:
+        raise _unknown(server_id)
+    return _server(row)
+
+
+async def find_all(connection: Connection, wanted: ServerFilter, window: Window) -> Found[Server]:
+    tests: list[sql.Composable] = [sql.SQL("s.project_id = %(project)s")]
+    if wanted.name is not None:
+        tests.append(sql.SQL("s.name = %(name)s"))
+    if wanted.statuses:
+        tests.append(sql.SQL("s.status = ANY(%(statuses)s)"))
+    tests += conditions(wanted.labels, sql.SQL("s.labels"))
+    params = {"project": wanted.project_id, "name": wanted.name, "statuses": list(wanted.statuses)}
+    return await find(connection, SELECT, tests, window, SORTABLE, _server, params)
+
+
+async def update(
+    connection: Connection, project_id: int, server_id: int, name: str | None, labels: dict[str, str] | None
+) -> Server:
+    """None keeps what is there. Labels change at any time, a name only while nothing works on it: Locked."""
+    new_labels = Jsonb(labels) if labels is not None else None
+    try:
+        done = await connection.execute(
+            "UPDATE servers SET name = coalesce(%(name)s, name), labels = coalesce(%(labels)s, labels)"
+            " WHERE id = %(id)s AND project_id = %(project)s"
+            " AND (locked_by IS NULL OR coalesce(%(name)s, name) = name)",
+            {"name": name, "labels": new_labels, "id": server_id, "project": project_id},
+        )
+    except errors.UniqueViolation as cause:
+        raise UniquenessError.of("name") from cause
+    server = await get(connection, project_id, server_id)
+    if done.rowcount == 0:
+        raise Locked("server is locked: another action works on it, and its name is part of that")
+    return server
+
+
+def _server(row: DictRow) -> Server:
+    own = {key: row[key] for key in ("id", "name", "status", "created", "locked", "labels", "host_key")}
+    return Server(
+        **own,
+        server_type=server_type_of(row["server_type"]),
+        location=location_of(row["location"]),
+        image=image_of(row["image"]),
+        ipv4=_address(row["addresses"], "ipv4"),
+        ipv6=_address(row["addresses"], "ipv6"),
+    )
+
+
+def _address(addresses: Mapping[str, Any], kind: str) -> HeldAddress | None:
+    return HeldAddress(**addresses[kind]) if kind in addresses else None
+
+
+def _unknown(server_id: int) -> NotFound:
+    return NotFound(f"server with ID '{server_id}' not found")
