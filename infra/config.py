@@ -37,7 +37,9 @@ class Settings(BaseSettings):
     # The API
     api_address: str = Field("127.0.0.1", description="Where the API listens. It speaks plain HTTP: put TLS before it.")
     api_port: int = Field(8080, description="The API's port.")
-    api_secret: str = Field("", description="Keys are stored as HMAC-SHA256 under it. Empty: a file in `state`, made once.")
+    api_secret: str = Field(
+        "", description="Keys are stored as HMAC-SHA256 under it. Empty: a file in `state`, made once."
+    )
     rate_limit: float = Field(100, description="Requests a second and user; burst is twice that. 0 turns it off.")
     body_limit: int = Field(1 << 20, description="Bytes of a request body; more is refused before it is read.")
 
@@ -45,12 +47,17 @@ class Settings(BaseSettings):
     host_id: int = Field(1, description="This host's id in the books.")
     host_key: str = Field("", description="The secret that the host shows to the internal endpoints.")
     internal_url: str = Field("http://127.0.0.1:8080", description="Where a host finds the internal endpoints.")
-    host_path: Path = Field(Path(".puchify/host"), description="Image cache, disks and seeds; best on XFS with reflink.")
-    image_store: Path = Field(Path(".puchify/images"), description="Where images are, by digest; on one machine a directory.")
+    host_path: Path = Field(
+        Path(".puchify/host"), description="Image cache, disks and seeds; best on XFS with reflink."
+    )
+    image_store: Path = Field(
+        Path(".puchify/images"), description="Where images are, by digest; on one machine a directory."
+    )
     libvirt_uri: str = Field("qemu:///system", description="`puchify up` sets it to its private libvirtd.")
     host_slots: int = Field(16, description="Steps a host does at a time; more wait in its queue.")
     uplinks: list[str] = Field(
-        [], description="Interfaces guests may be forwarded to (JSON list). None: guests reach this host and each other."
+        [],
+        description="Interfaces guests may be forwarded to (JSON list). None: guests reach this host and each other.",
     )
     nameservers: list[str] = Field([], description="Resolvers written into the seed (JSON list).")
 

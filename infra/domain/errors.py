@@ -175,4 +175,4 @@ def _tree(root: type[PuchifyError]) -> list[type[PuchifyError]]:
 
 
 BY_NAME: Mapping[str, type[PuchifyError]] = {kind.__name__: kind for kind in _tree(PuchifyError)}
-HOST_FAILURES: frozenset[str] = frozenset(kind.__name__ for kind in _tree(HostFailure))
+HOST_FAILURES: frozenset[str] = frozenset(kind.code for kind in _tree(HostFailure))

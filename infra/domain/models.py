@@ -41,7 +41,7 @@ class ServerOrder:
 
     server_id: int
     action_id: int
-    start_action_id: int
+    start_action_id: int | None
     project_id: int
     user_id: int
     name: str
@@ -100,9 +100,7 @@ class Machine:
 
     @classmethod
     def of(cls, order: ServerOrder, claim: Claim, addresses: Addresses) -> Machine:
-        return cls(
-            order.server_id, claim.epoch, claim.host_id, order.name, order.resources, order.image, addresses
-        )
+        return cls(order.server_id, claim.epoch, claim.host_id, order.name, order.resources, order.image, addresses)
 
     @property
     def mac(self) -> str:
@@ -177,9 +175,10 @@ class DeleteOrder:
 
 
 @dataclass(frozen=True, slots=True)
-class ServerHoldings:
+class Holdings:
     """What a server holds, as the books have it: what a delete has to give back."""
 
+    order: ServerOrder
     machine: Machine | None
     """None while no host is claimed."""
 

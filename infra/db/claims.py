@@ -1,0 +1,107 @@
+"""Hosts as placement sees them, and claims on them: a guarded UPDATE with CHECK constraints behind it.
+
+A claim raises its server's epoch. The claim and the host's counters change in one statement, so that at every moment
+a host's used capacity is the sum of its claims.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from psycopg.types.json import Jsonb
+
+from infra.db.pool import Connection
+from infra.domain.models import Claim, ServerOrder, Tombstone
+from infra.domain.placement import HostView
+
+HOSTS = """
+WITH mine AS (
+    SELECT h.rack, h.switch, count(*) AS servers
+    FROM claims c JOIN servers s ON s.id = c.server_id JOIN hosts h ON h.id = c.host_id
+    WHERE s.project_id = %(project_id)s AND s.id <> %(server_id)s
+    GROUP BY h.rack, h.switch
+)
+SELECT h.id, l.name AS location, h.state, h.architecture, h.cores, h.overcommit, h.memory_mib, h.disk_gib,
+       h.used_cores, h.used_memory_mib, h.used_disk_gib, h.io_wait, h.net_saturation,
+       extract(epoch FROM now() - h.reported)::float8 AS report_age_s, h.rack, h.switch,
+       coalesce((SELECT sum(servers) FROM mine WHERE mine.rack = h.rack), 0)::int AS project_servers_in_rack,
+       coalesce((SELECT sum(servers) FROM mine WHERE mine.switch = h.switch), 0)::int AS project_servers_in_switch
+FROM hosts h JOIN locations l ON l.id = h.location_id WHERE l.name = %(location)s
+"""
+
+TAKE = """
+WITH taken AS (
+    UPDATE hosts SET used_cores = used_cores + %(cores)s, used_memory_mib = used_memory_mib + %(memory_mib)s,
+                     used_disk_gib = used_disk_gib + %(disk_gib)s
+    WHERE id = %(host_id)s AND EXISTS (SELECT FROM servers WHERE servers.id = %(server_id)s)
+      AND state = 'accepting' AND used_cores + %(cores)s <= floor(cores * overcommit)
+      AND used_memory_mib + %(memory_mib)s <= memory_mib AND used_disk_gib + %(disk_gib)s <= disk_gib
+    RETURNING id
+), raised AS (
+    UPDATE servers SET epoch = epoch + 1 FROM taken WHERE servers.id = %(server_id)s RETURNING epoch
+)
+INSERT INTO claims (server_id, host_id, epoch, cores, memory_mib, disk_gib, decision)
+SELECT %(server_id)s, taken.id, raised.epoch, %(cores)s, %(memory_mib)s, %(disk_gib)s, %(decision)s FROM taken, raised
+RETURNING server_id, host_id, epoch
+"""
+
+RELEASE = """
+WITH freed AS (
+    DELETE FROM claims WHERE server_id = %s RETURNING host_id, cores, memory_mib, disk_gib
+)
+UPDATE hosts SET used_cores = used_cores - freed.cores, used_memory_mib = used_memory_mib - freed.memory_mib,
+                 used_disk_gib = used_disk_gib - freed.disk_gib
+FROM freed WHERE hosts.id = freed.host_id
+"""
+
+BURY = """
+INSERT INTO tombstones (host_id, server_id, epoch) VALUES (%s, %s, %s)
+ON CONFLICT (host_id, server_id) DO UPDATE SET epoch = greatest(tombstones.epoch, excluded.epoch)
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class Region:
+    """What placement decides on."""
+
+    density_target: float
+    hosts: list[HostView]
+
+
+async def region(connection: Connection, order: ServerOrder) -> Region:
+    """The hosts of the order's location, as they are now. No hosts: none are registered there."""
+    query = "SELECT density_target FROM locations WHERE name = %s"
+    location = await (await connection.execute(query, (order.location,))).fetchone()
+    parameters = {"project_id": order.project_id, "server_id": order.server_id, "location": order.location}
+    rows = await (await connection.execute(HOSTS, parameters)).fetchall()
+    return Region(location["density_target"] if location else 0.75, [HostView(**row) for row in rows])
+
+
+async def of_server(connection: Connection, server_id: int) -> Claim | None:
+    query = "SELECT server_id, host_id, epoch FROM claims WHERE server_id = %s"
+    row = await (await connection.execute(query, (server_id,))).fetchone()
+    return Claim(**row) if row else None
+
+
+async def take(connection: Connection, order: ServerOrder, host_id: int, decision: dict[str, Any]) -> Claim | None:
+    """Claim the host; None when it has no room any more or takes no servers now: the race was lost."""
+    parameters = {
+        "server_id": order.server_id,
+        "host_id": host_id,
+        "cores": order.resources.cores,
+        "memory_mib": order.resources.memory_mib,
+        "disk_gib": order.resources.disk_gib,
+        "decision": Jsonb(decision),
+    }
+    row = await (await connection.execute(TAKE, parameters)).fetchone()
+    return Claim(**row) if row else None
+
+
+async def release(connection: Connection, server_id: int) -> None:
+    """Give back the server's hold on its host; holding none is fine."""
+    await connection.execute(RELEASE, (server_id,))
+
+
+async def bury(connection: Connection, tombstone: Tombstone) -> None:
+    await connection.execute(BURY, (tombstone.host_id, tombstone.server_id, tombstone.epoch))

@@ -1,0 +1,39 @@
+"""The edge between our errors and Temporal's: an activity's PuchifyError travels as an ApplicationError.
+
+Its type is the error's code, its only detail what a Failure holds. An exception that is none of ours is a bug: it is
+logged, retried as the step allows, and never shown to the user.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from temporalio.exceptions import ApplicationError, ApplicationErrorCategory
+from temporalio.worker import ActivityInboundInterceptor, ExecuteActivityInput, Interceptor
+
+from infra.domain.errors import PuchifyError
+
+
+class Failures(Interceptor):
+    def intercept_activity(self, next: ActivityInboundInterceptor) -> ActivityInboundInterceptor:
+        return _Translate(next)
+
+
+class _Translate(ActivityInboundInterceptor):
+    async def execute_activity(self, input: ExecuteActivityInput) -> Any:
+        try:
+            return await self.next.execute_activity(input)
+        except PuchifyError as error:
+            raise as_application_error(error) from error
+
+
+def as_application_error(error: PuchifyError) -> ApplicationError:
+    """Expected, so BENIGN: it is the owner's to read and no alarm."""
+    failure = {"code": error.code, "message": error.message, "status": error.status, "details": error.details}
+    return ApplicationError(
+        error.message,
+        failure,
+        type=error.code,
+        non_retryable=not error.retryable,
+        category=ApplicationErrorCategory.BENIGN,
+    )

@@ -1,0 +1,57 @@
+"""The region worker: runs the stories, and the steps that only touch the books."""
+
+from __future__ import annotations
+
+import asyncio
+from datetime import timedelta
+
+from temporalio.client import Client
+from temporalio.worker import Worker
+
+from activities.addresses import AddressBook
+from activities.orders import Orders
+from activities.placement import Placements
+from activities.quota import Quotas
+from activities.records import Records
+from infra.config import Settings
+from infra.db.pool import Pool, open_pool
+from infra.temporal.connect import connect
+from infra.temporal.timeline import Timelines
+from workers.schedules import ensure_schedules
+from workflows.delete_server import DeleteServer
+from workflows.names import region_queue
+from workflows.provision_server import ProvisionServer
+from workflows.sweep_orders import SweepOrders
+
+STORIES = (ProvisionServer, DeleteServer, SweepOrders)
+
+
+def region_worker(client: Client, pool: Pool, settings: Settings) -> Worker:
+    quotas, placements, records = Quotas(pool), Placements(pool), Records(pool, Timelines(client))
+    address_book = AddressBook(pool, settings.address_rest)
+    orders = Orders(pool, client, settings.sweep_after)
+    return Worker(
+        client,
+        task_queue=region_queue(settings.location),
+        workflows=list(STORIES),
+        activities=[
+            *(quotas.reserve_quota, quotas.release_quota),
+            *(placements.place_server, placements.release_claim),
+            *(address_book.assign_addresses, address_book.release_addresses),
+            *(records.finish, records.fail, records.read_holdings, records.finish_delete, records.bury),
+            *(orders.stop_create, orders.sweep_orders),
+        ],
+        # A worker that dies takes its cache with it: its stories wait this long before another worker may go on.
+        sticky_queue_schedule_to_start_timeout=timedelta(seconds=2),
+        max_heartbeat_throttle_interval=timedelta(seconds=3),
+        graceful_shutdown_timeout=timedelta(seconds=5),
+    )
+
+
+async def run_region(settings: Settings, stop: asyncio.Event) -> None:
+    """Work until ``stop``. Unavailable: Temporal does not answer at the start."""
+    async with open_pool(settings.database_url, settings.database_pool, "puchify-region") as pool:
+        client = await connect(settings)
+        await ensure_schedules(client, settings)
+        async with region_worker(client, pool, settings):
+            await stop.wait()

@@ -1,0 +1,31 @@
+"""The wiring: settings in, the hands of a host out. The only place that knows which driver stands behind a protocol."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+from infra.config import Settings
+from infra.drivers.protocols import Host
+from infra.drivers.simulated import SimulatedHost
+
+
+def driver_of(settings: Settings) -> str:
+    """``libvirt`` or ``simulated``; ``auto`` takes libvirt where its daemon and QEMU are installed."""
+    if settings.host != "auto":
+        return settings.host
+    return "libvirt" if shutil.which("libvirtd") and shutil.which("qemu-system-x86_64") else "simulated"
+
+
+@asynccontextmanager
+async def open_host(settings: Settings) -> AsyncIterator[Host]:
+    if driver_of(settings) == "simulated":
+        settings.host_path.mkdir(parents=True, exist_ok=True)
+        with SimulatedHost(settings.host_path / "simulated.sqlite") as simulated:
+            yield simulated.host()
+        return
+    from infra.drivers.real import open_libvirt_host  # libvirt's library is only needed where there are machines
+
+    async with open_libvirt_host(settings) as host:
+        yield host

@@ -1,0 +1,85 @@
+"""Every step's place, timeouts and retries, in one table, each with its reason.
+
+``local``   in the region worker, inside the workflow task: for one short transaction on the way to the first answer.
+``region``  any region worker. ``host``: the one worker of the server's host, whose queue is the host's own.
+
+Times are in seconds. ``queue``: how long a host may leave a step waiting before it counts as gone; Temporal never
+retries that, the story leaves the host. ``run``: one try. ``beat``: silence after which a try counts as dead.
+``within``: all tries together; None: for ever, as for every undo in the region and for what must not fail any more.
+Temporal's timers have a floor of one second, so nothing here is shorter.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import Literal
+
+from temporalio.common import RetryPolicy
+
+from infra.config import settings
+
+FACTOR = settings().timeout_factor
+
+HOSTS_TO_TRY = 3
+DEADLINE = 900 * FACTOR
+"""A create is in a terminal state, or unwinding, after this: three hosts, each given up as late as it may be."""
+
+Place = Literal["local", "region", "host"]
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    place: Place
+    run: float
+    within: float | None
+    why: str
+    queue: float | None = None
+    beat: float | None = None
+    tries: int = 0
+
+    @property
+    def retry(self) -> RetryPolicy:
+        return RetryPolicy(
+            initial_interval=timedelta(seconds=0.1 if self.place == "local" else 1),
+            maximum_interval=timedelta(seconds=10 * FACTOR),
+            maximum_attempts=self.tries,
+        )
+
+
+QUEUE = 10.0  # a host that is alive takes a step in milliseconds; a full one in seconds; a worker restarts in 5
+
+STEPS: dict[str, Step] = {
+    # admission: one short transaction each, one after the other, before the caller gets an answer
+    "reserve_quota": Step("local", 5, 60, "refused at once, or the database is away"),
+    "place_server": Step("local", 5, 60, "a pure decision and a guarded write"),
+    "assign_addresses": Step("local", 5, 60, "a guarded write"),
+    # the image branch
+    "ensure_image": Step("host", 600, 900, "a first use copies gigabytes", queue=QUEUE, beat=10, tries=3),
+    "create_disk": Step("host", 60, 120, "a reflink, or a copy and a grow", queue=QUEUE, tries=3),
+    "write_seed": Step("host", 20, 60, "one request to the API and one small file", queue=QUEUE, tries=3),
+    # the network branch
+    "attach_ports": Step("host", 20, 60, "netlink and one nft transaction", queue=QUEUE, tries=3),
+    # boot
+    "define_machine": Step("host", 30, 90, "libvirt may be restarting", queue=QUEUE, tries=3),
+    "start_machine": Step("host", 60, 120, "QEMU on a loaded host", queue=QUEUE, tries=3),
+    "wait_ready": Step("host", 300, 330, "the guest's own time, emulated at worst", queue=QUEUE, beat=10),
+    # commit
+    "finish": Step("local", 10, None, "the server runs: from here on nothing may fail the order"),
+    # undo, newest first; on a host that does not answer a tombstone takes its place
+    "destroy_machine": Step("host", 30, 90, "libvirt may be restarting", queue=QUEUE),
+    "detach_ports": Step("host", 20, 60, "netlink and one nft transaction", queue=QUEUE),
+    "remove_seed": Step("host", 10, 60, "one file", queue=QUEUE),
+    "remove_disk": Step("host", 20, 60, "one file", queue=QUEUE),
+    "bury": Step("region", 10, None, "a host must learn what to forget"),
+    "release_addresses": Step("region", 10, None, "undo retries for ever"),
+    "release_claim": Step("region", 10, None, "undo retries for ever"),
+    "release_quota": Step("region", 10, None, "undo retries for ever"),
+    "fail": Step("region", 10, None, "the owner must learn how it ended"),
+    # delete
+    "stop_create": Step("region", 1800, None, "a create under way unwinds first", beat=15),
+    "read_holdings": Step("region", 10, None, "a delete never gives up"),
+    "finish_delete": Step("region", 10, None, "a delete never gives up"),
+    # the sweep looks at the world again next time
+    "sweep_orders": Step("region", 60, 60, "next time is in ten seconds", tries=1),
+}

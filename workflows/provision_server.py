@@ -1,0 +1,126 @@
+"""Provision a server: one accepted order becomes one running server, or nothing at all.
+
+Each step converges on its argument, so it may run again at will, and names its undo on the same line; a failure
+unwinds them newest first. A host that fails is left behind and the server placed again, its addresses kept. Timeouts
+and retries stand in options.py; what a failure means to the user, in failures.py.
+"""
+
+from __future__ import annotations
+
+from typing import NoReturn
+
+from temporalio import workflow
+from temporalio.common import VersioningBehavior
+from temporalio.exceptions import ApplicationError
+
+with workflow.unsafe.imports_passed_through():
+    from activities.addresses import AddressBook
+    from activities.disks import Disks
+    from activities.health import Health
+    from activities.images import Images
+    from activities.machines import Machines
+    from activities.placement import Placements
+    from activities.ports import Ports
+    from activities.quota import Quotas
+    from activities.records import Records
+    from activities.seeds import Seeds
+    from infra.domain.models import (
+        Addresses,
+        Admission,
+        Claim,
+        FailedOrder,
+        Failure,
+        FinishedOrder,
+        Machine,
+        PlacementRequest,
+        Readiness,
+        ServerOrder,
+    )
+    from workflows.failures import DELETED
+    from workflows.names import FAILURE_CODE, HOST_ID, PHASE
+    from workflows.options import DEADLINE, HOSTS_TO_TRY
+    from workflows.saga import Saga, Unwound, run, surely, together, unless
+
+
+@workflow.defn(versioning_behavior=VersioningBehavior.PINNED)
+class ProvisionServer:
+    """Started by the order's update-with-start; ends Completed with a running server, or Failed with nothing left."""
+
+    def __init__(self) -> None:
+        self._admission: Admission | None = None
+        self._abandoned = False
+
+    @workflow.update
+    async def admit(self) -> Admission:
+        """The answer to the order, as soon as it is known: addresses, or why not."""
+        await workflow.wait_condition(lambda: self._admission is not None)
+        assert self._admission is not None
+        return self._admission
+
+    @workflow.signal
+    def abandon(self) -> None:
+        """The owner deletes the server: stop, and give everything back."""
+        self._abandoned = True
+
+    @workflow.run
+    async def run(self, order: ServerOrder) -> None:
+        try:
+            ready = await unless(lambda: DELETED if self._abandoned else None, self.provision(order), DEADLINE)
+        except Unwound as unwound:
+            await self.give_up(order, unwound.failure)
+        else:
+            await surely(run(Records.finish, ready))  # it runs: nothing may fail the order any more
+            workflow.upsert_search_attributes([PHASE.value_set("running")])
+
+    async def provision(self, order: ServerOrder) -> FinishedOrder:
+        async with Saga() as saga:
+            await saga.step(Quotas.reserve_quota, order, undo=Quotas.release_quota)
+            excluded: tuple[int, ...] = ()
+            while True:
+                try:
+                    return await self.provision_on_a_host(saga, PlacementRequest(order, excluded))
+                except Unwound as unwound:
+                    excluded = (*excluded, self._claim.host_id) if unwound.left_host else excluded
+                    if not unwound.left_host or len(excluded) == HOSTS_TO_TRY:
+                        raise
+
+    async def provision_on_a_host(self, whole: Saga, request: PlacementRequest) -> FinishedOrder:
+        order = request.order
+        async with Saga() as saga:
+            self._claim = await saga.step(Placements.place_server, request, undo=Placements.release_claim)
+            addresses = await whole.step(AddressBook.assign_addresses, order, undo=AddressBook.release_addresses)
+            machine = self._admitted(order, self._claim, addresses)
+            await together(self.prepare_disk(saga, machine), self.prepare_network(saga, machine))
+            await saga.step(Machines.define_machine, machine, undo=Machines.destroy_machine)
+            readiness = await self.boot(saga, machine) if order.start else None
+            return FinishedOrder(order, self._claim, readiness)
+
+    async def prepare_disk(self, saga: Saga, machine: Machine) -> None:
+        await saga.step(Images.ensure_image, machine, undo=None)  # a cache: it stays
+        await together(
+            saga.step(Disks.create_disk, machine, undo=Disks.remove_disk),
+            saga.step(Seeds.write_seed, machine, undo=Seeds.remove_seed),
+        )
+
+    async def prepare_network(self, saga: Saga, machine: Machine) -> None:
+        await saga.step(Ports.attach_ports, machine, undo=Ports.detach_ports)
+
+    async def boot(self, saga: Saga, machine: Machine) -> Readiness:
+        await saga.step(Machines.start_machine, machine, undo=None)  # destroy_machine undoes both
+        return await saga.step(Health.wait_ready, machine, undo=None)  # it only looks
+
+    async def give_up(self, order: ServerOrder, failure: Failure) -> NoReturn:
+        """Everything is given back: say why, to the owner in the books, to the operator in the UI."""
+        await surely(run(Records.fail, FailedOrder(order, failure)))
+        self._answer(Admission(refused=failure))
+        workflow.upsert_search_attributes([PHASE.value_set("failed"), FAILURE_CODE.value_set(failure.code)])
+        raise ApplicationError(failure.message, type=failure.code, non_retryable=True)
+
+    def _admitted(self, order: ServerOrder, claim: Claim, addresses: Addresses) -> Machine:
+        workflow.upsert_search_attributes([PHASE.value_set("deploying"), HOST_ID.value_set(str(claim.host_id))])
+        self._answer(Admission(addresses=addresses))
+        return Machine.of(order, claim, addresses)
+
+    def _answer(self, admission: Admission) -> None:
+        """The first answer stands: an order that was granted and failed later was still granted."""
+        self._admission = self._admission or admission

@@ -1,0 +1,175 @@
+"""A saga: steps forward, each with its undo beside it; a failure unwinds what was begun, newest first.
+
+An undo is registered before its step runs, because a step may have taken effect although its answer was lost. Undo
+finds its thing already gone and goes on; in the region it is retried for ever, and on a host that does not answer a
+tombstone takes its place. Sagas nest: an inner one unwinds alone and hands its failure on.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable, Coroutine
+from contextlib import suppress
+from datetime import timedelta
+from types import TracebackType
+from typing import Any, TypeVar
+
+from temporalio import workflow
+
+with workflow.unsafe.imports_passed_through():
+    from activities.records import Records
+    from infra.domain.errors import HOST_FAILURES
+    from infra.domain.models import Failure, Machine, Tombstone
+    from workflows.failures import CANCELLED, LATE, failure_of
+    from workflows.names import host_queue
+    from workflows.options import FACTOR, STEPS
+
+A = TypeVar("A")
+R = TypeVar("R")
+
+Activity = Callable[[Any, A], Awaitable[R]]
+"""An activity method, unbound: it names the activity and is never called."""
+
+Undo = tuple["Activity[Any, None]", Any]
+"""An undo and the value of the step that it undoes."""
+
+
+class Unwound(Exception):
+    """A saga that failed and has given everything back. ``failure`` is fit for the user."""
+
+    def __init__(self, failure: Failure) -> None:
+        super().__init__(failure.message)
+        self.failure = failure
+
+    @property
+    def left_host(self) -> bool:
+        """True when the host is to blame and another one may do."""
+        return self.failure.code in HOST_FAILURES
+
+
+class Saga:
+    """``async with Saga() as saga``: run the steps inside; leaving by a failure unwinds them and raises Unwound."""
+
+    def __init__(self) -> None:
+        self._undo: list[Undo] = []
+
+    async def step(self, do: Activity[A, R], value: A, undo: Activity[A, None] | None) -> R:
+        """Run one step. ``undo`` takes the step's own value; None only where the step leaves nothing behind."""
+        if undo is not None and (undo, value) not in self._undo:
+            self._undo.append((undo, value))
+        return await run(do, value)
+
+    async def __aenter__(self) -> Saga:
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if error is None:
+            return
+        failure = error.failure if isinstance(error, Unwound) else failure_of(error)
+        await unwind(self._undo)
+        raise Unwound(failure) from error
+
+
+async def run(do: Activity[A, R], value: A) -> R:
+    """Run one activity as the table of options says. A cancellation that the activity outran is raised after it."""
+    name = do.__name__
+    step = STEPS[name]
+    times: dict[str, Any] = {
+        "start_to_close_timeout": timedelta(seconds=step.run * FACTOR),
+        "schedule_to_close_timeout": timedelta(seconds=step.within * FACTOR) if step.within else None,
+        "retry_policy": step.retry,
+    }
+    times["cancellation_type"] = workflow.ActivityCancellationType.WAIT_CANCELLATION_COMPLETED
+    if step.place == "local":
+        result = await workflow.execute_local_activity_method(do, value, **times)
+    else:
+        result = await workflow.execute_activity_method(
+            do,
+            value,
+            task_queue=host_queue(value.host_id) if step.place == "host" else None,  # type: ignore[attr-defined]
+            schedule_to_start_timeout=timedelta(seconds=step.queue * FACTOR) if step.queue else None,
+            heartbeat_timeout=timedelta(seconds=step.beat * FACTOR) if step.beat else None,
+            **times,
+        )
+    task = asyncio.current_task()
+    if task is not None and task.cancelling():
+        raise asyncio.CancelledError
+    return result  # type: ignore[no-any-return]
+
+
+async def surely(work: Coroutine[Any, Any, R]) -> R:
+    """Do the work whatever else happens to the story: in a task of its own, which no cancellation reaches."""
+    task = asyncio.create_task(work)
+    await _ended(task)
+    return task.result()
+
+
+async def unwind(undo: list[Undo]) -> None:
+    """Undo, newest first."""
+    await surely(_unwind(list(undo)))
+
+
+async def _unwind(undo: list[Undo]) -> None:
+    lost: set[int] = set()
+    for do, value in reversed(undo):
+        if STEPS[do.__name__].place == "host":
+            await _undo_on_host(do, value, lost)
+        else:
+            await run(do, value)
+
+
+async def _undo_on_host(do: Activity[Machine, None], machine: Machine, lost: set[int]) -> None:
+    """One undo on a host; if the host does not do it, it must forget the whole server when it is back."""
+    if machine.host_id in lost:
+        return
+    try:
+        await run(do, machine)
+    except Exception as error:
+        failure_of(error)  # our own bugs are raised again and wait for a fix
+        lost.add(machine.host_id)
+        await run(Records.bury, Tombstone(machine.server_id, machine.host_id, machine.epoch))
+
+
+async def together(*branches: Coroutine[Any, Any, Any]) -> None:
+    """Run the branches side by side. When one fails the others are cancelled and waited for, then its failure raised."""
+    tasks = [asyncio.create_task(branch) for branch in branches]
+    try:
+        await workflow.wait(tasks, return_when=asyncio.FIRST_EXCEPTION)
+    finally:
+        for task in tasks:  # a list, not asyncio's set: the order of cancellation is part of the history
+            if not task.done():
+                task.cancel()
+        await workflow.wait(tasks)
+    for task in tasks:
+        if not task.cancelled() and (error := task.exception()):
+            raise error
+    for task in tasks:
+        task.result()
+
+
+async def unless(told: Callable[[], Failure | None], work: Coroutine[Any, Any, R], deadline: float) -> R:
+    """Do the work unless told why not, or cancelled by the operator, or late: then cancel it, and wait for its end."""
+    reason: Failure | None = None
+    task = asyncio.create_task(work)
+    try:
+        await workflow.wait_condition(lambda: task.done() or bool(told()), timeout=deadline, timeout_summary="deadline")
+    except TimeoutError:
+        reason = LATE
+    except asyncio.CancelledError:
+        reason = CANCELLED
+    task.cancel()  # does nothing to one that is done
+    await _ended(task)
+    if task.cancelled():  # before its first step
+        raise Unwound(reason or told() or CANCELLED)
+    if isinstance(error := task.exception(), Unwound) and error.failure == CANCELLED:
+        raise Unwound(reason or told() or CANCELLED) from error
+    return task.result()
+
+
+async def _ended(task: asyncio.Task[Any]) -> None:
+    """Wait for a task that no cancellation of its waiter may cut short. (An evicted story ends at the next wait.)"""
+    while not task.done():
+        with suppress(asyncio.CancelledError):
+            await workflow.wait_condition(task.done)
