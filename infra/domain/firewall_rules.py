@@ -58,10 +58,19 @@ def base_tables(uplinks: Sequence[str] = ()) -> str:
     )
 
 
+def base_removal() -> str:
+    """All of ours away, the servers' chains included."""
+    return "".join(f"add table {family} {TABLE}\ndelete table {family} {TABLE}\n" for family in ("netdev", "inet"))
+
+
 def port_rules(tap: str, mac: str, ipv4: str | None, ipv6_network: str | None) -> str:
     """One server's port: anti-spoofing, and the default rules (replies, ICMP and SSH in; everything out)."""
     chain = _chain_of(tap)
-    guard = ("ether saddr != " + mac + " counter drop", *_arp(mac, ipv4), *_ipv4(ipv4), *_ipv6(ipv6_network))
+    frame = (
+        f"ether saddr != {mac} counter drop",
+        "ether type != { arp, ip, ip6 } counter drop",  # said once: the rules below would look into a VLAN's frames
+    )
+    guard = (*frame, *_arp(mac, ipv4), *_ipv4(ipv4), *_ipv6(ipv6_network))
     hook = f'type filter hook ingress device "{tap}" priority -300; policy drop;'
     return "\n".join(
         [
@@ -127,7 +136,7 @@ def _arp(mac: str, ipv4: str | None) -> tuple[str, ...]:
 
 
 def _ipv4(ipv4: str | None) -> tuple[str, ...]:
-    return () if ipv4 is None else ("ether type ip udp sport 67 counter drop", f"ip saddr {ipv4} accept")
+    return () if ipv4 is None else ("meta protocol ip udp sport 67 counter drop", f"ip saddr {ipv4} accept")
 
 
 def _ipv6(ipv6_network: str | None) -> tuple[str, ...]:
@@ -138,7 +147,7 @@ def _ipv6(ipv6_network: str | None) -> tuple[str, ...]:
     advert = "icmpv6 type nd-neighbor-advert"
     return (
         "icmpv6 type { nd-router-advert, nd-redirect } counter drop",
-        "ether type ip6 udp sport 547 counter drop",
+        "meta protocol ip6 udp sport 547 counter drop",
         # The target lies 8 bytes into ICMPv6; nft 1.0.6 has no name for it. 0x3fa is fe80::/10.
         f"{advert} @th,64,{bits} {ours:#x} accept",
         f"{advert} @th,64,10 0x3fa accept",
