@@ -77,7 +77,10 @@ class RuntimeDir:
         return target
 
     def close(self) -> None:
-        """Unmount everything below, newest first, and remove the directory; again at will."""
+        """Unmount everything below, newest first, and remove the directory; again at will.
+
+        A guest that still runs keeps its open disks but loses the paths below: end or move guests first.
+        """
         if self._lock is None:
             return
         if self.path.exists():

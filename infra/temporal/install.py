@@ -75,6 +75,8 @@ def ensure_program(program: Program, log: Log, cache: Path | None = None) -> Pat
     if not kept.exists():
         kept.parent.mkdir(parents=True, exist_ok=True)
         with _alone(place / "lock", log):
+            for killed in kept.parent.glob(".build-*"):  # nobody else builds now: a predecessor's
+                shutil.rmtree(killed)
             if not kept.exists():  # somebody else may have built it while we waited
                 _build(program, kept, find_go(log, place), log)
     return kept
