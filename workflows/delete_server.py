@@ -7,7 +7,6 @@ forgets the server when it is back. What the owner pays for, quota and addresses
 from __future__ import annotations
 
 from temporalio import workflow
-from temporalio.common import VersioningBehavior
 
 with workflow.unsafe.imports_passed_through():
     from activities.addresses import AddressBook
@@ -24,7 +23,7 @@ with workflow.unsafe.imports_passed_through():
     from workflows.saga import Undo, run, unwind
 
 
-@workflow.defn(versioning_behavior=VersioningBehavior.PINNED)
+@workflow.defn
 class DeleteServer:
     @workflow.run
     async def run(self, order: DeleteOrder) -> None:

@@ -10,7 +10,6 @@ from __future__ import annotations
 from typing import NoReturn
 
 from temporalio import workflow
-from temporalio.common import VersioningBehavior
 from temporalio.exceptions import ApplicationError
 
 with workflow.unsafe.imports_passed_through():
@@ -42,7 +41,7 @@ with workflow.unsafe.imports_passed_through():
     from workflows.saga import Saga, Unwound, run, surely, together, unless
 
 
-@workflow.defn(versioning_behavior=VersioningBehavior.PINNED)
+@workflow.defn
 class ProvisionServer:
     """Started by the order's update-with-start; ends Completed with a running server, or Failed with nothing left."""
 

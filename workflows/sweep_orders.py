@@ -6,14 +6,13 @@ It runs on a schedule and does not retry: next time it looks at the world again.
 from __future__ import annotations
 
 from temporalio import workflow
-from temporalio.common import VersioningBehavior
 
 with workflow.unsafe.imports_passed_through():
     from activities.orders import Orders
     from workflows.saga import run
 
 
-@workflow.defn(versioning_behavior=VersioningBehavior.PINNED)
+@workflow.defn
 class SweepOrders:
     @workflow.run
     async def run(self, location: str) -> int:
