@@ -202,7 +202,8 @@ def explain_refusal(ask: Ask, decision: Decision) -> tuple[str, dict[str, Any]]:
         counts["taken"] = len(decision.candidates)
     hosts, want = sum(counts.values()), ask.resources
     asked = f"{want.cores} core{'s' * (want.cores != 1)}, {want.memory_mib} MiB and {want.disk_gib} GiB"
-    reasons = ", ".join(f"{count} {REASONS[name][count > 1]}" for name, count in counts.items())
+    most_first = sorted(counts.items(), key=lambda reason: -reason[1])
+    reasons = ", ".join(f"{count} {REASONS[name][count > 1]}" for name, count in most_first)
     why = f"of {hosts} host{'s' * (hosts != 1)} {reasons}" if hosts else f"location {ask.location} has no hosts"
     requested = {"cores": want.cores, "memory_mib": want.memory_mib, "disk_gib": want.disk_gib}
     return (
