@@ -72,6 +72,7 @@ async def timeline_of(client: Client, workflow_id: str) -> list[dict[str, Any]]:
 def steps_of(events: Iterable[HistoryEvent]) -> list[Step]:
     """Pure: what the events tell. A step under way has no end; its tries are known to Temporal only when it ends."""
     steps: dict[int, Step] = {}
+    local_since = datetime.min.replace(tzinfo=UTC)
     for event in events:
         kind = event.event_type
         if kind == EventType.EVENT_TYPE_ACTIVITY_TASK_SCHEDULED:
@@ -81,9 +82,12 @@ def steps_of(events: Iterable[HistoryEvent]) -> list[Step]:
             started = event.activity_task_started_event_attributes
             step = steps[started.scheduled_event_id]
             step.state, step.began, step.tries = "running", _at(event.event_time), started.attempt
+        elif kind == EventType.EVENT_TYPE_WORKFLOW_TASK_STARTED:
+            local_since = _at(event.event_time)
         elif kind == EventType.EVENT_TYPE_MARKER_RECORDED:
-            if local := _local(event):
+            if local := _local(event, local_since):
                 steps[event.event_id] = local
+                local_since = local.ended or local_since
         elif (ended := _ended(event)) is not None:
             scheduled_id, state = ended
             steps[scheduled_id].state, steps[scheduled_id].ended = state, _at(event.event_time)
@@ -103,17 +107,18 @@ def _ended(event: HistoryEvent) -> tuple[int, str] | None:
     return None
 
 
-def _local(event: HistoryEvent) -> Step | None:
-    """A step that ran inside the workflow task: the SDK keeps its times in a marker."""
+def _local(event: HistoryEvent, since: datetime) -> Step | None:
+    """A step that ran inside the workflow task. The SDK's marker tells its end; it began with the task, or with the end
+    of the local step before it, because local steps run one after the other."""
     marker = event.marker_recorded_event_attributes
     data = marker.details.get("data")
     if marker.marker_name != "core_local_activity" or data is None or not data.payloads:
         return None
     told: Mapping[str, Any] = json.loads(data.payloads[0].data)
-    began, ended = _parse(told.get("original_schedule_time")), _parse(told.get("complete_time"))
+    end = told.get("complete_time") or {}
+    ended = max(since, _at(Timestamp(seconds=end.get("seconds", 0), nanos=end.get("nanos", 0))))
     state = "failed" if marker.HasField("failure") else "done"
-    end = ended or _at(event.event_time)
-    return Step(told["activity_type"], state, began or end, began or end, end, int(told.get("attempt", 1)))
+    return Step(told["activity_type"], state, since, since, ended, int(told.get("attempt", 1)))
 
 
 def _add_pending(steps: list[Step], description: WorkflowExecutionDescription) -> None:
@@ -124,14 +129,6 @@ def _add_pending(steps: list[Step], description: WorkflowExecutionDescription) -
                 step.tries = pending.attempt
                 if pending.HasField("last_started_time"):
                     step.state, step.began = "running", _at(pending.last_started_time)
-
-
-def _parse(told: Any) -> datetime | None:
-    if isinstance(told, str):
-        return datetime.fromisoformat(told)
-    if isinstance(told, dict):
-        return _at(Timestamp(seconds=told.get("seconds", 0), nanos=told.get("nanos", 0)))
-    return None
 
 
 def _at(time: Timestamp) -> datetime:
