@@ -1,0 +1,1 @@
+"""What proves Puchify: one folder per layer, against the real thing wherever it can run."""
