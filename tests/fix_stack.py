@@ -1,4 +1,4 @@
-"""One PostgreSQL and one Temporal for the whole session, real and durable; fresh databases and namespaces for the asking.
+"""One PostgreSQL and one Temporal for all tests, real and durable; fresh databases and namespaces for the asking.
 
 `postgres` and `temporal` are the running clusters; `database` is the URL of a migrated database of one's own,
 `temporal_client` a client in the shared namespace, `task_queue` a name nobody else uses, `new_namespace` makes more.
