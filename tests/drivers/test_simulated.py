@@ -14,13 +14,13 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from host_contract import HostContract, answer, boot, forget, holdings, ignored, prepare
 
 from infra.domain.errors import BY_NAME, GuestNotReady, HostFull, HostUnavailable, ImageUnusable
 from infra.domain.models import Addresses, Image, Machine, Resources
 from infra.domain.seed import seed_of
 from infra.drivers.protocols import Host
 from infra.drivers.simulated import CALLS, CallerBug, Fault, Inventory, Latencies, SimulatedHost, faults
+from tests.drivers.host_contract import HostContract, answer, boot, forget, holdings, ignored, prepare
 
 ROOT = Path(__file__).parents[2]
 ROOM = Resources(cores=8, memory_mib=16_384, disk_gib=100)
@@ -446,10 +446,9 @@ def test_many_may_open_a_new_file_at_once(tmp_path: Path) -> None:
 WORKER = """
 import asyncio, sys
 from pathlib import Path
-sys.path.insert(0, "tests/drivers")
-from host_contract import boot
+from tests.drivers.host_contract import boot
 from infra.drivers.simulated import Latencies, SimulatedHost
-from test_simulated import machine_of
+from tests.drivers.test_simulated import machine_of
 
 async def work():
     host = SimulatedHost(Path(sys.argv[1]), latencies=Latencies.none()).host()
