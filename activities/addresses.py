@@ -18,7 +18,7 @@ class AddressBook:
     @activity.defn
     async def assign_addresses(self, order: ServerOrder) -> Addresses:
         """The addresses the server holds, made complete. ResourceUnavailable: a pool is exhausted."""
-        async with self._pool.connection() as connection, connection.transaction():
+        async with self._pool.connection() as connection:
             return await addresses.assign(connection, order, self._rest)
 
     @activity.defn

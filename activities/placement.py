@@ -17,13 +17,12 @@ class Placements:
 
     @activity.defn
     async def place_server(self, request: PlacementRequest) -> Claim:
-        """Claim the best host. ResourceUnavailable: counts per filter. A lost race takes the next host of the same ranking."""
+        """Claim the best host; a lost race takes the next of the ranking. ResourceUnavailable: counts per filter."""
         order = request.order
         async with self._pool.connection() as connection:
-            held = await claims.of_server(connection, order.server_id)
-            if held is not None:
-                return held  # an earlier try took effect and its answer was lost
             region = await claims.region(connection, order)
+            if region.claim is not None:
+                return region.claim
             ask = Ask(
                 location=order.location,
                 architecture=order.image.architecture,

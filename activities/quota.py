@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from temporalio import activity
 
-from infra.db import quotas, records
+from infra.db import quotas
 from infra.db.pool import Pool
 from infra.domain.models import ServerOrder
 
@@ -15,12 +15,11 @@ class Quotas:
 
     @activity.defn
     async def reserve_quota(self, order: ServerOrder) -> None:
-        """Begin the order and charge it. OrderWithdrawn: it was taken back. QuotaExceeded: which limit, and by how much."""
-        async with self._pool.connection() as connection, connection.transaction():
-            await records.begin(connection, order)
+        """Begin the order and charge it. OrderWithdrawn: it was taken back. QuotaExceeded: by how much."""
+        async with self._pool.connection() as connection:
             await quotas.reserve(connection, order)
 
     @activity.defn
     async def release_quota(self, order: ServerOrder) -> None:
-        async with self._pool.connection() as connection, connection.transaction():
+        async with self._pool.connection() as connection:
             await quotas.release(connection, order.server_id)

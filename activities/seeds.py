@@ -1,4 +1,4 @@
-"""Seeds: a server's cloud-init volume. The host fetches what is in it with its claim; it never passes through the story."""
+"""Seeds: a server's cloud-init volume; what is in it the host fetches with its claim, it never enters a story."""
 
 from __future__ import annotations
 

@@ -2,6 +2,8 @@
 
 import os
 
+import hypothesis  # noqa: F401  its plugin would import it while a failure is reported, too deep for CPython 3.11
+
 # Before anything reads the settings: hosts that are gone are given up in two seconds instead of ten.
 os.environ.setdefault("PUCHIFY_TIMEOUT_FACTOR", "0.2")
 

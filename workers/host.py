@@ -27,7 +27,7 @@ from infra.internal_api import Confirmed, HostClaims, InternalApi, open_internal
 from infra.temporal.connect import connect
 from workers.wiring import open_host
 from workflows.names import host_queue
-from workflows.options import FACTOR, STEPS
+from workflows.options import FACTOR
 
 log = logging.getLogger(__name__)
 
@@ -38,7 +38,7 @@ REPORT_EVERY = 10.0
 def host_worker(client: Client, host: Host, internal_api: InternalApi, settings: Settings) -> Worker:
     images, disks, seeds = Images(host.images), Disks(host.disks), Seeds(host.seeds, internal_api)
     ports, machines = Ports(host.ports), Machines(host.machines)
-    health = Health(host.guests, patience=(STEPS["wait_ready"].run - 5) * FACTOR)
+    health = Health(host.guests, settings.guest_patience * FACTOR)
     return Worker(
         client,
         task_queue=host_queue(settings.host_id),

@@ -35,7 +35,7 @@ class DeleteServer:
 
 
 def everything_held(holdings: Holdings) -> list[Undo]:
-    """A server's undo list as its create would have left it, oldest first: the same steps unwind a create and a life."""
+    """A server's undo list as its create would have left it, oldest first: the same steps unwind both."""
     order, machine = holdings.order, holdings.machine
     held: list[Undo] = [
         (Quotas.release_quota, order),

@@ -20,6 +20,7 @@ from temporalio.common import RetryPolicy
 from infra.config import settings
 
 FACTOR = settings().timeout_factor
+PATIENCE = settings().guest_patience
 
 HOSTS_TO_TRY = 3
 DEADLINE = 900 * FACTOR
@@ -51,9 +52,9 @@ QUEUE = 10.0  # a host that is alive takes a step in milliseconds; a full one in
 
 STEPS: dict[str, Step] = {
     # admission: one short transaction each, one after the other, before the caller gets an answer
-    "reserve_quota": Step("local", 5, 60, "refused at once, or the database is away"),
-    "place_server": Step("local", 5, 60, "a pure decision and a guarded write"),
-    "assign_addresses": Step("local", 5, 60, "a guarded write"),
+    "reserve_quota": Step("local", 20, 60, "refused at once, or the database is away"),
+    "place_server": Step("local", 20, 60, "a pure decision and a guarded write"),
+    "assign_addresses": Step("local", 20, 60, "a guarded write"),
     # the image branch
     "ensure_image": Step("host", 600, 900, "a first use copies gigabytes", queue=QUEUE, beat=10, tries=3),
     "create_disk": Step("host", 60, 120, "a reflink, or a copy and a grow", queue=QUEUE, tries=3),
@@ -63,7 +64,7 @@ STEPS: dict[str, Step] = {
     # boot
     "define_machine": Step("host", 30, 90, "libvirt may be restarting", queue=QUEUE, tries=3),
     "start_machine": Step("host", 60, 120, "QEMU on a loaded host", queue=QUEUE, tries=3),
-    "wait_ready": Step("host", 300, 330, "the guest's own time, emulated at worst", queue=QUEUE, beat=10),
+    "wait_ready": Step("host", PATIENCE + 10, PATIENCE + 40, "the guest's own time", queue=QUEUE, beat=10),
     # commit
     "finish": Step("local", 10, None, "the server runs: from here on nothing may fail the order"),
     # undo, newest first; on a host that does not answer a tombstone takes its place

@@ -133,20 +133,26 @@ async def _undo_on_host(do: Activity[Machine, None], machine: Machine, lost: set
 
 
 async def together(*branches: Coroutine[Any, Any, Any]) -> None:
-    """Run the branches side by side. When one fails the others are cancelled and waited for, then its failure raised."""
+    """Run the branches side by side. When one fails the others are cancelled and waited for; its failure is raised."""
     tasks = [asyncio.create_task(branch) for branch in branches]
     try:
         await workflow.wait(tasks, return_when=asyncio.FIRST_EXCEPTION)
-    finally:
-        for task in tasks:  # a list, not asyncio's set: the order of cancellation is part of the history
-            if not task.done():
-                task.cancel()
-        await workflow.wait(tasks)
+    except asyncio.CancelledError:
+        await _stop(tasks)
+        raise
+    await _stop(tasks)
     for task in tasks:
         if not task.cancelled() and (error := task.exception()):
             raise error
     for task in tasks:
         task.result()
+
+
+async def _stop(tasks: list[asyncio.Task[Any]]) -> None:
+    for task in tasks:  # a list, not asyncio's set: the order of cancellation is part of the history
+        task.cancel()  # does nothing to one that is done
+    for task in tasks:
+        await _ended(task)
 
 
 async def unless(told: Callable[[], Failure | None], work: Coroutine[Any, Any, R], deadline: float) -> R:

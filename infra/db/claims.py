@@ -30,6 +30,10 @@ SELECT h.id, l.name AS location, h.state, h.architecture, h.cores, h.overcommit,
 FROM hosts h JOIN locations l ON l.id = h.location_id WHERE l.name = %(location)s
 """
 
+DENSITY_TARGET = "SELECT density_target FROM locations WHERE name = %(location)s"
+
+OF_SERVER = "SELECT server_id, host_id, epoch FROM claims WHERE server_id = %s"
+
 TAKE = """
 WITH taken AS (
     UPDATE hosts SET used_cores = used_cores + %(cores)s, used_memory_mib = used_memory_mib + %(memory_mib)s,
@@ -65,22 +69,29 @@ ON CONFLICT (host_id, server_id) DO UPDATE SET epoch = greatest(tombstones.epoch
 class Region:
     """What placement decides on."""
 
+    claim: Claim | None
+    """Held already: an earlier try took effect and its answer was lost."""
     density_target: float
     hosts: list[HostView]
 
 
 async def region(connection: Connection, order: ServerOrder) -> Region:
-    """The hosts of the order's location, as they are now. No hosts: none are registered there."""
-    query = "SELECT density_target FROM locations WHERE name = %s"
-    location = await (await connection.execute(query, (order.location,))).fetchone()
+    """The hosts of the order's location, as they are now, and the claim it has already. No hosts: none are there."""
     parameters = {"project_id": order.project_id, "server_id": order.server_id, "location": order.location}
-    rows = await (await connection.execute(HOSTS, parameters)).fetchall()
-    return Region(location["density_target"] if location else 0.75, [HostView(**row) for row in rows])
+    async with connection.pipeline():  # one round trip for all three
+        claims = await connection.execute(OF_SERVER, (order.server_id,))
+        locations = await connection.execute(DENSITY_TARGET, parameters)
+        hosts = await connection.execute(HOSTS, parameters)
+    claim, location = await claims.fetchone(), await locations.fetchone()
+    return Region(
+        claim=Claim(**claim) if claim else None,
+        density_target=location["density_target"] if location else 0.75,
+        hosts=[HostView(**row) for row in await hosts.fetchall()],
+    )
 
 
 async def of_server(connection: Connection, server_id: int) -> Claim | None:
-    query = "SELECT server_id, host_id, epoch FROM claims WHERE server_id = %s"
-    row = await (await connection.execute(query, (server_id,))).fetchone()
+    row = await (await connection.execute(OF_SERVER, (server_id,))).fetchone()
     return Claim(**row) if row else None
 
 

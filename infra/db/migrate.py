@@ -44,7 +44,8 @@ def load(directory: Path = FILES) -> list[Migration]:
 def pending(migrations: list[Migration], applied: dict[str, str]) -> list[Migration]:
     """Those still to do. ``applied``: digest by name. Drift unless what was applied is a prefix of the files."""
     known = {migration.name: migration.digest for migration in migrations}
-    problems = [f"{name} was applied and has changed since" for name, digest in applied.items() if known.get(name, digest) != digest]
+    changed = [name for name, digest in applied.items() if known.get(name, digest) != digest]
+    problems = [f"{name} was applied and has changed since" for name in changed]
     problems += [f"{name} was applied and is missing here" for name in applied if name not in known]
     todo = [migration for migration in migrations if migration.name not in applied]
     problems += [f"{m.name} comes before one that was applied" for m in todo if applied and m.name < max(applied)]
@@ -54,7 +55,7 @@ def pending(migrations: list[Migration], applied: dict[str, str]) -> list[Migrat
 
 
 async def migrate(url: str, directory: Path = FILES) -> list[str]:
-    """Bring the books up to date and return the names of the migrations applied. Drift is refused before anything is done."""
+    """Bring the books up to date; the names of the migrations applied. Drift is refused before anything is done."""
     async with await AsyncConnection.connect(url, autocommit=True) as connection:
         await connection.execute("SELECT pg_advisory_lock(%s)", (LOCK,))
         try:
@@ -65,7 +66,8 @@ async def migrate(url: str, directory: Path = FILES) -> list[str]:
                 async with connection.transaction():
                     await connection.execute(migration.sql.encode())
                     await connection.execute(
-                        "INSERT INTO schema_migrations (name, digest) VALUES (%s, %s)", (migration.name, migration.digest)
+                        "INSERT INTO schema_migrations (name, digest) VALUES (%s, %s)",
+                        (migration.name, migration.digest),
                     )
             return [migration.name for migration in todo]
         finally:

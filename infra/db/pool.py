@@ -1,4 +1,4 @@
-"""The connection pool: one per process, rows as frozen values, nothing held across an await that is not the database's."""
+"""The connection pool: one per process, rows as frozen values, opened without waiting for the database."""
 
 from __future__ import annotations
 

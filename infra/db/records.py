@@ -1,4 +1,4 @@
-"""Records: how an order begins and how an operation ends, each in one guarded write.
+"""Records: how an operation ends, and what a server holds until then.
 
 A row is the lock: a create ends its server's story only while it holds ``locked_by``, which a delete takes over.
 """
@@ -12,12 +12,7 @@ from psycopg.types.json import Jsonb
 from infra.db import claims, orders
 from infra.db.addresses import of_server
 from infra.db.pool import Connection
-from infra.domain.errors import OrderWithdrawn
 from infra.domain.models import Addresses, DeleteOrder, FailedOrder, FinishedOrder, Holdings, Machine, ServerOrder
-
-BEGIN = """
-UPDATE servers SET began = coalesce(began, now()) WHERE id = %(server_id)s AND locked_by = %(action_id)s RETURNING id
-"""
 
 FINISH_SERVER = """
 UPDATE servers SET host_key = coalesce(%(host_key)s, host_key),
@@ -36,15 +31,6 @@ UPDATE actions SET status = 'error', finished = now(), error_code = %(code)s, er
                    timeline = %(timeline)s
 WHERE id = ANY(%(actions)s) AND status = 'running'
 """
-
-
-async def begin(connection: Connection, order: ServerOrder) -> None:
-    """Mark the order as begun, so that nobody takes it back any more. OrderWithdrawn: somebody did before."""
-    row = await (
-        await connection.execute(BEGIN, {"server_id": order.server_id, "action_id": order.action_id})
-    ).fetchone()
-    if row is None:
-        raise OrderWithdrawn("the order was withdrawn before it began")
 
 
 async def finish(connection: Connection, finished: FinishedOrder, timeline: list[dict[str, Any]]) -> None:

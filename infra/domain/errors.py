@@ -13,6 +13,7 @@
     │   ├── Conflict                409 conflict
     │   ├── Deprecated              410 deprecated_api_endpoint
     │   ├── InvalidInput            422 invalid_input
+    │   │   └── RequestTooLarge     413 invalid_input: the wire has no code of its own for it
     │   ├── Locked                  423 locked
     │   └── RateLimited             429 rate_limit_exceeded
     ├── ResourceUnavailable         412 resource_unavailable: no host or no address fits now
@@ -118,6 +119,10 @@ class InvalidInput(BadRequest):
     @classmethod
     def field(cls, name: str, problem: str) -> InvalidInput:
         return cls.fields([(name, problem)])
+
+
+class RequestTooLarge(InvalidInput):
+    status = 413
 
 
 class Locked(BadRequest):

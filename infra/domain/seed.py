@@ -34,9 +34,7 @@ class Seed:
         }
 
 
-def seed_of(
-    machine: Machine, ssh_keys: list[str], user_data: str, vendor_data: str, nameservers: list[str]
-) -> Seed:
+def seed_of(machine: Machine, ssh_keys: list[str], user_data: str, vendor_data: str, nameservers: list[str]) -> Seed:
     """``ssh_keys``: OpenSSH public key lines for root. ``user_data`` goes in verbatim."""
     meta = {"instance-id": machine.instance_id, "local-hostname": machine.name, "public-keys": ssh_keys}
     return Seed(

@@ -202,13 +202,13 @@ CREATE TABLE tombstones (
     PRIMARY KEY (host_id, server_id)
 );
 
--- Pools hand out addresses in order; one that was used before comes back after its rest.
+-- Pools are stocked in order, ahead of need; an address that was used comes back after its rest.
 CREATE TABLE address_pools (
     id              bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
     location_id     bigint NOT NULL REFERENCES locations,
     type            text NOT NULL CHECK (type IN ('ipv4', 'ipv6')),
     cidr            cidr NOT NULL,
-    next_index      bigint NOT NULL DEFAULT 1,           -- the next one never used; 0 is the network's own
+    next_index      bigint NOT NULL DEFAULT 1,           -- the next one to stock; 0 is the network's own
     last_index      bigint NOT NULL,
     UNIQUE (location_id, cidr),
     CHECK (next_index <= last_index + 1)
@@ -224,7 +224,7 @@ CREATE TABLE addresses (
     released        timestamptz,
     UNIQUE (server_id, type)
 );
-CREATE INDEX addresses_free ON addresses (pool_id, released) WHERE server_id IS NULL;
+CREATE INDEX addresses_free ON addresses (pool_id, released NULLS FIRST, id) WHERE server_id IS NULL;
 
 -- The first request with a key makes the row; the answer is written once and is everyone's answer.
 CREATE TABLE idempotency_keys (

@@ -1,0 +1,321 @@
+"""A region of a test's own: its location, project, pools and simulated hosts, on the session's PostgreSQL and Temporal.
+
+Workers run in the test's own process. Ids never collide, because all regions of a session share one database and one
+namespace; what a test must not see of the others, it does not see, because everything is asked for by location.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+import secrets
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Literal
+
+import httpx
+import pytest_asyncio
+from temporalio.client import Client
+from temporalio.worker import Replayer
+
+from api.app import create_app
+from api.stories import Stories
+from infra.config import Settings
+from infra.db import catalogue, hosts, keys, ledger, orders
+from infra.db.catalogue import NewImage
+from infra.db.hosts import NewHost
+from infra.db.orders import NewServer
+from infra.db.pool import Pool, open_pool
+from infra.domain.addressing import last_index
+from infra.domain.models import Admission, HostReport, Resources, ServerOrder
+from infra.drivers.simulated import Latencies, SimulatedHost
+from infra.internal_api import InternalApi
+from infra.temporal.cluster import TemporalCluster
+from infra.temporal.connect import connect, plugin
+from tests.fix_stack import NewDatabase
+from workers.host import held_and_claimed, host_worker, reconcile
+from workers.region import STORIES, region_worker
+from workflows.names import delete_id, provision_id
+
+DIGEST = "a" * 64
+ROOM = Resources(cores=64, memory_mib=65_536, disk_gib=2_000)
+
+
+@dataclass
+class Region:
+    """What a test needs to order servers and to see what became of them."""
+
+    settings: Settings
+    pool: Pool
+    client: Client
+    location: str
+    location_id: int
+    project_id: int
+    user_id: int
+    token: str
+    server_type_id: int
+    image_id: int
+    hosts: dict[int, SimulatedHost]
+    orders: list[ServerOrder] = field(default_factory=list)
+    _names: itertools.count[int] = field(default_factory=lambda: itertools.count(1))
+
+    @property
+    def host(self) -> SimulatedHost:
+        """The first one; most tests have no other."""
+        return next(iter(self.hosts.values()))
+
+    async def order(self, name: str | None = None, **wishes: Any) -> ServerOrder:
+        """An accepted order, as the API leaves it in the books; its story has not begun."""
+        new = NewServer(
+            self.project_id,
+            self.user_id,
+            name or f"server-{next(self._names)}",
+            self.server_type_id,
+            self.location_id,
+            wishes.pop("image_id", self.image_id),
+            **wishes,
+        )
+        async with self.pool.connection() as connection:
+            accepted = await orders.accept(connection, new)
+            order = await orders.load_order(connection, accepted.server_id)
+        assert order is not None
+        self.orders.append(order)
+        return order
+
+    async def admit(self, order: ServerOrder) -> Admission:
+        admission = await Stories(self.client).admit(order)
+        assert admission is not None
+        return admission
+
+    async def ended(self, order: ServerOrder) -> BaseException | None:
+        """Wait for the end of the order's story; the error it ended with, if any."""
+        return await _end(self.client, provision_id(order.server_id))
+
+    async def create(self, **wishes: Any) -> ServerOrder:
+        """A server that runs."""
+        order = await self.order(**wishes)
+        await self.admit(order)
+        assert await self.ended(order) is None
+        return order
+
+    async def delete(self, order: ServerOrder) -> None:
+        await self.begin_delete(order)
+        assert await _end(self.client, delete_id(order.server_id)) is None
+
+    async def begin_delete(self, order: ServerOrder) -> None:
+        async with self.pool.connection() as connection:
+            delete = await orders.order_delete(connection, self.project_id, order.server_id)
+        await Stories(self.client).begin_delete(delete)
+
+    async def one(self, query: str, *parameters: Any) -> dict[str, Any] | None:
+        async with self.pool.connection() as connection:
+            return await (await connection.execute(query.encode(), parameters)).fetchone()
+
+    async def execute(self, query: str, *parameters: Any) -> None:
+        async with self.pool.connection() as connection:
+            await connection.execute(query.encode(), parameters)
+
+    async def server(self, order: ServerOrder) -> dict[str, Any] | None:
+        return await self.one("SELECT * FROM servers WHERE id = %s", order.server_id)
+
+    async def action(self, order: ServerOrder) -> dict[str, Any]:
+        row = await self.one("SELECT * FROM actions WHERE id = %s", order.action_id)
+        assert row is not None
+        return row
+
+    async def set_quota(self, **limits: int) -> None:
+        columns = ", ".join(f"{name} = %s" for name in limits)
+        await self.execute(
+            f"UPDATE quotas SET {columns} WHERE (scope, subject_id) IN (('project', %s), ('user', %s))",
+            *limits.values(),
+            self.project_id,
+            self.user_id,
+        )
+
+    async def assert_balanced(self) -> None:
+        """The ledger: the books agree with themselves, and no host holds what they do not say."""
+        async with self.pool.connection() as connection:
+            assert await ledger.imbalances(connection) == []
+            for host_id, host in self.hosts.items():
+                assert held(host) <= await ledger.held_by_host(connection, host_id)
+
+    async def assert_nothing_left(self, order: ServerOrder) -> None:
+        """The order came to nothing: no row, no hold, no trace on any host."""
+        assert await self.server(order) is None
+        for table in ("quota_reservations", "claims", "addresses"):
+            assert await self.one(f"SELECT FROM {table} WHERE server_id = %s", order.server_id) is None, table
+        for host in self.hosts.values():
+            assert order.server_id not in held(host)
+        await self.assert_balanced()
+
+    async def replay_all(self) -> None:
+        """Every story told here replays: what a test provoked is also a test of determinism."""
+        replayer = Replayer(workflows=list(STORIES), plugins=[plugin()])
+        for order in self.orders:
+            for workflow_id in (provision_id(order.server_id), delete_id(order.server_id)):
+                history = await _history(self.client, workflow_id)
+                if history is not None:
+                    await replayer.replay_workflow(history)
+
+
+def held(host: SimulatedHost) -> set[int]:
+    inventory = host.inventory()
+    return {*inventory.disks, *inventory.seeds, *inventory.ports, *inventory.machines}
+
+
+async def eventually(condition: Callable[[], Awaitable[Any]], seconds: float = 60) -> Any:
+    """Wait until the condition gives something true, and return it."""
+    async with asyncio.timeout(seconds):
+        while not (answer := await condition()):  # noqa: ASYNC110  what is waited for is in other processes
+            await asyncio.sleep(0.05)
+        return answer
+
+
+async def _end(client: Client, workflow_id: str) -> BaseException | None:
+    from temporalio.client import WorkflowFailureError
+
+    try:
+        await client.get_workflow_handle(workflow_id).result()
+    except WorkflowFailureError as error:
+        return error.cause
+    return None
+
+
+async def _history(client: Client, workflow_id: str) -> Any:
+    from temporalio.service import RPCError
+
+    try:
+        return await client.get_workflow_handle(workflow_id).fetch_history()
+    except RPCError:
+        return None  # it never began
+
+
+@pytest_asyncio.fixture(scope="session")
+async def books(new_database: NewDatabase) -> AsyncIterator[str]:
+    """The URL of the one database that all regions of the session share."""
+    async with new_database() as url:
+        yield url
+
+
+NewRegion = Callable[..., Any]
+
+
+@pytest_asyncio.fixture
+async def new_region(books: str, temporal: TemporalCluster, tmp_path: Path) -> AsyncIterator[NewRegion]:
+    """``async with new_region(hosts=2) as region``; ``workers=False`` leaves the workers to the test."""
+    settings = Settings(
+        state=tmp_path,
+        host="simulated",
+        database_url=books,
+        temporal_address=temporal.settings.address,
+        temporal_namespace=temporal.settings.namespace,
+        rate_limit=0,
+        address_rest=300,
+    )
+
+    @asynccontextmanager
+    async def make(
+        number_of_hosts: int = 1,
+        workers: bool = True,
+        latencies: Latencies | None = None,
+        room: Resources = ROOM,
+        ipv4: str | None = None,
+        rest: float = 300,
+        patience: float = 290,
+    ) -> AsyncIterator[Region]:
+        name = f"t{secrets.token_hex(4)}"
+        ours = settings.model_copy(update={"location": name, "address_rest": rest, "guest_patience": patience})
+        async with open_pool(books, 20) as pool, AsyncExitStack() as stack:
+            client = await connect(ours)
+            region = await _furnish(ours, pool, client, name, ipv4)
+            for _ in range(number_of_hosts):
+                await _add_host(region, tmp_path, latencies or Latencies.none(), room)
+            if workers:
+                await stack.enter_async_context(region_worker(client, pool, ours))
+                for host_id in region.hosts:
+                    await stack.enter_async_context(working_host(region, host_id))
+            yield region
+            await region.replay_all()
+
+    yield make
+
+
+@pytest_asyncio.fixture
+async def region(new_region: NewRegion) -> AsyncIterator[Region]:
+    """One region with one simulated host, its workers at work."""
+    async with new_region() as region:
+        yield region
+
+
+@asynccontextmanager
+async def working_host(region: Region, host_id: int, purge: bool = False) -> AsyncIterator[None]:
+    """A host worker at work in this process, on the product's own internal endpoints."""
+    ours = region.settings.model_copy(update={"host_id": host_id})
+    app = create_app(ours)
+    async with app.router.lifespan_context(app):
+        transport = httpx.ASGITransport(app)
+        headers = {"Authorization": f"Bearer {host_key(region, host_id)}"}
+        async with httpx.AsyncClient(transport=transport, base_url="http://api", headers=headers) as http:
+            internal_api, host = InternalApi(http, host_id), region.hosts[host_id].host()
+            if purge:
+                await reconcile(host, await held_and_claimed(host, internal_api), internal_api)
+            async with host_worker(region.client, host, internal_api, ours):
+                yield
+
+
+def host_key(region: Region, host_id: int) -> str:
+    return f"{region.location}-{host_id}".ljust(64, "x")
+
+
+async def _furnish(settings: Settings, pool: Pool, client: Client, name: str, ipv4: str | None) -> Region:
+    async with pool.connection() as connection:
+        location_id = await catalogue.ensure_location(connection, name)
+        await catalogue.ensure_server_types(connection)
+        pools: list[tuple[str, Literal["ipv4", "ipv6"]]] = [
+            (ipv4 or f"10.{location_id >> 8}.{location_id & 255}.0/24", "ipv4"),
+            (f"2001:db8:{location_id:x}::/48", "ipv6"),
+        ]
+        for cidr, kind in pools:
+            await connection.execute(
+                "INSERT INTO address_pools (location_id, type, cidr, last_index) VALUES (%s, %s, %s, %s)",
+                (location_id, kind, cidr, last_index(cidr, kind)),
+            )
+        image = NewImage("tiny", DIGEST, 1, "a test image", has_agent=True)
+        image_id = await catalogue.register_image(connection, image)
+        token = await keys.make_key(connection, keys.server_secret(settings), user=name, project=name, name="test")
+        row = await (
+            await connection.execute(
+                "SELECT u.id AS user_id, p.id AS project_id, t.id AS type_id FROM users u, projects p, server_types t"
+                " WHERE u.name = %s AND p.name = %s AND t.name = 'px1'",
+                (name, name),
+            )
+        ).fetchone()
+    assert row is not None
+    return Region(
+        settings,
+        pool,
+        client,
+        name,
+        location_id,
+        row["project_id"],
+        row["user_id"],
+        token,
+        row["type_id"],
+        image_id,
+        {},
+    )
+
+
+async def _add_host(region: Region, directory: Path, latencies: Latencies, room: Resources) -> None:
+    async with region.pool.connection() as connection:
+        row = await (await connection.execute("SELECT nextval('hosts_id_seq') AS id")).fetchone()
+        assert row is not None
+        host_id = int(row["id"])
+        digest = keys.digest_of(keys.server_secret(region.settings), host_key(region, host_id))
+        await hosts.register_host(
+            connection, NewHost(host_id, f"{region.location}-{host_id}", region.location_id, digest)
+        )
+        await hosts.record_report(connection, HostReport(host_id, room.cores, room.memory_mib, room.disk_gib))
+    region.hosts[host_id] = SimulatedHost(directory / f"host-{host_id}.sqlite", room, latencies)

@@ -1,0 +1,232 @@
+"""The story of a create: what it leaves when it succeeds, and that it leaves nothing when it does not."""
+
+from __future__ import annotations
+
+import asyncio
+
+import pytest
+from temporalio.exceptions import ApplicationError
+
+from infra.db import orders
+from infra.domain.models import Resources
+from infra.drivers.simulated import Fault, Latencies
+from tests.fix_region import NewRegion, Region, held, working_host
+from workers.region import region_worker
+
+HOST_STEPS = {
+    "ensure_image": "images.ensure",
+    "create_disk": "disks.create",
+    "write_seed": "seeds.write",
+    "attach_ports": "ports.attach",
+    "define_machine": "machines.define",
+    "start_machine": "machines.start",
+    "wait_ready": "guests.host_key",
+}
+
+
+async def test_an_order_becomes_a_running_server(region: Region) -> None:
+    order = await region.create()
+
+    server = await region.server(order)
+    assert server is not None
+    assert (server["status"], server["locked_by"], server["epoch"]) == ("running", None, 1)
+    assert server["host_key"].startswith("ssh-ed25519 ")
+    assert (await region.action(order))["status"] == "success"
+    inventory = region.host.inventory()
+    assert inventory.machines == {order.server_id: True}
+    assert inventory.disks == inventory.seeds == inventory.ports == {order.server_id}
+    await region.assert_balanced()
+
+
+async def test_its_timeline_names_every_step_in_order(region: Region) -> None:
+    order = await region.create()
+
+    steps = [step["name"] for step in (await region.action(order))["timeline"]]
+
+    assert steps[:3] == ["reserve_quota", "place_server", "assign_addresses"]
+    assert set(steps[3:-3]) == {"ensure_image", "attach_ports", "create_disk", "write_seed"}
+    assert steps[-3:] == ["define_machine", "start_machine", "wait_ready"]
+
+
+async def test_a_server_that_is_not_to_be_started_is_off(region: Region) -> None:
+    order = await region.create(start=False)
+
+    server = await region.server(order)
+    assert server is not None
+    assert server["status"] == "off"
+    assert region.host.inventory().machines == {order.server_id: False}
+
+
+@pytest.mark.parametrize("step", HOST_STEPS)
+@pytest.mark.parametrize("when", ["before", "after"])
+async def test_a_step_that_fails_for_good_leaves_nothing(region: Region, step: str, when: str) -> None:
+    region.host.inject(Fault(HOST_STEPS[step], when=when, error="ImageUnusable", count=None))
+    order = await region.order()
+
+    await region.admit(order)
+    error = await region.ended(order)
+
+    assert isinstance(error, ApplicationError)
+    assert error.type == "image_unusable"
+    action = await region.action(order)
+    assert (action["status"], action["error_code"]) == ("error", "image_unusable")
+    await region.assert_nothing_left(order)
+
+
+@pytest.mark.parametrize("step", HOST_STEPS)
+async def test_a_host_that_fails_is_left_for_another(new_region: NewRegion, step: str) -> None:
+    async with new_region(2) as region:
+        region.host.inject(Fault(HOST_STEPS[step], error="HostFull", count=None))
+        order = await region.create()
+        first, second = region.hosts.values()
+
+        assert held(first) == set()
+        assert second.inventory().machines == {order.server_id: True}
+        server = await region.server(order)
+        assert server is not None
+        assert server["epoch"] == 2
+        await region.assert_balanced()
+
+
+async def test_the_addresses_stay_when_the_host_changes(new_region: NewRegion) -> None:
+    async with new_region(2) as region:
+        region.host.inject(Fault("machines.start", error="HostFull", count=None))
+        order = await region.order()
+        admission = await region.admit(order)
+        assert await region.ended(order) is None
+
+        rows = await region.one(
+            "SELECT array_agg(address ORDER BY type) AS held FROM addresses WHERE server_id = %s", order.server_id
+        )
+        assert rows is not None
+        assert admission.addresses is not None
+        assert rows["held"] == [admission.addresses.ipv4, admission.addresses.ipv6_network]
+
+
+async def test_a_host_whose_worker_is_gone_is_left_with_a_tombstone(new_region: NewRegion) -> None:
+    async with new_region(2, workers=False) as region:
+        dead, alive = region.hosts
+        async with region_worker(region.client, region.pool, region.settings), working_host(region, alive):
+            order = await region.create()
+        buried = await region.one("SELECT epoch FROM tombstones WHERE host_id = %s", dead)
+        assert buried == {"epoch": 1}
+        assert held(region.hosts[alive]) == {order.server_id}
+
+        async with working_host(region, dead, purge=True):
+            assert await region.one("SELECT FROM tombstones WHERE host_id = %s", dead) is None
+        await region.assert_balanced()
+
+
+async def test_no_more_than_three_hosts_are_tried(new_region: NewRegion) -> None:
+    async with new_region(4) as region:
+        for host in region.hosts.values():
+            host.inject(Fault("machines.start", error="HostFull", count=None))
+        order = await region.order()
+        await region.admit(order)
+        error = await region.ended(order)
+
+        assert isinstance(error, ApplicationError)
+        assert error.type == "host_full"
+        tried = [host for host in region.hosts.values() if any(call.call == "machines.start" for call in host.calls())]
+        assert len(tried) == 3
+        await region.assert_nothing_left(order)
+
+
+async def test_a_lost_answer_is_not_a_second_effect(region: Region) -> None:
+    for call in HOST_STEPS.values():
+        region.host.inject(Fault(call, when="after", error="HostUnavailable", count=1))
+
+    order = await region.create()
+
+    assert held(region.host) == {order.server_id}
+    await region.assert_balanced()
+
+
+async def test_a_quota_that_is_spent_refuses_and_says_by_how_much(region: Region) -> None:
+    await region.set_quota(max_servers=0)
+    order = await region.order()
+
+    refused = (await region.admit(order)).refused
+
+    assert refused is not None
+    assert (refused.code, refused.status) == ("resource_limit_exceeded", 403)
+    assert refused.details is not None
+    assert {limit["name"] for limit in refused.details["limits"]} == {"project_limit", "user_limit"}
+    await region.ended(order)
+    await region.assert_nothing_left(order)
+
+
+async def test_a_region_without_room_refuses_with_counts(new_region: NewRegion) -> None:
+    async with new_region(room=Resources(cores=0, memory_mib=0, disk_gib=0)) as region:
+        order = await region.order()
+        refused = (await region.admit(order)).refused
+
+        assert refused is not None
+        assert (refused.code, refused.status) == ("resource_unavailable", 412)
+        await region.ended(order)
+        await region.assert_nothing_left(order)
+
+
+async def test_a_pool_without_addresses_refuses(new_region: NewRegion) -> None:
+    async with new_region(ipv4="198.51.100.0/30") as region:
+        for _ in range(2):
+            await region.create()
+        order = await region.order()
+        refused = (await region.admit(order)).refused
+
+        assert refused is not None
+        assert refused.code == "resource_unavailable"
+        await region.ended(order)
+        await region.assert_nothing_left(order)
+
+
+async def test_an_address_rests_before_it_is_used_again(new_region: NewRegion) -> None:
+    async with new_region(ipv4="198.51.100.4/30", rest=0) as region:
+        first, second = await region.create(), await region.create()
+        assert first is not second
+        await region.delete(first)
+        await region.create()  # there is no third address: the first one's came back
+
+
+async def test_a_withdrawn_order_never_begins(region: Region) -> None:
+    order = await region.order()
+    async with region.pool.connection() as connection:
+        assert await orders.withdraw(connection, order.server_id) is orders.Withdrawal.DONE
+
+    refused = (await region.admit(order)).refused
+
+    assert refused is not None
+    assert refused.code == "conflict"
+    await region.ended(order)
+    assert region.host.calls() == []
+
+
+async def test_a_guest_that_never_answers_ends_the_order(new_region: NewRegion) -> None:
+    async with new_region(latencies=Latencies(boot=3600), patience=10) as region:
+        order = await region.order()
+        await region.admit(order)
+        error = await region.ended(order)
+
+        assert isinstance(error, ApplicationError)
+        assert error.type == "server_not_ready"
+        await region.assert_nothing_left(order)
+
+
+async def test_a_hundred_creates_against_a_quota_of_fifty_and_a_pool_of_sixty(new_region: NewRegion) -> None:
+    async with new_region(ipv4="198.51.100.64/26", room=Resources(1000, 1_000_000, 100_000)) as region:
+        await region.set_quota(max_servers=50)
+        ordered = [await region.order() for _ in range(100)]
+
+        admissions = await asyncio.gather(*(region.admit(order) for order in ordered))
+        await asyncio.gather(*(region.ended(order) for order in ordered))
+
+        granted = [a.addresses for a in admissions if a.addresses]
+        refused = [a.refused for a in admissions if a.refused]
+        assert len(granted) == 50
+        assert {r.code for r in refused} == {"resource_limit_exceeded"}
+        assert len({a.ipv4 for a in granted} | {a.ipv6_network for a in granted}) == 100
+        running = await region.one(
+            "SELECT count(*) AS n FROM servers WHERE project_id = %s AND status = 'running'", region.project_id
+        )
+        assert running == {"n": 50}
+        await region.assert_balanced()
