@@ -165,8 +165,11 @@ class SimulatedGuests:
         return uptime if uptime >= self.body.latencies.boot else None
 
     def _agent_uptime(self, server_id: int) -> float | None:
+        """An image that lacks the agent gets it from its seed's vendor data, as a real one does."""
         row = self.body.db.execute("SELECT has_agent FROM disks WHERE server_id = ?", (server_id,)).fetchone()
-        return self._uptime(server_id) if row and row[0] else None
+        seed = seed_on(self.body.db, server_id)
+        has_agent = (row and row[0]) or (seed and seed.vendor_data)
+        return self._uptime(server_id) if has_agent else None
 
     def _instance(self, server_id: int) -> str:
         row = self.body.db.execute("SELECT instance FROM machines WHERE server_id = ?", (server_id,)).fetchone()

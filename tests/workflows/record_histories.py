@@ -1,0 +1,113 @@
+"""Record the histories that every later change is replayed against: ``make histories`` writes them anew.
+
+Not collected with the tests: a history is recorded once, when a story changes on purpose, and committed with it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+
+import pytest
+
+from infra.db import orders
+from infra.domain.models import Resources
+from infra.drivers.simulated import Fault, Latencies
+from tests.fix_region import NewRegion, Region, eventually
+from workflows.names import delete_id, provision_id
+
+HISTORIES = Path(__file__).parent / "histories"
+
+
+async def success(region: Region) -> str:
+    return provision_id((await region.create()).server_id)
+
+
+async def refused_by_quota(region: Region) -> str:
+    await region.set_quota(max_servers=0)
+    return await _failed(region)
+
+
+async def refused_for_want_of_a_host(region: Region) -> str:
+    await region.execute("UPDATE hosts SET state = 'cordoned' WHERE location_id = %s", region.location_id)
+    return await _failed(region)
+
+
+async def refused_for_want_of_an_address(region: Region) -> str:
+    await region.execute("DELETE FROM address_pools WHERE location_id = %s AND type = 'ipv6'", region.location_id)
+    return await _failed(region)
+
+
+async def withdrawn(region: Region) -> str:
+    order = await region.order()
+    async with region.pool.connection() as connection:
+        await orders.withdraw(connection, order.server_id)
+    await region.admit(order)
+    await region.ended(order)
+    return provision_id(order.server_id)
+
+
+async def compensation(region: Region) -> str:
+    region.host.inject(Fault("machines.start", when="after", error="ImageUnusable", count=None))
+    return await _failed(region)
+
+
+async def a_branch_fails_while_the_other_works(region: Region) -> str:
+    region.host.inject(Fault("ports.attach", error="ImageUnusable", count=None))
+    return await _failed(region)
+
+
+async def a_second_host(region: Region) -> str:
+    region.host.inject(Fault("disks.create", error="HostFull", count=None))
+    return provision_id((await region.create()).server_id)
+
+
+async def delete(region: Region) -> str:
+    order = await region.create()
+    await region.delete(order)
+    return delete_id(order.server_id)
+
+
+async def delete_during_create(region: Region) -> str:
+    region.host.inject(Fault("guests.host_key", when="hang", count=None))
+    order = await region.order()
+    await region.admit(order)
+    await eventually(lambda: _polled(region))
+    await region.delete(order)
+    return provision_id(order.server_id)
+
+
+SCENES: dict[str, Callable[[Region], Awaitable[str]]] = {
+    scene.__name__: scene
+    for scene in (
+        success,
+        refused_by_quota,
+        refused_for_want_of_a_host,
+        refused_for_want_of_an_address,
+        withdrawn,
+        compensation,
+        a_branch_fails_while_the_other_works,
+        a_second_host,
+        delete,
+        delete_during_create,
+    )
+}
+
+
+@pytest.mark.parametrize("scene", SCENES)
+async def test_record(new_region: NewRegion, scene: str) -> None:
+    async with new_region(2, latencies=Latencies(), room=Resources(16, 16_384, 100)) as region:
+        workflow_id = await SCENES[scene](region)
+        history = await region.client.get_workflow_handle(workflow_id).fetch_history()
+        (HISTORIES / f"{scene}.json").write_text(history.to_json())
+
+
+async def _failed(region: Region) -> str:
+    order = await region.order()
+    await region.admit(order)
+    assert await region.ended(order) is not None
+    return provision_id(order.server_id)
+
+
+async def _polled(region: Region) -> bool:
+    return any(call.call == "guests.host_key" for call in region.host.calls())

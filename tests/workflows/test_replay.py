@@ -1,0 +1,71 @@
+"""Replay: the stories as they are now tell every recorded history again, and a story that differs is caught."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+from temporalio import workflow
+from temporalio.client import WorkflowHistory
+from temporalio.worker import Replayer
+from temporalio.workflow import NondeterminismError
+
+from infra.domain.models import Admission, ServerOrder
+from infra.temporal.connect import plugin
+from tests.workflows.record_histories import HISTORIES, SCENES
+from workers.region import STORIES
+from workflows.options import STEPS
+
+with workflow.unsafe.imports_passed_through():
+    from activities.addresses import AddressBook
+    from workflows.saga import run
+
+
+def recorded(scene: str) -> WorkflowHistory:
+    return WorkflowHistory.from_json(scene, (HISTORIES / f"{scene}.json").read_text())
+
+
+def test_every_scene_is_recorded_and_nothing_else() -> None:
+    assert {path.stem for path in HISTORIES.glob("*.json")} == set(SCENES)
+
+
+@pytest.mark.parametrize("scene", SCENES)
+async def test_a_recorded_history_replays(scene: str) -> None:
+    await Replayer(workflows=list(STORIES), plugins=[plugin()]).replay_workflow(recorded(scene))
+
+
+@workflow.defn(name="ProvisionServer", sandboxed=False)
+class OtherStory:
+    """Takes the addresses before it has asked the quota."""
+
+    @workflow.update
+    async def admit(self) -> Admission:
+        return Admission()
+
+    @workflow.signal
+    def abandon(self) -> None: ...
+
+    @workflow.run
+    async def run(self, order: ServerOrder) -> None:
+        await run(AddressBook.assign_addresses, order)
+
+
+@pytest.mark.parametrize("scene", sorted(set(SCENES) - {"delete"}))
+async def test_a_story_that_differs_does_not_replay(scene: str) -> None:
+    with pytest.raises(NondeterminismError):
+        await Replayer(workflows=[OtherStory], plugins=[plugin()]).replay_workflow(recorded(scene))
+
+
+def test_the_recorded_steps_ran_where_and_as_the_table_says() -> None:
+    """Replay does not look at queues and timeouts."""
+    for event in _scheduled("success"):
+        step = STEPS[event["activityType"]["name"]]
+        assert event["taskQueue"]["name"].startswith(f"{step.place}.")
+        assert ("heartbeatTimeout" in event and event["heartbeatTimeout"] != "0s") == (step.beat is not None)
+
+
+def _scheduled(scene: str) -> list[dict[str, Any]]:
+    events = json.loads((HISTORIES / f"{scene}.json").read_text())["events"]
+    key = "activityTaskScheduledEventAttributes"
+    return [event[key] for event in events if key in event]
