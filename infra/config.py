@@ -54,7 +54,7 @@ class Settings(BaseSettings):
         Path(".puchify/images"), description="Where images are, by digest; on one machine a directory."
     )
     libvirt_uri: str = Field("qemu:///system", description="`puchify up` sets it to its private libvirtd.")
-    host_slots: int = Field(16, description="Steps a host does at a time; more wait in its queue.")
+    host_slots: int = Field(200, description="Steps a host does at a time; most of them wait for a guest to boot.")
     uplinks: list[str] = Field(
         [],
         description="Interfaces guests may be forwarded to (JSON list). None: guests reach this host and each other.",

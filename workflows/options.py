@@ -48,7 +48,7 @@ class Step:
         )
 
 
-QUEUE = 10.0  # a host that is alive takes a step in milliseconds; a full one in seconds; a worker restarts in 5
+QUEUE = 30.0  # a host takes a step in milliseconds, its worker is restarted in 5 s, fifty creates at once queue for 10
 
 STEPS: dict[str, Step] = {
     # admission: one short transaction each, one after the other, before the caller gets an answer
