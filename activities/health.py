@@ -10,6 +10,7 @@ import time
 
 from temporalio import activity
 
+from activities.machines import bring_up
 from infra.domain.errors import GuestNotReady
 from infra.domain.models import Machine, Readiness
 from infra.drivers import protocols
@@ -19,14 +20,17 @@ PAUSE = 0.1
 
 
 class Health:
-    def __init__(self, guests: protocols.Guests, patience: float) -> None:
+    def __init__(self, host: protocols.Host, patience: float) -> None:
         """``patience``: seconds a guest has from its start until it is ready."""
-        self._guests = guests
+        self._host = host
+        self._guests = host.guests
         self._patience = patience
 
     @activity.defn
     async def wait_ready(self, machine: Machine) -> Readiness:
         """GuestNotReady: not within ``patience``, and what is missing."""
+        if activity.info().attempt > 1:  # the worker was away, and perhaps the whole host
+            await bring_up(self._host, machine)
         began = activity.info().scheduled_time.timestamp()
         missing = {*machine.addresses.all, "agent"}
         tasks = [asyncio.create_task(self._key(machine, a, missing)) for a in machine.addresses.all]

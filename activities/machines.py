@@ -8,6 +8,13 @@ from infra.domain.models import Machine
 from infra.drivers import protocols
 
 
+async def bring_up(host: protocols.Host, machine: Machine) -> None:
+    """Give a server back what its host lost when it went down; its disk and its seed were there all the time."""
+    await host.ports.attach(machine)
+    await host.machines.define(machine)
+    await host.machines.start(machine.server_id)
+
+
 class Machines:
     def __init__(self, machines: protocols.Machines) -> None:
         self._machines = machines

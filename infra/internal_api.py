@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from typing import Any
 
 import httpx
@@ -15,25 +15,8 @@ from pydantic import TypeAdapter
 
 from infra.config import Settings
 from infra.domain.errors import HostUnavailable, StaleClaim, Unauthorized
-from infra.domain.models import HostReport, Machine, Tombstone
+from infra.domain.models import HostClaims, HostReport, Machine, Tombstone
 from infra.domain.seed import Seed
-
-
-@dataclass(frozen=True, slots=True)
-class Confirmed:
-    """One claim on this host. ``runs``: the owner wants it on, and its create is done."""
-
-    machine: Machine
-    runs: bool
-
-
-@dataclass(frozen=True, slots=True)
-class HostClaims:
-    """What a host should hold, and what it has to forget."""
-
-    claims: list[Confirmed]
-    tombstones: list[Tombstone]
-
 
 _CLAIMS = TypeAdapter(HostClaims)
 _SEED = TypeAdapter(Seed)

@@ -17,13 +17,14 @@ from temporalio.worker import Worker
 from activities.disks import Disks
 from activities.health import Health
 from activities.images import Images
-from activities.machines import Machines
+from activities.machines import Machines, bring_up
 from activities.ports import Ports
 from activities.seeds import Seeds
 from infra.config import Settings
 from infra.domain.errors import HostFailure
+from infra.domain.models import Confirmed, HostClaims
 from infra.drivers.protocols import Host
-from infra.internal_api import Confirmed, HostClaims, InternalApi, open_internal_api
+from infra.internal_api import InternalApi, open_internal_api
 from infra.temporal.connect import connect
 from workers.wiring import open_host
 from workflows.names import host_queue
@@ -38,7 +39,7 @@ REPORT_EVERY = 10.0
 def host_worker(client: Client, host: Host, internal_api: InternalApi, settings: Settings) -> Worker:
     images, disks, seeds = Images(host.images), Disks(host.disks), Seeds(host.seeds, internal_api)
     ports, machines = Ports(host.ports), Machines(host.machines)
-    health = Health(host.guests, settings.guest_patience * FACTOR)
+    health = Health(host, settings.guest_patience * FACTOR)
     return Worker(
         client,
         task_queue=host_queue(settings.host_id),
@@ -91,7 +92,7 @@ async def keep_reporting(settings: Settings, host: Host, internal_api: InternalA
 
 
 async def held_and_claimed(host: Host, internal_api: InternalApi) -> tuple[set[int], HostClaims]:
-    """What is here, then what should be: in this order, so that a server claimed in between is not taken for a stray."""
+    """What is here, then what should be: in this order, so that a server claimed in between is no stray."""
     machines, ports = await host.machines.held(), await host.ports.held()
     disks, seeds = await host.disks.held(), await host.seeds.held()
     return {*machines, *ports, *disks, *seeds}, await internal_api.claims()
@@ -126,11 +127,8 @@ async def purge(host: Host, server_id: int) -> None:
 
 
 async def restore(host: Host, claim: Confirmed) -> None:
-    """Bring a server back that ran when the host went down; its disk and its seed were there all the time."""
-    machine = claim.machine
+    """Bring a server back that ran when the host went down."""
     try:
-        await host.ports.attach(machine)
-        await host.machines.define(machine)
-        await host.machines.start(machine.server_id)
+        await bring_up(host, claim.machine)
     except HostFailure as error:
-        log.error("server %s should run and does not: %s", machine.server_id, error)
+        log.error("server %s should run and does not: %s", claim.machine.server_id, error)

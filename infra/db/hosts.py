@@ -10,7 +10,16 @@ from psycopg.types.json import Jsonb
 
 from infra.db.pool import Connection
 from infra.domain.errors import NotFound
-from infra.domain.models import Addresses, HostReport, Image, Machine, Resources
+from infra.domain.models import (
+    Addresses,
+    Confirmed,
+    HostClaims,
+    HostReport,
+    Image,
+    Machine,
+    Resources,
+    Tombstone,
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,16 +33,6 @@ class NewHost:
     architecture: str = "x86"
     rack: str = ""
     switch: str = ""
-
-
-@dataclass(frozen=True, slots=True)
-class ConfirmedClaim:
-    """A machine that should be on the host, with the epoch that it may act under."""
-
-    server_id: int
-    epoch: int
-    desired: str
-    status: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,31 +100,43 @@ async def record_report(connection: Connection, report: HostReport) -> None:
         raise NotFound(f"host {report.host_id} is not registered")
 
 
-async def claims_of(connection: Connection, host_id: int) -> list[ConfirmedClaim]:
-    """What the host should hold; whatever else it has, it purges."""
-    found = await connection.execute(
-        "SELECT c.server_id, c.epoch, s.desired, s.status FROM claims c JOIN servers s ON s.id = c.server_id"
-        " WHERE c.host_id = %s ORDER BY c.server_id",
-        (host_id,),
-    )
-    return [ConfirmedClaim(**row) for row in await found.fetchall()]
-
-
-SEED = """
-SELECT s.id AS server_id, s.name, s.user_data, s.authorized_keys, c.epoch, c.host_id, c.cores, c.memory_mib,
-       c.disk_gib, i.id AS image_id, i.name AS image_name, i.digest, i.architecture, i.disk_gib AS image_disk_gib,
-       i.has_agent,
+MACHINES = """
+SELECT s.id AS server_id, s.name, s.user_data, s.authorized_keys, s.desired = 'on' AND s.status = 'running' AS runs,
+       c.epoch, c.host_id, c.cores, c.memory_mib, c.disk_gib, i.id AS image_id, i.name AS image_name, i.digest,
+       i.architecture, i.disk_gib AS image_disk_gib, i.has_agent,
        (SELECT a.address FROM addresses a WHERE a.server_id = s.id AND a.type = 'ipv4') AS ipv4,
        (SELECT a.address FROM addresses a WHERE a.server_id = s.id AND a.type = 'ipv6') AS ipv6
 FROM claims c
 JOIN servers s ON s.id = c.server_id
 JOIN images i ON i.id = s.image_id
-WHERE c.host_id = %s AND c.server_id = %s AND c.epoch = %s"""
+WHERE c.host_id = %s """
+
+
+async def claims_of(connection: Connection, host_id: int) -> HostClaims:
+    """What the host should hold, and what it has to forget; whatever else it has, it purges."""
+    machines = await connection.execute(MACHINES + "ORDER BY s.id", (host_id,))
+    tombstones = await connection.execute(
+        "SELECT server_id, host_id, epoch FROM tombstones WHERE host_id = %s ORDER BY server_id", (host_id,)
+    )
+    return HostClaims(
+        claims=[Confirmed(_machine(row), row["runs"]) for row in await machines.fetchall()],
+        tombstones=[Tombstone(**row) for row in await tombstones.fetchall()],
+    )
+
+
+async def forgotten(connection: Connection, tombstone: Tombstone) -> None:
+    """The host holds nothing of the server any more, up to that epoch."""
+    await connection.execute(
+        "DELETE FROM tombstones WHERE host_id = %s AND server_id = %s AND epoch <= %s",
+        (tombstone.host_id, tombstone.server_id, tombstone.epoch),
+    )
 
 
 async def seed_of_claim(connection: Connection, host_id: int, server_id: int, epoch: int) -> ClaimedSeed | None:
     """None unless exactly this claim stands: a host reads the secrets of no server but those it holds now."""
-    row = await (await connection.execute(SEED, (host_id, server_id, epoch))).fetchone()
+    row = await (
+        await connection.execute(MACHINES + "AND c.server_id = %s AND c.epoch = %s", (host_id, server_id, epoch))
+    ).fetchone()
     return ClaimedSeed(_machine(row), row["authorized_keys"], row["user_data"]) if row else None
 
 

@@ -167,6 +167,22 @@ class Tombstone:
 
 
 @dataclass(frozen=True, slots=True)
+class Confirmed:
+    """One claim on a host. ``runs``: the owner wants it on, and its create is done."""
+
+    machine: Machine
+    runs: bool
+
+
+@dataclass(frozen=True, slots=True)
+class HostClaims:
+    """What a host should hold, and what it has to forget."""
+
+    claims: list[Confirmed]
+    tombstones: list[Tombstone]
+
+
+@dataclass(frozen=True, slots=True)
 class DeleteOrder:
     server_id: int
     action_id: int

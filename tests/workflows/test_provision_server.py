@@ -10,7 +10,7 @@ from temporalio.exceptions import ApplicationError
 from infra.db import orders
 from infra.domain.models import Resources
 from infra.drivers.simulated import Fault, Latencies
-from tests.fix_region import NewRegion, Region, held, working_host
+from tests.fix_region import NewRegion, Region, eventually, held, working_host
 from workers.region import region_worker
 
 HOST_STEPS = {
@@ -230,3 +230,23 @@ async def test_a_hundred_creates_against_a_quota_of_fifty_and_a_pool_of_sixty(ne
         )
         assert running == {"n": 50}
         await region.assert_balanced()
+
+
+async def test_a_machine_that_went_down_with_its_host_comes_back_and_the_order_ends_well(new_region: NewRegion) -> None:
+    async with new_region(workers=False, latencies=Latencies(boot=0.5)) as region:
+        (host_id,) = region.hosts
+        async with region_worker(region.client, region.pool, region.settings):
+            order = await region.order()
+            async with working_host(region, host_id):
+                region.host.inject(Fault("guests.host_key", when="hang", count=None))
+                await region.admit(order)
+                await eventually(lambda: _polled(region))
+            await region.host.host().machines.destroy(order.server_id)
+            region.host.clear()
+            async with working_host(region, host_id):
+                assert await region.ended(order) is None
+            assert region.host.inventory().machines == {order.server_id: True}
+
+
+async def _polled(region: Region) -> bool:
+    return any(call.call == "guests.host_key" for call in region.host.calls())
