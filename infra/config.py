@@ -55,6 +55,10 @@ class Settings(BaseSettings):
     )
     libvirt_uri: str = Field("qemu:///system", description="`puchify up` sets it to its private libvirtd.")
     host_slots: int = Field(200, description="Steps a host does at a time; most of them wait for a guest to boot.")
+    address_pools: list[str] = Field(
+        ["203.0.113.0/24", "2001:db8:100::/48"],
+        description="Networks that public addresses are out of (JSON list): in the books of `puchify up`, and routed.",
+    )
     uplinks: list[str] = Field(
         [],
         description="Interfaces guests may be forwarded to (JSON list). None: guests reach this host and each other.",
