@@ -265,6 +265,13 @@ async def working_host(region: Region, host_id: int, purge: bool = False) -> Asy
                 yield
 
 
+def host_path(directory: Path, host_id: int) -> Path:
+    """Where a host worker in a process of its own finds the same host."""
+    path = directory / f"host-{host_id}"
+    path.mkdir(exist_ok=True)
+    return path
+
+
 def host_key(region: Region, host_id: int) -> str:
     return f"{region.location}-{host_id}".ljust(64, "x")
 
@@ -318,4 +325,4 @@ async def _add_host(region: Region, directory: Path, latencies: Latencies, room:
             connection, NewHost(host_id, f"{region.location}-{host_id}", region.location_id, digest)
         )
         await hosts.record_report(connection, HostReport(host_id, room.cores, room.memory_mib, room.disk_gib))
-    region.hosts[host_id] = SimulatedHost(directory / f"host-{host_id}.sqlite", room, latencies)
+    region.hosts[host_id] = SimulatedHost(host_path(directory, host_id) / "simulated.sqlite", room, latencies)
