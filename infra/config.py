@@ -50,6 +50,10 @@ class Settings(BaseSettings):
     host_path: Path = Field(
         Path(".puchify/host"), description="Image cache, disks and seeds; best on XFS with reflink."
     )
+    host_run: Path = Field(Path("/run/puchify/host"), description="Sockets of guests; a short path.")
+    pools: list[str] = Field(
+        [], description="The location's address pools (JSON list): packets to absent guests go no further than here."
+    )
     image_store: Path = Field(
         Path(".puchify/images"), description="Where images are, by digest; on one machine a directory."
     )

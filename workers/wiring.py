@@ -25,7 +25,15 @@ async def open_host(settings: Settings) -> AsyncIterator[Host]:
         with SimulatedHost(settings.host_path / "simulated.sqlite") as simulated:
             yield simulated.host()
         return
-    from infra.drivers.real import open_libvirt_host  # libvirt's library is only needed where there are machines
+    from infra.drivers.real import LibvirtHost, open_libvirt_host  # libvirt's library is not everywhere
 
-    async with open_libvirt_host(settings) as host:
+    options = LibvirtHost(
+        root=settings.host_path,
+        run=settings.host_run,
+        store=settings.image_store,
+        uri=settings.libvirt_uri,
+        uplinks=tuple(settings.uplinks),
+        pools=tuple(settings.pools),
+    )
+    async with open_libvirt_host(options) as host:
         yield host

@@ -33,14 +33,14 @@ class Images(Protocol):
     """The host's image cache: raw disks by digest, ready to be cloned."""
 
     async def ensure(self, image: Image, progress: Progress) -> None:
-        """Bring the image into the cache, once however many ask at the same time. ImageUnusable: the store has no such image."""
+        """Bring the image into the cache, once however many ask. ImageUnusable: the store has no such image."""
 
 
 class Disks(Protocol):
     """One disk a server: a clone of its image, its root partition grown to the plan."""
 
     async def create(self, server_id: int, image: Image, size_gib: int) -> None:
-        """Clone and grow. A half-made clone of an earlier try is replaced, a finished one left alone. HostFull: no room."""
+        """Clone and grow. A half-made clone of an earlier try is replaced, a finished one stays. HostFull: no room."""
 
     async def remove(self, server_id: int) -> None: ...
 
@@ -92,7 +92,7 @@ class Guests(Protocol):
     """What can be seen of a guest from outside."""
 
     async def host_key(self, address: str) -> str:
-        """Do an SSH key exchange with the guest and return its host key (``type base64``). GuestNotReady: no answer yet."""
+        """Do an SSH key exchange with the guest; its host key (``type base64``). GuestNotReady: no answer yet."""
 
     async def heartbeat(self, machine: Machine, timeout: float) -> Heartbeat:
         """The next heartbeat of the agent in the guest. GuestNotReady: none within ``timeout`` seconds."""

@@ -1,0 +1,65 @@
+"""Guests as seen from their host: SSH answers a key exchange, and the agent speaks through its channel."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from typing import Any
+
+import asyncssh
+
+from infra.domain.errors import GuestNotReady
+from infra.domain.models import Machine
+from infra.drivers.layout import HostLayout
+from infra.drivers.protocols import Heartbeat
+
+EXCHANGE = 10.0  # seconds; half of one under emulation, several while the guest still boots
+LONGEST_LINE = 64 * 1024  # bytes; a heartbeat has some hundreds, and a guest may send anything
+
+
+class SshAndAgent:
+    def __init__(self, layout: HostLayout) -> None:
+        self._layout = layout
+
+    async def host_key(self, address: str) -> str:
+        """No login: the exchange alone proves that the guest has the key, and that its SSH server works."""
+        try:
+            async with asyncio.timeout(EXCHANGE):
+                key = await asyncssh.get_server_host_key(address, 22, config=None)
+        except (OSError, asyncssh.Error, TimeoutError) as error:
+            raise GuestNotReady("the server's SSH does not answer yet") from error
+        if key is None:
+            raise GuestNotReady("the server's SSH does not answer yet")
+        return " ".join(key.export_public_key().decode().split()[:2])
+
+    async def heartbeat(self, machine: Machine, timeout: float) -> Heartbeat:
+        """Whatever else comes through the channel is passed over: half lines, noise, another instance's voice."""
+        try:
+            async with asyncio.timeout(timeout):
+                return await self._listen(machine)
+        except (OSError, TimeoutError, asyncio.LimitOverrunError, ValueError) as error:
+            raise GuestNotReady("the server's agent is not heard yet") from error
+
+    async def _listen(self, machine: Machine) -> Heartbeat:
+        socket = str(self._layout.agent_socket(machine.server_id))
+        reader, writer = await asyncio.open_unix_connection(socket, limit=LONGEST_LINE)
+        try:
+            while line := await reader.readline():
+                beat = heartbeat_of(line)
+                if beat is not None and beat.instance == machine.instance_id:
+                    return beat
+        finally:
+            writer.close()
+        raise GuestNotReady("the server's agent hung up")
+
+
+def heartbeat_of(line: bytes) -> Heartbeat | None:
+    """One line of the agent; None when it is something else."""
+    try:
+        told: Any = json.loads(line)
+        if told["type"] != "heartbeat":
+            return None
+        key = " ".join(str(told["hostkey"]).split()[:2])
+        return Heartbeat(str(told["instance"]), float(told["uptime"]), key)
+    except (ValueError, KeyError, TypeError):
+        return None

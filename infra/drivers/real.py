@@ -1,0 +1,60 @@
+"""A host of libvirt, QEMU, XFS and nftables: its hands made from settings, its ground prepared."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from infra.domain.domain_xml import Accel
+from infra.drivers.disks import ClonedDisks
+from infra.drivers.facts import HostFacts
+from infra.drivers.guests import SshAndAgent
+from infra.drivers.images import CachedImages
+from infra.drivers.layout import HostLayout
+from infra.drivers.libvirtd import kvm_usable
+from infra.drivers.machines import LibvirtMachines
+from infra.drivers.ports import RoutedPorts
+from infra.drivers.protocols import Host
+from infra.drivers.seeds import IsoSeeds
+from infra.drivers.store import DirectoryStore
+
+
+@dataclass(frozen=True, slots=True)
+class LibvirtHost:
+    """Where everything of a real host is. ``root``: on a file system with reflink. ``run``: short, for sockets."""
+
+    root: Path
+    run: Path
+    store: Path
+    uri: str
+    uplinks: tuple[str, ...] = ()
+    pools: tuple[str, ...] = ()
+
+    @property
+    def accel(self) -> Accel:
+        return "kvm" if kvm_usable() else "qemu"
+
+
+@asynccontextmanager
+async def open_libvirt_host(options: LibvirtHost) -> AsyncIterator[Host]:
+    """The hands of the host. When they are let go the machines run on, and so do their ports."""
+    layout = HostLayout(options.root.absolute(), options.run.absolute())
+    layout.prepare()
+    ports = RoutedPorts(options.uplinks, options.pools)
+    machines = LibvirtMachines(options.uri, layout, options.accel)
+    await ports.open()
+    try:
+        yield Host(
+            images=CachedImages(layout, DirectoryStore(options.store)),
+            disks=ClonedDisks(layout),
+            seeds=IsoSeeds(layout),
+            ports=ports,
+            machines=machines,
+            guests=SshAndAgent(layout),
+            facts=HostFacts(layout.root),
+        )
+    finally:
+        await machines.close()
+        await ports.close()
