@@ -51,8 +51,8 @@ class Settings(BaseSettings):
         Path(".puchify/host"), description="Image cache, disks and seeds; best on XFS with reflink."
     )
     host_run: Path = Field(Path("/run/puchify/host"), description="Sockets of guests; a short path.")
-    pools: list[str] = Field(
-        [], description="The location's address pools (JSON list): packets to absent guests go no further than here."
+    host_disk_gib: int = Field(
+        64, description="`puchify up`: size of the XFS that it makes for disks where the machine has no reflink; sparse."
     )
     image_store: Path = Field(
         Path(".puchify/images"), description="Where images are, by digest; on one machine a directory."
@@ -61,7 +61,8 @@ class Settings(BaseSettings):
     host_slots: int = Field(200, description="Steps a host does at a time; most of them wait for a guest to boot.")
     address_pools: list[str] = Field(
         ["203.0.113.0/24", "2001:db8:100::/48"],
-        description="Networks that public addresses are out of (JSON list): in the books of `puchify up`, and routed.",
+        description="Networks that public addresses are out of (JSON list). `puchify up` writes them into the books; a host"
+        " lets packets to absent guests go no further.",
     )
     uplinks: list[str] = Field(
         [],

@@ -33,7 +33,7 @@ async def open_host(settings: Settings) -> AsyncIterator[Host]:
         store=settings.image_store,
         uri=settings.libvirt_uri,
         uplinks=tuple(settings.uplinks),
-        pools=tuple(settings.pools),
+        pools=tuple(settings.address_pools),
     )
     async with open_libvirt_host(options) as host:
         yield host
