@@ -1,0 +1,35 @@
+"""`puchify image build`: from packages to an image that servers can be made of."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+import typer
+
+
+def register(app: typer.Typer) -> None:
+    group = typer.Typer(help="Images: what servers are made of.", no_args_is_help=True)
+    group.callback()(_group)
+    group.command("build")(build)
+    app.add_typer(group, name="image")
+
+
+def _group() -> None:
+    return None
+
+
+def build(
+    name: Annotated[Literal["tiny", "debian"], typer.Argument(help="tiny: boots in seconds; debian: a real one.")],
+) -> None:
+    """Build a guest image and offer it.
+
+    From Debian's packages, in seconds (tiny) or minutes (debian); it is kept, so the next time is instant.
+    """
+    from infra.config import settings
+    from infra.db.catalogue import register_image
+    from workers.commands.books import in_books
+    from workers.local.images import build_into_store
+
+    image = build_into_store(name, settings(), typer.echo)
+    image_id = in_books(lambda connection: register_image(connection, image))
+    typer.echo(f"image {name} is offered with id {image_id}")

@@ -1,0 +1,44 @@
+"""What the books of an instance begin with: a location, its plans and address pools, its host, and somebody to ask."""
+
+from __future__ import annotations
+
+import hashlib
+import platform
+
+from infra.config import Settings
+from infra.db import catalogue, hosts, keys
+from infra.db.catalogue import NewImage
+from infra.db.hosts import NewHost
+from infra.db.pool import Connection, Pool
+from infra.db.pools import ensure_pool
+from workers.local.place import Place, write_private
+
+USER, PROJECT = "admin", "default"
+
+
+async def furnish(pool: Pool, settings: Settings, place: Place) -> None:
+    """Converge on the defaults; what an operator changed since stays."""
+    secret = keys.server_secret(settings)
+    async with pool.connection() as connection:
+        location_id = await catalogue.ensure_catalogue(connection, settings.location)
+        for cidr in settings.address_pools:
+            await ensure_pool(connection, location_id, cidr)
+        digest = keys.digest_of(secret, settings.host_key)
+        host = NewHost(settings.host_id, f"{platform.node() or 'host'}-{settings.host_id}", location_id, digest)
+        await hosts.register_host(connection, host)
+        await _ensure_token(connection, secret, place)
+
+
+SIMULATED_IMAGE = NewImage(
+    "tiny", hashlib.sha256(b"simulated tiny").hexdigest(), 1, "Tiny (simulated: there is nothing in it)"
+)
+
+
+async def _ensure_token(connection: Connection, secret: bytes, place: Place) -> None:
+    """A key of our own, kept so that the next run can print it; a new one when the books do not know it."""
+    if place.token.exists():
+        known = await keys.caller_of(connection, keys.digest_of(secret, place.token.read_text().strip()))
+        if known is not None:
+            return
+    key = await keys.make_key(connection, secret, user=USER, project=PROJECT, name="puchify up")
+    write_private(place.token, key + "\n")

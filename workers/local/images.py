@@ -1,0 +1,27 @@
+"""System images: built from packages, kept in the cache, taken into the store, ready to be offered."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from infra.config import Settings
+from infra.db.catalogue import NewImage
+from infra.drivers.store import DirectoryStore
+from infra.guests.build import ensure_image
+
+Say = Callable[[str], None]
+
+
+def build_into_store(name: str, settings: Settings, say: Say) -> NewImage:
+    """The image, in the store. Blocks: seconds for tiny, minutes for debian, nothing when it is there already."""
+    built = ensure_image(name, log=say)
+    DirectoryStore(settings.image_store).add(built.directory, built.digest)
+    return NewImage(
+        name=built.name,
+        digest=built.digest,
+        disk_gib=built.min_disk_gb,
+        description=built.description,
+        os_flavor=built.os_flavor,
+        os_version=built.os_version,
+        has_agent=built.has_agent,
+    )

@@ -1,0 +1,97 @@
+"""What runs on one machine, and in which order: each part starts when what it needs answers, and ends before it.
+
+PostgreSQL; then, side by side, the books (migrated, furnished), Temporal, and the ground that guests stand on; then the
+API and the region worker; at last the host worker, which asks the API what should be on it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from asyncio import TaskGroup
+
+from infra.config import Settings
+from infra.db.catalogue import NewImage, register_image
+from infra.db.cluster import PostgresCluster
+from infra.db.migrate import migrate
+from infra.db.pool import open_pool
+from infra.runtime_dir import RuntimeDir
+from infra.temporal.cluster import TemporalCluster
+from infra.temporal.connect import connect
+from infra.temporal.install import ensure_binaries
+from workers.local import books, engines, roles
+from workers.local.ground import Ground, SimulatedGround
+from workers.local.place import Place, resolved
+from workers.processes import Supervisor
+from workers.progress import Teller
+
+STOP_FIRST = ("host", "region", "api")  # who works, before what they work with
+STOP_LAST = ("temporal-ui", "temporal", "postgres")
+
+
+class Stack:
+    """``settings`` are those of all its processes, once it is started."""
+
+    def __init__(self, asked: Settings, runtime: RuntimeDir, supervisor: Supervisor, teller: Teller) -> None:
+        self.place = Place(runtime.state)
+        self._supervisor = supervisor
+        self._teller = teller
+        self._postgres = PostgresCluster.within(runtime, self.place.postgres)
+        self.settings = resolved(asked, self.place, self._postgres.url())
+        self._ground = ground_of(self.settings, runtime, supervisor, teller)
+        self.settings = self._ground.settings
+
+    async def start(self) -> None:
+        with self._teller.timed("PostgreSQL"):
+            await self._start_postgres()
+        async with TaskGroup() as together:
+            together.create_task(self._open_books())
+            together.create_task(self._start_temporal())
+            preparing = together.create_task(self._ground.prepare())
+        await self._offer(preparing.result())
+        client = await connect(self.settings)
+        with self._teller.timed("API and region worker"):
+            async with TaskGroup() as together:
+                together.create_task(self._supervisor.start(roles.api_process(self.settings, self.place)))
+                together.create_task(self._supervisor.start(roles.region_process(self.settings, self.place, client)))
+        with self._teller.timed("host worker"):
+            await self._supervisor.start(roles.host_process(self.settings, self.place, client))
+
+    async def stop(self, hurry: asyncio.Event) -> None:
+        """Newest first. What was not started is passed over, so this ends a start that failed half-way as well."""
+        for name in STOP_FIRST:
+            await self._supervisor.stop(name)
+        if ended := await self._ground.clear(hurry):
+            self._teller.say(f"{ended} guests did not shut down in time and were switched off.")
+        for name in STOP_LAST:
+            await self._supervisor.stop(name)
+
+    async def _start_postgres(self) -> None:
+        await asyncio.to_thread(self._postgres.ensure_initialised)
+        await self._supervisor.start(engines.postgres_process(self._postgres, self.place))
+        await self._postgres.ensure_databases(engines.OWNERS)
+
+    async def _open_books(self) -> None:
+        await migrate(self.settings.database_url)
+        async with open_pool(self.settings.database_url, 2, "puchify-up") as pool:
+            await books.furnish(pool, self.settings, self.place)
+
+    async def _offer(self, image: NewImage) -> None:
+        async with open_pool(self.settings.database_url, 2, "puchify-up") as pool, pool.connection() as connection:
+            await register_image(connection, image)
+
+    async def _start_temporal(self) -> None:
+        binaries = await asyncio.to_thread(ensure_binaries, self._teller.say)
+        cluster: TemporalCluster = engines.temporal_cluster(self.settings, self.place, self._postgres, binaries)
+        with self._teller.timed("Temporal"):
+            await cluster.prepare()
+            await self._supervisor.start(engines.temporal_process(cluster, self.place))
+            await cluster.furnish()
+        await self._supervisor.start(engines.ui_process(cluster, self.place))
+
+
+def ground_of(settings: Settings, runtime: RuntimeDir, supervisor: Supervisor, teller: Teller) -> Ground:
+    if settings.host == "simulated":
+        return SimulatedGround(settings)
+    from workers.local.libvirt_ground import LibvirtGround  # libvirt's library is not everywhere
+
+    return LibvirtGround(settings, runtime, supervisor, teller)

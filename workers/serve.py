@@ -1,0 +1,52 @@
+"""Serving: a process of one role that runs until a signal, and logs to stderr."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import signal
+from collections.abc import Awaitable, Callable
+
+from infra.config import Settings, settings
+
+FORMAT = "%(asctime)s %(levelname)s %(name)s: %(message)s"
+
+Role = Callable[[Settings, asyncio.Event], Awaitable[None]]
+
+
+def serve(role: Role) -> None:
+    """Run a worker until SIGTERM or Ctrl-C; what it has in hand is finished or handed back."""
+    asyncio.run(_until_told(role, configured()))
+
+
+def serve_api() -> None:
+    import uvicorn
+
+    from api.app import create_app
+
+    ours = configured()
+    uvicorn.run(
+        create_app(ours),
+        host=ours.api_address,
+        port=ours.api_port,
+        log_config=None,  # ours is made already
+        access_log=False,  # a line for each look of each waiting client otherwise
+        server_header=False,
+        timeout_graceful_shutdown=5,  # those who wait with Prefer: wait are told another time
+    )
+
+
+def configured() -> Settings:
+    """The settings, with the log set up as they say."""
+    ours = settings()
+    logging.basicConfig(level=ours.log_level.upper(), format=FORMAT)
+    for chatty in ("httpx", "httpcore", "asyncssh"):
+        logging.getLogger(chatty).setLevel(logging.WARNING)
+    return ours
+
+
+async def _until_told(role: Role, ours: Settings) -> None:
+    stop = asyncio.Event()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        asyncio.get_running_loop().add_signal_handler(number, stop.set)
+    await role(ours, stop)
