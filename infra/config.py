@@ -52,7 +52,7 @@ class Settings(BaseSettings):
     )
     host_run: Path = Field(Path("/run/puchify/host"), description="Sockets of guests; a short path.")
     host_disk_gib: int = Field(
-        64, description="`puchify up`: size of the XFS that it makes for disks where the machine has no reflink; sparse."
+        64, description="Size of the XFS that `puchify up` makes for disks where there is no reflink; sparse."
     )
     image_store: Path = Field(
         Path(".puchify/images"), description="Where images are, by digest; on one machine a directory."
@@ -61,8 +61,8 @@ class Settings(BaseSettings):
     host_slots: int = Field(200, description="Steps a host does at a time; most of them wait for a guest to boot.")
     address_pools: list[str] = Field(
         ["203.0.113.0/24", "2001:db8:100::/48"],
-        description="Networks that public addresses are out of (JSON list). `puchify up` writes them into the books; a host"
-        " lets packets to absent guests go no further.",
+        description="Networks that addresses are out of (JSON list). `puchify up` puts them into the books; a host "
+        "lets packets to absent guests go no further.",
     )
     uplinks: list[str] = Field(
         [],
