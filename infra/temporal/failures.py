@@ -6,12 +6,16 @@ logged, retried as the step allows, and never shown to the user.
 
 from __future__ import annotations
 
+import logging
 from typing import Any
 
+from temporalio import activity
 from temporalio.exceptions import ApplicationError, ApplicationErrorCategory
 from temporalio.worker import ActivityInboundInterceptor, ExecuteActivityInput, Interceptor
 
 from infra.domain.errors import PuchifyError
+
+log = logging.getLogger(__name__)
 
 
 class Failures(Interceptor):
@@ -24,6 +28,9 @@ class _Translate(ActivityInboundInterceptor):
         try:
             return await self.next.execute_activity(input)
         except PuchifyError as error:
+            if error.__cause__ is not None:
+                # The owner reads the message; what was really the matter is for whoever runs this worker.
+                log.warning("%s: %s", activity.info().activity_type, error.message, exc_info=error)
             raise as_application_error(error) from error
 
 
