@@ -70,6 +70,8 @@ class ClonedDisks:
         if grown.exists():
             return  # by the flight that landed while we were looking
         source, unfinished = self._layout.image(image.digest) / "disk.raw", self._layout.unfinished(grown)
+        if size > shutil.disk_usage(self._layout.root).total:
+            raise HostFull("there is no room for a disk of that size")
         with storage_errors():
             if size < source.stat().st_size:
                 raise ImageUnusable(f"the image {image.name!r} does not fit on a disk of {size // GIB} GB")

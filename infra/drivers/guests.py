@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import socket
 from typing import Any
 
 import asyncssh
@@ -12,6 +13,9 @@ from infra.domain.errors import GuestNotReady
 from infra.domain.models import Machine
 from infra.drivers.layout import HostLayout
 from infra.drivers.protocols import Heartbeat
+
+CONNECT = 0.5
+"""Seconds for one try. A booting guest drops the first packet, and TCP repeats it after 1, 3 and 7 s: better try anew."""
 
 EXCHANGE = 10.0  # seconds; half of one under emulation, several while the guest still boots
 LONGEST_LINE = 64 * 1024  # bytes; a heartbeat has some hundreds, and a guest may send anything
@@ -24,8 +28,9 @@ class SshAndAgent:
     async def host_key(self, address: str) -> str:
         """No login: the exchange alone proves that the guest has the key, and that its SSH server works."""
         try:
+            connection = await connect(address)
             async with asyncio.timeout(EXCHANGE):
-                key = await asyncssh.get_server_host_key(address, 22, config=None)
+                key = await asyncssh.get_server_host_key(sock=connection, config=None)
         except (OSError, asyncssh.Error, TimeoutError) as error:
             raise GuestNotReady("the server's SSH does not answer yet") from error
         if key is None:
@@ -41,8 +46,8 @@ class SshAndAgent:
             raise GuestNotReady("the server's agent is not heard yet") from error
 
     async def _listen(self, machine: Machine) -> Heartbeat:
-        socket = str(self._layout.agent_socket(machine.server_id))
-        reader, writer = await asyncio.open_unix_connection(socket, limit=LONGEST_LINE)
+        channel = str(self._layout.agent_socket(machine.server_id))
+        reader, writer = await asyncio.open_unix_connection(channel, limit=LONGEST_LINE)
         try:
             while line := await reader.readline():
                 beat = heartbeat_of(line)
@@ -51,6 +56,19 @@ class SshAndAgent:
         finally:
             writer.close()
         raise GuestNotReady("the server's agent hung up")
+
+
+async def connect(address: str) -> socket.socket:
+    """A connection to the guest's SSH. TimeoutError, OSError: it does not listen yet."""
+    family = socket.AF_INET6 if ":" in address else socket.AF_INET
+    connection = socket.socket(family, socket.SOCK_STREAM | socket.SOCK_NONBLOCK)
+    try:
+        async with asyncio.timeout(CONNECT):
+            await asyncio.get_running_loop().sock_connect(connection, (address, 22))
+    except BaseException:
+        connection.close()
+        raise
+    return connection
 
 
 def heartbeat_of(line: bytes) -> Heartbeat | None:

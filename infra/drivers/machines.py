@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import socket
 import threading
 import time
 from collections.abc import Callable
@@ -17,9 +18,10 @@ from typing import Any, TypeVar
 
 import libvirt
 
-from infra.domain.domain_xml import Accel, domain_name, domain_xml, server_of_domain
+from infra.domain.domain_xml import Accel, MachineFiles, domain_name, domain_xml, server_of_domain
 from infra.domain.errors import HostUnavailable
 from infra.domain.models import Machine
+from infra.domain.port_names import tap_name
 from infra.drivers.layout import HostLayout
 from infra.drivers.threads import KeyedLocks, run
 
@@ -44,7 +46,9 @@ class LibvirtMachines:
 
     async def define(self, machine: Machine) -> None:
         async with self._locks.hold(machine.server_id):
-            xml = domain_xml(machine, self._layout.machine_files(machine), self._accel)
+            files = self._layout.machine_files(machine)
+            _require_parts(machine.server_id, files)
+            xml = domain_xml(machine, files, self._accel)
             await self._do(lambda connection: connection.defineXML(xml))
 
     async def start(self, server_id: int) -> None:
@@ -109,6 +113,14 @@ class LibvirtMachines:
                 connection.close()
             except libvirt.libvirtError as error:
                 log.debug("a broken connection was closed: %s", error)
+
+
+def _require_parts(server_id: int, files: MachineFiles) -> None:
+    """LookupError: a part was not made before; that is our bug, and no fault of the host."""
+    interfaces = {name for _, name in socket.if_nameindex()}
+    parts = {"disk": files.disk.exists(), "seed": files.seed.exists(), "port": tap_name(server_id) in interfaces}
+    if missing := [part for part, there in parts.items() if not there]:
+        raise LookupError(f"server {server_id} lacks its {' and '.join(missing)}")
 
 
 def _find(connection: Any, server_id: int) -> Any:

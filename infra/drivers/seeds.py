@@ -57,8 +57,8 @@ def iso_of(seed: Seed) -> bytes:
     iso, volume = PyCdlib(), BytesIO()
     iso.new(interchange_level=3, joliet=3, rock_ridge="1.09", vol_ident=LABEL)
     for number, (name, content) in enumerate(seed.files.items()):
-        names = {"rr_name": name, "joliet_path": f"/{name}", "file_mode": 0o100400}
-        iso.add_fp(BytesIO(content), len(content), f"/FILE{number}.;1", **names)
+        data, path = BytesIO(content), f"/FILE{number}.;1"
+        iso.add_fp(data, len(content), path, rr_name=name, joliet_path=f"/{name}", file_mode=0o100400)
     iso.write_fp(volume)
     iso.close()
     return volume.getvalue()

@@ -155,7 +155,7 @@ class HostContract:
         began = time.monotonic()
         with pytest.raises(GuestNotReady):
             await host.guests.heartbeat(machine, 0.1)
-        assert 0.1 <= time.monotonic() - began < 2
+        assert time.monotonic() - began < 2
         await forget(host, machine.server_id)
 
     async def test_a_machine_shuts_down_and_starts_again_as_the_same(self, host: Host, machine: Machine) -> None:
