@@ -30,7 +30,8 @@ def root_for(uid: int) -> Path:
     """Where instances live; without root there is no service user to reach, so any private place will do."""
     if uid == 0:
         return ROOT
-    return Path(os.environ.get("XDG_RUNTIME_DIR") or f"/tmp/puchify-{uid}") / "puchify"
+    given = os.environ.get("XDG_RUNTIME_DIR")
+    return Path(given) / "puchify" if given else Path(f"/tmp/puchify-{uid}")
 
 
 class RuntimeDir:
@@ -50,6 +51,10 @@ class RuntimeDir:
         self.state.mkdir(parents=True, exist_ok=True)
         self._lock = self._acquire()
         self.path.parent.mkdir(mode=0o711, parents=True, exist_ok=True)
+        if self.path.parent.stat().st_uid != os.geteuid():  # in /tmp anybody could have been there first
+            raise RuntimeDirError(
+                f"{self.path.parent} belongs to somebody else: set XDG_RUNTIME_DIR to a place of yours"
+            )
         self.path.mkdir(mode=0o711, exist_ok=True)
         self.path.chmod(0o711)  # whatever the umask: service users pass through, and list nothing
         return self

@@ -48,9 +48,7 @@ class TemporalCluster:
 
     async def prepare(self) -> None:
         """Write the configuration and bring the databases up to date; the database server must answer."""
-        taken = [f"{port} ({name})" for name, port in self.settings.ports.taken()]
-        if taken:
-            raise TemporalError(f"somebody else listens on port {', '.join(taken)}: stop it, or choose other ports")
+        self._check_ports()
         configure.write(self.settings)
         await ensure_schemas(self.settings.database, self.binaries.sql_tool)
 
@@ -101,6 +99,18 @@ class TemporalCluster:
         client = await self._client(name)
         if await self._ensure_namespace(client, name) | await self._ensure_search_attributes(client, name):
             await self._wait_usable(client, name)
+
+    def _check_ports(self) -> None:
+        ports = self.settings.ports
+        if high := [f"{port} ({name})" for name, port in ports.unusable()]:
+            raise TemporalError(f"Temporal takes no such port as {', '.join(high)}: choose one below 32768")
+        if taken := [f"{port} ({name})" for name, port in ports.taken()]:
+            raise TemporalError(f"somebody else listens on port {', '.join(taken)}: stop it, or choose other ports")
+
+    async def retention(self, namespace: str) -> timedelta:
+        client = await self._client(namespace)
+        found = await client.workflow_service.describe_namespace(DescribeNamespaceRequest(namespace=namespace))
+        return found.config.workflow_execution_retention_ttl.ToTimedelta()
 
     async def _ensure_namespace(self, client: Client, name: str) -> bool:
         retention = Duration()
