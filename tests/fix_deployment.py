@@ -23,6 +23,7 @@ from infra.drivers.simulated import Latencies
 from tests.fix_region import NewRegion, Region, eventually, host_key, host_path
 from workers.processes import Process, Supervisor
 
+ROOT = Path(__file__).parents[1]
 ROLES = {"api": ("api",), "region": ("worker", "region"), "host": ("worker", "host")}
 
 
@@ -55,7 +56,7 @@ class Deployment:
             name=role,
             argv=(sys.executable, "-m", "workers.cli", *ROLES[role]),
             log_path=self.directory / f"{role}.log",
-            env={f"PUCHIFY_{name}": str(value) for name, value in env.items()},
+            env={"PYTHONPATH": str(ROOT), **{f"PUCHIFY_{name}": str(value) for name, value in env.items()}},
             ready=self.answers if role == "api" else None,
         )
 

@@ -15,7 +15,7 @@ from infra.drivers.layout import HostLayout
 from infra.drivers.protocols import Heartbeat
 
 CONNECT = 0.5
-"""Seconds for one try. A booting guest drops the first packet, and TCP repeats it after 1, 3 and 7 s: better try anew."""
+"""Seconds for one try. A booting guest drops the first packet, and TCP repeats it after 1, 3 and 7: better try anew."""
 
 EXCHANGE = 10.0  # seconds; half of one under emulation, several while the guest still boots
 LONGEST_LINE = 64 * 1024  # bytes; a heartbeat has some hundreds, and a guest may send anything

@@ -1,0 +1,71 @@
+"""The API: it starts whatever is away, answers 503 for what needs that part, and recovers by itself."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Any
+
+from fastapi import FastAPI
+from fastapi.responses import JSONResponse
+
+from api import errors
+from api.auth import Authenticator
+from api.edge import Edge
+from api.internal import hosts
+from api.rate_limit import RateLimit
+from api.routes import actions, catalogue, servers, ssh_keys
+from api.services import Services, Use
+from api.stories import Stories
+from infra.config import Settings
+from infra.db.keys import server_secret
+from infra.db.pool import open_pool, ping
+from infra.domain.errors import Unavailable
+from infra.temporal.connect import connect
+
+
+def create_app(settings: Settings) -> FastAPI:
+    app = FastAPI(
+        title="Puchify",
+        version="1",
+        lifespan=lifespan_of(settings),
+        redirect_slashes=False,  # a redirected POST becomes a GET in many clients
+        separate_input_output_schemas=False,
+    )
+    errors.install(app)
+    # /servers/actions stands before /servers/{id}.
+    for module in (actions, servers, ssh_keys, catalogue):
+        app.include_router(module.router, prefix="/api/v1")
+    app.include_router(hosts.router)
+    app.add_api_route("/healthz", health, methods=["GET"], tags=["internal"])
+    app.add_middleware(Edge, body_limit=settings.body_limit)
+    return app
+
+
+def lifespan_of(settings: Settings) -> Any:
+    @asynccontextmanager
+    async def lifespan(app: FastAPI) -> AsyncIterator[None]:
+        secret = server_secret(settings)
+        client = await connect(settings, lazy=True)
+        async with open_pool(settings.database_url, settings.database_pool, "puchify-api") as pool:
+            app.state.services = Services(
+                settings=settings,
+                pool=pool,
+                authenticator=Authenticator(pool, secret),
+                rate_limit=RateLimit(settings.rate_limit),
+                stories=Stories(client),
+            )
+            yield
+
+    return lifespan
+
+
+async def health(use: Use) -> JSONResponse:
+    """For supervisors: 200 when everything answers, 503 and what does not."""
+    try:
+        await ping(use.pool)
+        database = True
+    except Unavailable:
+        database = False
+    parts = {"database": database, "temporal": await use.stories.ping()}
+    return JSONResponse(parts, 200 if all(parts.values()) else 503)

@@ -1,0 +1,163 @@
+"""What an order chooses: its references found, its choices checked against each other, every problem told at once."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Protocol, TypeVar
+
+from api.schemas.catalogue import datacenter_name
+from api.schemas.servers import CreateServer
+from infra.db import catalogue, ssh_keys
+from infra.db.catalogue import CatalogueImage, ImageFilter, Location, ServerType
+from infra.db.keys import Caller
+from infra.db.listing import Window
+from infra.db.orders import NewServer
+from infra.db.pool import Connection
+from infra.domain.errors import InvalidInput, ResourceUnavailable
+
+Problems = list[tuple[str, str]]
+
+
+class Named(Protocol):
+    @property
+    def id(self) -> int: ...
+    @property
+    def name(self) -> str: ...
+
+
+N = TypeVar("N", bound=Named)
+
+
+@dataclass(frozen=True, slots=True)
+class Offer:
+    """What there is to choose from."""
+
+    server_types: list[ServerType]
+    locations: list[Location]
+    default_location: str
+
+
+async def new_server(connection: Connection, caller: Caller, body: CreateServer, default_location: str) -> NewServer:
+    """InvalidInput names each field that is wrong. ResourceUnavailable: no host of the location takes such a server."""
+    offer = Offer(await catalogue.server_types(connection), await catalogue.locations(connection), default_location)
+    problems: Problems = []
+    server_type = chosen(body.server_type, offer.server_types)
+    if server_type is None:
+        problems.append(("server_type", f"server type {body.server_type!r} does not exist"))
+    image = await _image(connection, caller.project_id, body.image, server_type)
+    problems += image_problems(body.image, image, server_type)
+    location = choose_location(body, offer, problems)
+    problems += _net_problems(body)
+    lines, missing = await _keys(connection, caller.project_id, body)
+    problems += [("ssh_keys", f"SSH key {key!r} does not exist") for key in missing]
+    if problems or not (server_type and image and location):
+        raise InvalidInput.fields(problems)
+    if server_type.architecture not in location.architectures:
+        raise ResourceUnavailable(
+            f"location {location.name!r} has no host that takes {server_type.architecture} servers"
+        )
+    return _new(caller, body, server_type, image, location, lines)
+
+
+def chosen(asked: int | str, offered: Sequence[N]) -> N | None:
+    """By id or name; digits in a string are a name first, then an id."""
+    by_name = [one for one in offered if one.name == asked]
+    return next(iter(by_name), None) or with_id(asked, offered)
+
+
+def with_id(asked: int | str, offered: Sequence[N]) -> N | None:
+    return next((one for one in offered if str(one.id) == str(asked)), None)
+
+
+async def _image(
+    connection: Connection, project_id: int, asked: int | str, server_type: ServerType | None
+) -> CatalogueImage | None:
+    """A name stands once for each architecture: the one that fits the type, or else any (to say what is wrong)."""
+    if isinstance(asked, str) and "\0" not in asked:
+        found = await catalogue.images(connection, ImageFilter(project_id, name=asked), Window(per_page=10))
+        fitting = [one for one in found.items if server_type and one.architecture == server_type.architecture]
+        if found.items:
+            return (fitting or found.items)[0]
+    if isinstance(asked, int) or (asked.isascii() and asked.isdecimal() and len(asked) < 19):
+        return await catalogue.image(connection, project_id, int(asked))
+    return None
+
+
+def image_problems(asked: int | str, image: CatalogueImage | None, server_type: ServerType | None) -> Problems:
+    if image is None:
+        return [("image", f"image {asked!r} does not exist")]
+    if image.status != "available":
+        return [("image", f"image {asked!r} is not available: it is {image.status}")]
+    if server_type is None:
+        return []
+    if image.architecture != server_type.architecture:
+        return [
+            ("image", f"image {asked!r} is for {image.architecture}, the server type is {server_type.architecture}")
+        ]
+    if image.disk_gib > server_type.disk_gib:
+        wants = f"needs a disk of {image.disk_gib} GB, server type {server_type.name!r} has {server_type.disk_gib} GB"
+        return [("image", f"image {asked!r} {wants}")]
+    return []
+
+
+def choose_location(body: CreateServer, offer: Offer, problems: Problems) -> Location | None:
+    """The one that is asked for, else the installation's own, else the first with hosts."""
+    if body.location is not None and body.datacenter is not None:
+        problems.append(("datacenter", "cannot be given together with location"))
+        return None
+    if body.location is not None:
+        field, asked, found = "location", body.location, chosen(body.location, offer.locations)
+    elif body.datacenter is not None:
+        field, asked, found = "datacenter", body.datacenter, _of_datacenter(body.datacenter, offer.locations)
+    else:
+        ranked = sorted(offer.locations, key=lambda one: (one.name != offer.default_location, not one.architectures))
+        field, asked, found = "location", offer.default_location, next(iter(ranked), None)
+    if found is None:
+        problems.append((field, f"{field} {asked!r} does not exist"))
+    return found
+
+
+def _of_datacenter(asked: int | str, offered: Sequence[Location]) -> Location | None:
+    """Older clients name a datacenter: as ours are called, or with another number (``<location>-dc<n>``)."""
+    by_name = [one for one in offered if datacenter_name(one) == asked]
+    return next(iter(by_name), None) or chosen(str(asked).rpartition("-dc")[0] or asked, offered)
+
+
+def _net_problems(body: CreateServer) -> Problems:
+    if body.start_after_create and not (body.public_net.enable_ipv4 or body.public_net.enable_ipv6):
+        return [("public_net", "a server without any address cannot be started: set start_after_create to false")]
+    return []
+
+
+async def _keys(connection: Connection, project_id: int, body: CreateServer) -> tuple[list[str], list[str]]:
+    """Guests take no passwords, so a server that is ordered without keys or user data gets those of its project."""
+    if body.ssh_keys:
+        return await ssh_keys.lines_of(connection, project_id, body.ssh_keys)
+    if body.user_data:
+        return [], []
+    return await ssh_keys.all_lines(connection, project_id), []
+
+
+def _new(
+    caller: Caller,
+    body: CreateServer,
+    server_type: ServerType,
+    image: CatalogueImage,
+    location: Location,
+    lines: list[str],
+) -> NewServer:
+    return NewServer(
+        project_id=caller.project_id,
+        user_id=caller.user_id,
+        name=body.name,
+        server_type_id=server_type.id,
+        location_id=location.id,
+        image_id=image.id,
+        authorized_keys=tuple(lines),
+        user_data=body.user_data,
+        labels=dict(body.labels),
+        want_ipv4=body.public_net.enable_ipv4,
+        want_ipv6=body.public_net.enable_ipv6,
+        start=body.start_after_create,
+    )

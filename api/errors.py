@@ -1,0 +1,97 @@
+"""Errors on the wire: the one place where an exception becomes an HTTP answer, ``{"error": {code, message, details}}``.
+
+What the caller can mend says how; what Puchify got wrong is logged with its traceback and answered with nothing but the
+request's id. A part that is away (database, Temporal) is 503 ``unavailable``.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Sequence
+from typing import Any
+
+from fastapi import FastAPI, Request
+from fastapi.exceptions import RequestValidationError
+from fastapi.responses import JSONResponse
+from psycopg import DataError, OperationalError
+from starlette.exceptions import HTTPException
+from starlette.responses import Response
+
+from infra.domain.errors import (
+    InvalidInput,
+    JsonError,
+    MethodNotAllowed,
+    NotFound,
+    PuchifyError,
+    ServerError,
+    Unavailable,
+)
+
+log = logging.getLogger(__name__)
+
+WRAPPERS = ("body", "query", "path", "header")
+
+
+def answer(error: PuchifyError) -> Response:
+    # Clients take ``details`` for granted on invalid_input, so the key is always there.
+    body = {"error": {"code": error.code, "message": error.message, "details": error.details}}
+    return JSONResponse(body, error.status)
+
+
+def understood(cause: Exception) -> PuchifyError | None:
+    """The expected failure that an exception stands for; None: a bug."""
+    match cause:
+        case PuchifyError():
+            return cause
+        case RequestValidationError():
+            return from_validation(cause.errors())
+        case OperationalError():  # the pool's timeouts are among them
+            return Unavailable("the database does not answer; try again in a moment")
+        case DataError():
+            return InvalidInput("invalid input: a value holds characters or a size that cannot be stored")
+        case HTTPException(status_code=404):
+            return NotFound("there is nothing at this address")
+        case HTTPException(status_code=405):
+            return MethodNotAllowed("this address does not take that method")
+        case HTTPException():
+            return JsonError("the request body cannot be read as JSON")
+    return None
+
+
+def from_validation(problems: Sequence[Any]) -> PuchifyError:
+    """Every wrong field at once, named as the request names it."""
+    for problem in problems:
+        if problem["type"] == "json_invalid":
+            reason = problem.get("ctx", {}).get("error", "it is malformed")
+            return JsonError(f"the request body is not valid JSON: {reason}")
+    return InvalidInput.fields([(_field(problem["loc"]), _reason(problem)) for problem in problems])
+
+
+def _field(location: Sequence[Any]) -> str:
+    parts = [str(part) for part in location]
+    return ".".join(parts[1:] if parts[0] in WRAPPERS and len(parts) > 1 else parts)
+
+
+def _reason(problem: dict[str, Any]) -> str:
+    if problem["type"] == "missing":
+        return "is required"
+    return str(problem["msg"]).removeprefix("Value error, ")
+
+
+def unexpected(cause: Exception, request_id: str) -> Response:
+    """Our bug: the operator reads all of it, the caller only what to quote."""
+    log.error("request %s failed", request_id, exc_info=cause)
+    return answer(ServerError(f"an internal error occurred; quote request {request_id} when you report it"))
+
+
+def install(app: FastAPI) -> None:
+    async def handle(request: Request, cause: Exception) -> Response:
+        error = understood(cause)
+        if error is None:
+            raise cause
+        if isinstance(error, Unavailable):
+            log.warning("unavailable: %s (%s)", error.message, cause.__cause__ or cause)
+        return answer(error)
+
+    for kind in (PuchifyError, RequestValidationError, OperationalError, DataError, HTTPException):
+        app.add_exception_handler(kind, handle)

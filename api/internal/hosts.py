@@ -1,0 +1,93 @@
+"""/internal/v1/hosts: a host's report, the claims that the books confirm to it, and the seeds of what it holds.
+
+A host acts for itself only, and reads a server's secrets only while it holds that server's newest claim.
+"""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from typing import Annotated, Any
+
+from fastapi import APIRouter, Depends, Header
+from pydantic import Field
+
+from api.routes.paths import PathId
+from api.schemas.fields import Wire
+from api.services import Use
+from infra.db import hosts
+from infra.domain.errors import Forbidden, NotFound
+from infra.domain.models import HostReport, Tombstone
+from infra.domain.seed import seed_of
+
+LARGEST = 2**31 - 1
+
+
+class Report(Wire):
+    """infra.domain.models.HostReport without its id: memory in MiB, disk in GiB, loads in [0, 1]."""
+
+    cores: Annotated[int, Field(ge=0, le=LARGEST)]
+    memory_mib: Annotated[int, Field(ge=0, le=LARGEST)]
+    disk_gib: Annotated[int, Field(ge=0, le=LARGEST)]
+    io_wait: Annotated[float, Field(ge=0, le=1)] = 0.0
+    net_saturation: Annotated[float, Field(ge=0, le=1)] = 0.0
+    driver: str = ""
+    facts: dict[str, Any] = Field(default_factory=dict)
+
+
+async def itself(use: Use, id: PathId, authorization: Annotated[str | None, Header()] = None) -> int:
+    """Unauthorized: no host key. Forbidden: another host's."""
+    if await use.authenticator.host(authorization) != id:
+        raise Forbidden("the host key is another host's")
+    return id
+
+
+Host = Annotated[int, Depends(itself)]
+router = APIRouter(prefix="/internal/v1/hosts/{id}", tags=["internal"])
+
+
+@router.post("/report")
+async def report(use: Use, host: Host, body: Report) -> dict[str, Any]:
+    async with use.pool.connection() as connection:
+        await hosts.record_report(connection, HostReport(host_id=host, **body.model_dump()))
+    return {}
+
+
+@router.get("/claims")
+async def claims(use: Use, host: Host) -> dict[str, Any]:
+    """The machines that should be here, and what is to be forgotten. Everything else on the host is to be purged."""
+    async with use.pool.connection() as connection:
+        return asdict(await hosts.claims_of(connection, host))
+
+
+@router.delete("/tombstones/{server_id}")
+async def forgotten(use: Use, host: Host, server_id: int, epoch: int) -> dict[str, Any]:
+    """The host holds nothing of the server any more."""
+    async with use.pool.connection() as connection:
+        await hosts.forgotten(connection, Tombstone(server_id, host, epoch))
+    return {}
+
+
+@router.get("/seeds/{server_id}")
+async def seed(use: Use, host: Host, server_id: int, epoch: int) -> dict[str, Any]:
+    """The four documents of the volume. 404: the claim does not stand (any more)."""
+    async with use.pool.connection() as connection:
+        claimed = await hosts.seed_of_claim(connection, host, server_id, epoch)
+    if claimed is None:
+        raise NotFound(f"this host holds no claim on server {server_id} with epoch {epoch}")
+    documents = seed_of(
+        claimed.machine,
+        claimed.ssh_keys,
+        claimed.user_data,
+        _vendor_data(claimed.machine.image.has_agent),
+        use.settings.nameservers,
+    )
+    return asdict(documents)
+
+
+def _vendor_data(has_agent: bool) -> str:
+    """What brings the agent into an image that lacks it."""
+    if has_agent:
+        return ""
+    from infra.guests.agent import vendor_data
+
+    return vendor_data()

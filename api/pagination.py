@@ -1,0 +1,63 @@
+"""Pages of lists on the wire: ``page``, ``per_page``, ``sort`` in; ``meta.pagination`` with its six keys out."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Annotated, Any
+
+from fastapi import Depends, Query
+
+from infra.db.listing import Window
+from infra.domain.errors import InvalidInput
+
+DEFAULT, MOST = 25, 50
+LAST_PAGE = 10**9  # beyond it an offset no longer fits; nothing is there anyway
+
+
+def window(
+    page: Annotated[int, Query(ge=1, le=LAST_PAGE)] = 1,
+    per_page: Annotated[int, Query(ge=1)] = DEFAULT,
+    sort: Annotated[list[str] | None, Query()] = None,
+) -> Window:
+    """More than ``MOST`` a page is clamped, as clients that ask for too much expect."""
+    return Window(page, min(per_page, MOST), tuple(_sorting(one) for one in sort or ()))
+
+
+Page = Annotated[Window, Depends(window)]
+
+
+def _sorting(text: str) -> tuple[str, bool]:
+    field, _, direction = text.partition(":")
+    if direction not in ("", "asc", "desc"):
+        raise InvalidInput.field("sort", f"{text!r} must be a field, field:asc or field:desc")
+    return field, direction == "desc"
+
+
+def meta(page: Window, total: int) -> dict[str, Any]:
+    """Exactly these keys: some clients take every other one for an error."""
+    last = max(1, -(-total // page.per_page))
+    return {
+        "pagination": {
+            "page": page.page,
+            "per_page": page.per_page,
+            "previous_page": page.page - 1 if page.page > 1 else None,
+            "next_page": page.page + 1 if page.page < last else None,
+            "last_page": last,
+            "total_entries": total,
+        }
+    }
+
+
+def listed(root: str, items: Sequence[dict[str, Any]], page: Window, total: int) -> dict[str, Any]:
+    return {root: list(items), "meta": meta(page, total)}
+
+
+def whole(root: str, items: Sequence[dict[str, Any]], page: Window) -> dict[str, Any]:
+    """A page of a list that is in memory as a whole, sorted by ``id`` or ``name``."""
+    ordered = sorted(items, key=lambda item: int(item["id"]))
+    for field, down in reversed(page.sort):
+        if field not in ("id", "name"):
+            raise InvalidInput.field("sort", f"{field!r} is none of id, name")
+        ordered.sort(key=lambda item: item[field], reverse=down)
+    start = (page.page - 1) * page.per_page
+    return listed(root, ordered[start : start + page.per_page], page, len(ordered))

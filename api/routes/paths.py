@@ -1,0 +1,9 @@
+"""Ids in paths."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from fastapi import Path
+
+PathId = Annotated[int, Path(alias="id", ge=1, lt=2**63)]

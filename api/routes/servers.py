@@ -1,0 +1,100 @@
+"""/servers: create, list, show, change, delete."""
+
+from __future__ import annotations
+
+import logging
+import re
+from typing import Annotated, Any
+
+from fastapi import APIRouter, Header, Query
+from fastapi.responses import Response
+
+from api.creation import Creation
+from api.idempotency import key_of
+from api.pagination import Page, listed
+from api.routes.paths import PathId
+from api.schemas.actions import action_wire
+from api.schemas.servers import CreateServer, UpdateServer, server_wire
+from api.services import Asking, Use
+from infra.db import actions, catalogue, orders, servers
+from infra.db.pool import Connection
+from infra.db.servers import STATUSES, Server, ServerFilter
+from infra.domain.errors import InvalidInput, Unavailable
+from infra.domain.labels import parse_selector
+
+log = logging.getLogger(__name__)
+router = APIRouter(tags=["servers"])
+
+LONGEST_WAIT = 60  # seconds; what is asked for beyond it is cut
+WAIT = re.compile(r"(?:^|[,;\s])wait\s*=\s*\"?(\d{1,9})\"?", re.ASCII | re.IGNORECASE)
+
+
+@router.post("/servers", status_code=201)
+async def create_server(
+    use: Use,
+    asking: Asking,
+    body: CreateServer,
+    idempotency_key: Annotated[str | None, Header()] = None,
+    prefer: Annotated[str | None, Header()] = None,
+) -> Response:
+    """Answers when the order is admitted, addresses included; with ``Prefer: wait=N`` when the server runs."""
+    key = key_of(idempotency_key, asking.project_id, "POST /servers", body)
+    wait = seconds_to_wait(prefer)
+    answer = await Creation(use, asking, body, key, wait).answer()
+    headers = {"Preference-Applied": f"wait={wait}"} if wait else None
+    return Response(answer.body, answer.status, headers, media_type="application/json")
+
+
+@router.get("/servers")
+async def list_servers(
+    use: Use,
+    asking: Asking,
+    page: Page,
+    name: str | None = None,
+    status: Annotated[list[str] | None, Query()] = None,
+    label_selector: str = "",
+) -> dict[str, Any]:
+    if unknown := [one for one in status or () if one not in STATUSES]:
+        raise InvalidInput.field("status", f"{unknown[0]!r} is none of {', '.join(STATUSES)}")
+    wanted = ServerFilter(asking.project_id, name, tuple(status or ()), parse_selector(label_selector))
+    async with use.pool.connection() as connection:
+        found = await servers.find_all(connection, wanted, page)
+        return listed("servers", await _shown(connection, found.items), page, found.total)
+
+
+@router.get("/servers/{id}")
+async def get_server(use: Use, asking: Asking, id: PathId) -> dict[str, Any]:
+    async with use.pool.connection() as connection:
+        server = await servers.get(connection, asking.project_id, id)
+        return {"server": (await _shown(connection, [server]))[0]}
+
+
+@router.put("/servers/{id}")
+async def update_server(use: Use, asking: Asking, id: PathId, body: UpdateServer) -> dict[str, Any]:
+    async with use.pool.connection() as connection:
+        server = await servers.update(connection, asking.project_id, id, body.name, body.labels)
+        return {"server": (await _shown(connection, [server]))[0]}
+
+
+@router.delete("/servers/{id}")
+async def delete_server(use: Use, asking: Asking, id: PathId) -> dict[str, Any]:
+    """From any state, a create under way included. Once accepted it is done, if not now then by the sweep."""
+    async with use.pool.connection() as connection:
+        order = await orders.order_delete(connection, asking.project_id, id)
+        action = await actions.get(connection, asking.project_id, order.action_id)
+    try:
+        await use.stories.begin_delete(order)
+    except Unavailable:
+        log.warning("the delete of server %s waits for the sweep", id, exc_info=True)
+    return {"action": action_wire(action)}
+
+
+async def _shown(connection: Connection, items: list[Server]) -> list[dict[str, Any]]:
+    types, places = await catalogue.server_types(connection), await catalogue.locations(connection)
+    return [server_wire(server, types, places) for server in items]
+
+
+def seconds_to_wait(prefer: str | None) -> int:
+    """RFC 7240: a preference that is not understood is ignored."""
+    found = WAIT.search(prefer or "")
+    return min(int(found[1]), LONGEST_WAIT) if found else 0

@@ -1,0 +1,59 @@
+"""/ssh_keys."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from fastapi import APIRouter
+
+from api.pagination import Page, listed
+from api.routes.paths import PathId
+from api.schemas.ssh_keys import CreateSshKey, UpdateSshKey, ssh_key_wire
+from api.services import Asking, Use
+from infra.db import ssh_keys
+from infra.db.ssh_keys import SshKeyFilter
+from infra.domain.labels import parse_selector
+from infra.domain.ssh_public_key import parse
+
+router = APIRouter(tags=["ssh_keys"])
+
+
+@router.post("/ssh_keys", status_code=201)
+async def create_ssh_key(use: Use, asking: Asking, body: CreateSshKey) -> dict[str, Any]:
+    async with use.pool.connection() as connection:
+        key = await ssh_keys.create(connection, asking.project_id, body.name, parse(body.public_key), dict(body.labels))
+    return {"ssh_key": ssh_key_wire(key)}
+
+
+@router.get("/ssh_keys")
+async def list_ssh_keys(
+    use: Use,
+    asking: Asking,
+    page: Page,
+    name: str | None = None,
+    fingerprint: str | None = None,
+    label_selector: str = "",
+) -> dict[str, Any]:
+    wanted = SshKeyFilter(asking.project_id, name, fingerprint, parse_selector(label_selector))
+    async with use.pool.connection() as connection:
+        found = await ssh_keys.find_all(connection, wanted, page)
+    return listed("ssh_keys", [ssh_key_wire(key) for key in found.items], page, found.total)
+
+
+@router.get("/ssh_keys/{id}")
+async def get_ssh_key(use: Use, asking: Asking, id: PathId) -> dict[str, Any]:
+    async with use.pool.connection() as connection:
+        return {"ssh_key": ssh_key_wire(await ssh_keys.get(connection, asking.project_id, id))}
+
+
+@router.put("/ssh_keys/{id}")
+async def update_ssh_key(use: Use, asking: Asking, id: PathId, body: UpdateSshKey) -> dict[str, Any]:
+    async with use.pool.connection() as connection:
+        key = await ssh_keys.update(connection, asking.project_id, id, body.name, body.labels)
+    return {"ssh_key": ssh_key_wire(key)}
+
+
+@router.delete("/ssh_keys/{id}", status_code=204)
+async def delete_ssh_key(use: Use, asking: Asking, id: PathId) -> None:
+    async with use.pool.connection() as connection:
+        await ssh_keys.delete(connection, asking.project_id, id)

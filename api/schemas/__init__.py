@@ -1,0 +1,1 @@
+"""The shapes of the wire: what a request may hold, and how what we know is told."""

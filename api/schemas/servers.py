@@ -1,0 +1,108 @@
+"""Servers on the wire."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any
+
+from pydantic import AfterValidator, Field
+
+from api.schemas.catalogue import datacenter_wire, image_wire, location_wire, server_type_wire
+from api.schemas.fields import Hostname, IdOrName, Labels, Text, Wire
+from api.schemas.times import timestamp
+from infra.db.catalogue import Location, ServerType
+from infra.db.servers import Server
+
+USER_DATA_BYTES = 32 * 1024
+
+
+def _fits(user_data: str) -> str:
+    if len(user_data.encode()) > USER_DATA_BYTES:
+        raise ValueError(f"must have at most {USER_DATA_BYTES} bytes")
+    return user_data
+
+
+def _none_yet(ids: list[Any]) -> list[Any]:
+    if ids:
+        raise ValueError("there is none with that id")
+    return ids
+
+
+def _not_yet(_: Any) -> Any:
+    raise ValueError("there is none with that id")
+
+
+NoneYet = Annotated[list[Any], AfterValidator(_none_yet)]
+NotYet = Annotated[Any, AfterValidator(_not_yet)]
+
+
+class PublicNet(Wire):
+    enable_ipv4: bool = True
+    enable_ipv6: bool = True
+    ipv4: NotYet = None
+    ipv6: NotYet = None
+
+
+class CreateServer(Wire):
+    """POST /servers. Without ``ssh_keys`` and ``user_data`` a server gets every SSH key of its project."""
+
+    name: Hostname
+    server_type: IdOrName
+    image: IdOrName
+    location: IdOrName | None = None
+    datacenter: IdOrName | None = None
+    start_after_create: bool = True
+    ssh_keys: list[IdOrName] = Field(default_factory=list, max_length=100)
+    user_data: Annotated[Text, AfterValidator(_fits)] = ""
+    labels: Labels = Field(default_factory=dict)
+    automount: bool = False
+    public_net: PublicNet = PublicNet()
+    volumes: NoneYet = Field(default_factory=list)
+    networks: NoneYet = Field(default_factory=list)
+    firewalls: NoneYet = Field(default_factory=list)
+    placement_group: NotYet = None
+
+
+class UpdateServer(Wire):
+    """PUT /servers/{id}. What is not sent stays; labels replace the whole map."""
+
+    name: Hostname | None = None
+    labels: Labels | None = None
+
+
+def server_wire(server: Server, types: list[ServerType], places: list[Location]) -> dict[str, Any]:
+    """All keys of the wire, always. ``types``, ``places``: the whole catalogue, of which each type tells its prices."""
+    return {
+        "id": server.id,
+        "name": server.name,
+        "status": server.status,
+        "created": timestamp(server.created),
+        "public_net": _public_net(server),
+        "private_net": [],
+        "server_type": server_type_wire(server.server_type, places),
+        "location": location_wire(server.location),
+        "datacenter": datacenter_wire(server.location, types),
+        "image": image_wire(server.image),
+        "iso": None,
+        "rescue_enabled": False,
+        "locked": server.locked,
+        "backup_window": None,
+        "outgoing_traffic": None,
+        "ingoing_traffic": None,
+        "included_traffic": 0,
+        "protection": {"delete": False, "rebuild": False},
+        "labels": server.labels,
+        "volumes": [],
+        "load_balancers": [],
+        "primary_disk_size": server.server_type.disk_gib,
+        "placement_group": None,
+    }
+
+
+def _public_net(server: Server) -> dict[str, Any]:
+    four, six = server.ipv4, server.ipv6
+    return {
+        "ipv4": {"id": four.id, "ip": four.address, "blocked": False, "dns_ptr": ""} if four else None,
+        "ipv6": {"id": six.id, "ip": six.address, "blocked": False, "dns_ptr": []} if six else None,
+        "floating_ips": [],
+        "firewalls": [],
+    }

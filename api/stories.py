@@ -1,0 +1,152 @@
+"""The stories as the API asks for them: admit an order, begin a delete, wait for an end, tell a timeline.
+
+Temporal is somebody else's process: every call has an end of its own, and one that does not answer is Unavailable.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager, suppress
+from typing import Any
+
+from temporalio.client import (
+    Client,
+    RPCTimeoutOrCancelledError,
+    WithStartWorkflowOperation,
+    WorkflowFailureError,
+    WorkflowUpdateFailedError,
+)
+from temporalio.common import (
+    SearchAttributePair,
+    TypedSearchAttributes,
+    WorkflowIDConflictPolicy,
+    WorkflowIDReusePolicy,
+)
+from temporalio.exceptions import WorkflowAlreadyStartedError
+from temporalio.service import RPCError, RPCStatusCode
+
+from infra.domain.errors import Unavailable
+from infra.domain.models import Admission, DeleteOrder, ServerOrder
+from infra.temporal.timeline import timeline_of
+from workflows.names import LOCATION, PROJECT_ID, SERVER_ID, delete_id, provision_id, region_queue
+
+log = logging.getLogger(__name__)
+
+ADMISSION = 20.0  # seconds for quota, placement and addresses: tens of milliseconds, until a hundred orders come
+BEGINNING = 5.0  # seconds for Temporal to take an order that the sweep would begin as well
+LOOKING = 5.0  # seconds for a timeline
+
+# A connection that cannot be made is a RuntimeError.
+AWAY = (RPCError, RPCTimeoutOrCancelledError, TimeoutError, RuntimeError)
+
+
+class Stories:
+    def __init__(self, client: Client) -> None:
+        self._client = client
+
+    async def admit(self, order: ServerOrder) -> Admission | None:
+        """Begin the order's story and wait for its admission; repeated, it is the same story and the same answer.
+
+        None: the story ended without telling (the books know how). Unavailable: no answer within ``ADMISSION``.
+        """
+        update = f"admit-{order.server_id}"
+        async with _answering(ADMISSION):
+            try:
+                told: Admission = await self._client.execute_update_with_start_workflow(
+                    "admit", start_workflow_operation=_provision(order), id=update, result_type=Admission
+                )
+                return told
+            except WorkflowAlreadyStartedError:
+                return await self._told(order, update)
+            except WorkflowUpdateFailedError as error:
+                log.warning("server %s: admission failed: %s", order.server_id, error.cause)
+                return None
+
+    async def _told(self, order: ServerOrder, update: str) -> Admission | None:
+        """What a story that has ended answered when it was asked; None: it was begun by the sweep, and never asked."""
+        handle = self._client.get_workflow_handle(provision_id(order.server_id))
+        try:
+            told: Admission = await handle.get_update_handle(update, result_type=Admission).result()
+            return told
+        except WorkflowUpdateFailedError:
+            return None
+        except RPCError as error:
+            if error.status is not RPCStatusCode.NOT_FOUND:
+                raise
+            return None
+
+    async def begin_delete(self, order: DeleteOrder) -> None:
+        """Repeated, it is the same story. Unavailable: the sweep begins it later, the order stands."""
+        async with _answering(BEGINNING):
+            with suppress(WorkflowAlreadyStartedError):
+                await self._client.start_workflow(
+                    "DeleteServer",
+                    order,
+                    id=delete_id(order.server_id),
+                    task_queue=region_queue(order.location),
+                    id_reuse_policy=WorkflowIDReusePolicy.REJECT_DUPLICATE,
+                    id_conflict_policy=WorkflowIDConflictPolicy.USE_EXISTING,
+                    search_attributes=_attributes(order),
+                    static_summary=f"delete server {order.server_id}",
+                )
+
+    async def wait(self, server_id: int, seconds: float) -> None:
+        """Until the server's create has ended, however it ends, or the time is up; the books tell the rest."""
+        handle = self._client.get_workflow_handle(provision_id(server_id))
+        with suppress(WorkflowFailureError, *AWAY):
+            async with asyncio.timeout(seconds):
+                await handle.result()
+
+    async def timeline(self, workflow_id: str) -> list[dict[str, Any]]:
+        """The steps so far; none when the story has not begun."""
+        async with _answering(LOOKING):
+            try:
+                return await timeline_of(self._client, workflow_id)
+            except RPCError as error:
+                if error.status is not RPCStatusCode.NOT_FOUND:
+                    raise
+        return []
+
+    async def ping(self) -> bool:
+        """Whether Temporal answers now."""
+        try:
+            async with asyncio.timeout(2):
+                return await self._client.service_client.check_health()
+        except AWAY:
+            return False
+
+
+def _provision(order: ServerOrder) -> WithStartWorkflowOperation[Any, Any]:
+    size = f"{order.resources.cores} cores, {order.resources.memory_mib} MiB"
+    return WithStartWorkflowOperation(
+        "ProvisionServer",
+        order,
+        id=provision_id(order.server_id),
+        task_queue=region_queue(order.location),
+        id_conflict_policy=WorkflowIDConflictPolicy.USE_EXISTING,
+        id_reuse_policy=WorkflowIDReusePolicy.REJECT_DUPLICATE,
+        search_attributes=_attributes(order),
+        static_summary=f"{order.name[:60]} · {size} · {order.image.name}",
+    )
+
+
+def _attributes(order: ServerOrder | DeleteOrder) -> TypedSearchAttributes:
+    return TypedSearchAttributes(
+        [
+            SearchAttributePair(SERVER_ID, str(order.server_id)),
+            SearchAttributePair(PROJECT_ID, str(order.project_id)),
+            SearchAttributePair(LOCATION, order.location),
+        ]
+    )
+
+
+@asynccontextmanager
+async def _answering(seconds: float) -> AsyncIterator[None]:
+    """Unavailable when Temporal refuses, is away or takes longer."""
+    try:
+        async with asyncio.timeout(seconds):
+            yield
+    except AWAY as cause:
+        raise Unavailable("the server pipeline does not answer; try again in a moment") from cause
