@@ -326,3 +326,12 @@ async def _add_host(region: Region, directory: Path, latencies: Latencies, room:
         )
         await hosts.record_report(connection, HostReport(host_id, room.cores, room.memory_mib, room.disk_gib))
     region.hosts[host_id] = SimulatedHost(host_path(directory, host_id) / "simulated.sqlite", room, latencies)
+
+
+@asynccontextmanager
+async def serving_another_project(region: Region, read_only: bool = False) -> AsyncIterator[str]:
+    """A key of a project that is not the region's."""
+    name = f"{region.location}-other"
+    async with region.pool.connection() as connection:
+        secret = keys.server_secret(region.settings)
+        yield await keys.make_key(connection, secret, user=name, project=name, name="other", read_only=read_only)

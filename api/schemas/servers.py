@@ -95,6 +95,7 @@ def server_wire(server: Server, types: list[ServerType], places: list[Location])
         "load_balancers": [],
         "primary_disk_size": server.server_type.disk_gib,
         "placement_group": None,
+        "host_key": server.host_key,  # ours: what its SSH shows; null until it was seen
     }
 
 
