@@ -30,6 +30,7 @@ from infra.db.orders import NewServer
 from infra.db.pool import Pool, open_pool
 from infra.domain.addressing import last_index
 from infra.domain.models import Admission, HostReport, Resources, ServerOrder
+from infra.drivers.protocols import Host
 from infra.drivers.simulated import Latencies, SimulatedHost
 from infra.internal_api import InternalApi
 from infra.temporal.cluster import TemporalCluster
@@ -72,7 +73,7 @@ class Region:
             self.project_id,
             self.user_id,
             name or f"server-{next(self._names)}",
-            self.server_type_id,
+            wishes.pop("server_type_id", self.server_type_id),
             self.location_id,
             wishes.pop("image_id", self.image_id),
             **wishes,
@@ -250,15 +251,17 @@ async def region(new_region: NewRegion) -> AsyncIterator[Region]:
 
 
 @asynccontextmanager
-async def working_host(region: Region, host_id: int, purge: bool = False) -> AsyncIterator[None]:
-    """A host worker at work in this process, on the product's own internal endpoints."""
+async def working_host(
+    region: Region, host_id: int, purge: bool = False, hands: Host | None = None
+) -> AsyncIterator[None]:
+    """A host worker at work in this process, on the product's own internal endpoints. ``hands``: of a real host."""
     ours = region.settings.model_copy(update={"host_id": host_id})
     app = create_app(ours)
     async with app.router.lifespan_context(app):
         transport = httpx.ASGITransport(app)
         headers = {"Authorization": f"Bearer {host_key(region, host_id)}"}
         async with httpx.AsyncClient(transport=transport, base_url="http://api", headers=headers) as http:
-            internal_api, host = InternalApi(http, host_id), region.hosts[host_id].host()
+            internal_api, host = InternalApi(http, host_id), hands or region.hosts[host_id].host()
             if purge:
                 await reconcile(host, await held_and_claimed(host, internal_api), internal_api)
             async with host_worker(region.client, host, internal_api, ours):
