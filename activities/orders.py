@@ -3,20 +3,20 @@
 from __future__ import annotations
 
 import asyncio
-import logging
+from collections.abc import Coroutine
 from contextlib import suppress
+from typing import Any
 
 from temporalio import activity
 from temporalio.client import Client, WorkflowExecutionStatus, WorkflowFailureError, WorkflowHandle
-from temporalio.common import WorkflowIDConflictPolicy, WorkflowIDReusePolicy
 from temporalio.exceptions import WorkflowAlreadyStartedError
 from temporalio.service import RPCError, RPCStatusCode
 
 from infra.db import idempotency, orders
 from infra.db.pool import Pool
-from infra.domain.models import DeleteOrder, ServerOrder
-
-log = logging.getLogger(__name__)
+from infra.domain.models import DeleteOrder
+from infra.temporal import begin
+from infra.temporal.names import provision_id
 
 
 class Orders:
@@ -29,7 +29,7 @@ class Orders:
     @activity.defn
     async def stop_create(self, order: DeleteOrder) -> None:
         """Tell the create to stop and wait until it has ended, however it ends."""
-        handle = self._client.get_workflow_handle(f"server-{order.server_id}-provision")
+        handle = self._client.get_workflow_handle(provision_id(order.server_id))
         try:
             await handle.signal("abandon")
         except RPCError as error:
@@ -44,27 +44,18 @@ class Orders:
 
     @activity.defn
     async def sweep_orders(self, location: str) -> int:
-        """Begin what waits; the number of stories begun. Keys past their time go as well."""
+        """Begin what waits; the number of stories that are under way for it. Keys past their time go as well."""
         async with self._pool.connection() as connection:
             await idempotency.forget_old(connection)
             creates = await orders.waiting_orders(connection, location, self._sweep_after)
             deletes = await orders.waiting_deletes(connection, location, self._sweep_after)
-        begun = [await self._begin("ProvisionServer", "provision", create) for create in creates]
-        begun += [await self._begin("DeleteServer", "delete", delete) for delete in deletes]
+        begun = [await self._begin(begin.begin_provision(self._client, create)) for create in creates]
+        begun += [await self._begin(begin.begin_delete(self._client, delete)) for delete in deletes]
         return sum(begun)
 
-    async def _begin(self, workflow: str, operation: str, order: ServerOrder | DeleteOrder) -> bool:
-        workflow_id = f"server-{order.server_id}-{operation}"
+    async def _begin(self, beginning: Coroutine[Any, Any, None]) -> bool:
         with suppress(WorkflowAlreadyStartedError):
-            await self._client.start_workflow(
-                workflow,
-                order,
-                id=workflow_id,
-                task_queue=f"region.{order.location}",
-                id_reuse_policy=WorkflowIDReusePolicy.REJECT_DUPLICATE,
-                id_conflict_policy=WorkflowIDConflictPolicy.FAIL,
-            )
-            log.info("began %s, which had waited", workflow_id)
+            await beginning
             return True
         return False
 

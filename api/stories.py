@@ -14,23 +14,17 @@ from typing import Any
 from temporalio.client import (
     Client,
     RPCTimeoutOrCancelledError,
-    WithStartWorkflowOperation,
     WorkflowFailureError,
     WorkflowUpdateFailedError,
-)
-from temporalio.common import (
-    SearchAttributePair,
-    TypedSearchAttributes,
-    WorkflowIDConflictPolicy,
-    WorkflowIDReusePolicy,
 )
 from temporalio.exceptions import WorkflowAlreadyStartedError
 from temporalio.service import RPCError, RPCStatusCode
 
 from infra.domain.errors import Unavailable
 from infra.domain.models import Admission, DeleteOrder, ServerOrder
+from infra.temporal import begin
+from infra.temporal.names import provision_id
 from infra.temporal.timeline import timeline_of
-from workflows.names import LOCATION, PROJECT_ID, SERVER_ID, delete_id, provision_id, region_queue
 
 log = logging.getLogger(__name__)
 
@@ -55,7 +49,7 @@ class Stories:
         async with _answering(ADMISSION):
             try:
                 told: Admission = await self._client.execute_update_with_start_workflow(
-                    "admit", start_workflow_operation=_provision(order), id=update, result_type=Admission
+                    "admit", start_workflow_operation=begin.provision(order), id=update, result_type=Admission
                 )
                 return told
             except WorkflowAlreadyStartedError:
@@ -81,16 +75,7 @@ class Stories:
         """Repeated, it is the same story. Unavailable: the sweep begins it later, the order stands."""
         async with _answering(BEGINNING):
             with suppress(WorkflowAlreadyStartedError):
-                await self._client.start_workflow(
-                    "DeleteServer",
-                    order,
-                    id=delete_id(order.server_id),
-                    task_queue=region_queue(order.location),
-                    id_reuse_policy=WorkflowIDReusePolicy.REJECT_DUPLICATE,
-                    id_conflict_policy=WorkflowIDConflictPolicy.USE_EXISTING,
-                    search_attributes=_attributes(order),
-                    static_summary=f"delete server {order.server_id}",
-                )
+                await begin.begin_delete(self._client, order)
 
     async def wait(self, server_id: int, seconds: float) -> None:
         """Until the server's create has ended, however it ends, or the time is up; the books tell the rest."""
@@ -116,30 +101,6 @@ class Stories:
                 return await self._client.service_client.check_health()
         except AWAY:
             return False
-
-
-def _provision(order: ServerOrder) -> WithStartWorkflowOperation[Any, Any]:
-    size = f"{order.resources.cores} cores, {order.resources.memory_mib} MiB"
-    return WithStartWorkflowOperation(
-        "ProvisionServer",
-        order,
-        id=provision_id(order.server_id),
-        task_queue=region_queue(order.location),
-        id_conflict_policy=WorkflowIDConflictPolicy.USE_EXISTING,
-        id_reuse_policy=WorkflowIDReusePolicy.REJECT_DUPLICATE,
-        search_attributes=_attributes(order),
-        static_summary=f"{order.name[:60]} · {size} · {order.image.name}",
-    )
-
-
-def _attributes(order: ServerOrder | DeleteOrder) -> TypedSearchAttributes:
-    return TypedSearchAttributes(
-        [
-            SearchAttributePair(SERVER_ID, str(order.server_id)),
-            SearchAttributePair(PROJECT_ID, str(order.project_id)),
-            SearchAttributePair(LOCATION, order.location),
-        ]
-    )
 
 
 @asynccontextmanager

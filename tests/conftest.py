@@ -7,4 +7,11 @@ import hypothesis  # noqa: F401  its plugin would import it while a failure is r
 # Before anything reads the settings: hosts that are gone are given up in two seconds instead of ten.
 os.environ.setdefault("PUCHIFY_TIMEOUT_FACTOR", "0.2")
 
-pytest_plugins = ["tests.fix_netns", "tests.fix_stack", "tests.fix_region", "tests.fix_api", "tests.fix_deployment", "tests.host.fix_host"]
+pytest_plugins = [
+    "tests.fix_netns",
+    "tests.fix_stack",
+    "tests.fix_region",
+    "tests.fix_api",
+    "tests.fix_deployment",
+    "tests.host.fix_host",
+]

@@ -35,10 +35,10 @@ from infra.drivers.simulated import Latencies, SimulatedHost
 from infra.internal_api import InternalApi
 from infra.temporal.cluster import TemporalCluster
 from infra.temporal.connect import connect, plugin
+from infra.temporal.names import delete_id, provision_id
 from tests.fix_stack import NewDatabase
 from workers.host import held_and_claimed, host_worker, reconcile
 from workers.region import STORIES, region_worker
-from workflows.names import delete_id, provision_id
 
 DIGEST = "a" * 64
 ROOM = Resources(cores=64, memory_mib=65_536, disk_gib=2_000)

@@ -19,7 +19,7 @@ with workflow.unsafe.imports_passed_through():
     from activities.records import Records
     from activities.seeds import Seeds
     from infra.domain.models import DeleteOrder, Holdings, PlacementRequest
-    from workflows.names import PHASE
+    from infra.temporal.names import PHASE
     from workflows.saga import Undo, run, unwind
 
 

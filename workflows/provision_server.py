@@ -35,8 +35,8 @@ with workflow.unsafe.imports_passed_through():
         Readiness,
         ServerOrder,
     )
+    from infra.temporal.names import FAILURE_CODE, HOST_ID, PHASE
     from workflows.failures import DELETED
-    from workflows.names import FAILURE_CODE, HOST_ID, PHASE
     from workflows.options import DEADLINE, HOSTS_TO_TRY
     from workflows.saga import Saga, Unwound, run, surely, together, unless
 

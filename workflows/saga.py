@@ -20,8 +20,8 @@ with workflow.unsafe.imports_passed_through():
     from activities.records import Records
     from infra.domain.errors import HOST_FAILURES
     from infra.domain.models import Failure, Machine, Tombstone
+    from infra.temporal.names import host_queue
     from workflows.failures import CANCELLED, LATE, failure_of
-    from workflows.names import host_queue
     from workflows.options import FACTOR, STEPS
 
 A = TypeVar("A")

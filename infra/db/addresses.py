@@ -76,7 +76,7 @@ async def of_server(connection: Connection, server_id: int) -> dict[str, str]:
 
 
 async def stock(connection: Connection, location: str, type_: Type) -> None:
-    """Write the next addresses of the location's pool down as free, unless there are some: others may have been first."""
+    """Write the next addresses of the location's pool down as free, unless others did so in the meantime."""
     async with connection.transaction():
         found = await connection.execute(POOL, {"location": location, "type": type_})
         pool = await found.fetchone()

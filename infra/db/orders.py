@@ -19,6 +19,7 @@ from infra.db.idempotency import Answer, IdempotencyKey
 from infra.db.pool import Connection
 from infra.domain.errors import NotFound, UniquenessError
 from infra.domain.models import DeleteOrder, Image, Resources, ServerOrder
+from infra.temporal.names import delete_id, provision_id
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,11 +113,11 @@ def _values(new: NewServer) -> dict[str, Any]:
 
 
 async def _action(connection: Connection, project_id: int, server_id: int, command: str) -> int:
-    operation = "delete" if command == "delete_server" else "provision"
+    workflow_id = (delete_id if command == "delete_server" else provision_id)(server_id)
     row = await (
         await connection.execute(
             "INSERT INTO actions (project_id, server_id, command, workflow_id) VALUES (%s, %s, %s, %s) RETURNING id",
-            (project_id, server_id, command, f"server-{server_id}-{operation}"),
+            (project_id, server_id, command, workflow_id),
         )
     ).fetchone()
     assert row is not None, "INSERT ... RETURNING returns a row or raises"

@@ -1,4 +1,4 @@
-"""The values that travel: one frozen value into each step and one out, so that fields can be added to a story under way.
+"""The values that travel: one frozen value into each step and one out, so that fields can be added under way.
 
 Units: memory in MiB, disks in GiB, addresses as text in canonical form. Nothing secret is in here: user data, keys
 and passwords stay in the books and reach a host through the internal endpoint.

@@ -19,7 +19,7 @@ from infra.config import Settings
 from infra.domain.errors import Unavailable
 from infra.temporal.failures import Failures
 
-PASSED_THROUGH = ("activities", "infra", "workflows.failures", "workflows.names", "workflows.options", "workflows.saga")
+PASSED_THROUGH = ("activities", "infra", "workflows.failures", "workflows.options", "workflows.saga")
 
 
 def sandbox() -> SandboxedWorkflowRunner:

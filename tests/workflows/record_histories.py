@@ -13,8 +13,8 @@ import pytest
 from infra.db import orders
 from infra.domain.models import Resources
 from infra.drivers.simulated import Fault, Latencies
+from infra.temporal.names import delete_id, provision_id
 from tests.fix_region import NewRegion, Region, eventually
-from workflows.names import delete_id, provision_id
 
 HISTORIES = Path(__file__).parent / "histories"
 

@@ -6,10 +6,10 @@ import pytest
 
 from infra.domain.models import ServerOrder
 from infra.drivers.simulated import Fault, Latencies
+from infra.temporal.names import provision_id
 from tests.fix_region import NewRegion, Region, eventually, held, working_host
 from tests.workflows.test_provision_server import HOST_STEPS
 from workers.region import region_worker
-from workflows.names import provision_id
 
 
 async def test_a_running_server_is_deleted_without_a_trace(region: Region) -> None:

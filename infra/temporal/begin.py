@@ -1,0 +1,68 @@
+"""How a story is begun, by the API that took the order or by the sweep: the same id, queue, attributes and policy.
+
+An id is used once: whoever comes second finds the story that runs, or learns that it has ended.
+"""
+
+from __future__ import annotations
+
+from typing import Any, TypedDict
+
+from temporalio.client import Client, WithStartWorkflowOperation
+from temporalio.common import (
+    SearchAttributePair,
+    TypedSearchAttributes,
+    WorkflowIDConflictPolicy,
+    WorkflowIDReusePolicy,
+)
+
+from infra.domain.models import DeleteOrder, ServerOrder
+from infra.temporal.names import LOCATION, PROJECT_ID, SERVER_ID, delete_id, provision_id, region_queue
+
+
+class _Start(TypedDict):
+    id: str
+    task_queue: str
+    static_summary: str
+    search_attributes: TypedSearchAttributes
+    id_reuse_policy: WorkflowIDReusePolicy
+    id_conflict_policy: WorkflowIDConflictPolicy
+
+
+def provision(order: ServerOrder) -> WithStartWorkflowOperation[Any, Any]:
+    """For an update-with-start: begin the create unless it has begun."""
+    return WithStartWorkflowOperation("ProvisionServer", order, **_provision(order))
+
+
+async def begin_provision(client: Client, order: ServerOrder) -> None:
+    """WorkflowAlreadyStartedError: it has begun, and perhaps ended."""
+    await client.start_workflow("ProvisionServer", order, **_provision(order))
+
+
+async def begin_delete(client: Client, order: DeleteOrder) -> None:
+    """WorkflowAlreadyStartedError: it has ended."""
+    await client.start_workflow("DeleteServer", order, **_delete(order))
+
+
+def _provision(order: ServerOrder) -> _Start:
+    size = f"{order.resources.cores} cores, {order.resources.memory_mib} MiB"
+    return _start(order, provision_id(order.server_id), f"{order.name[:60]} · {size} · {order.image.name}")
+
+
+def _delete(order: DeleteOrder) -> _Start:
+    return _start(order, delete_id(order.server_id), f"delete server {order.server_id}")
+
+
+def _start(order: ServerOrder | DeleteOrder, workflow_id: str, summary: str) -> _Start:
+    attributes = [
+        SearchAttributePair(SERVER_ID, str(order.server_id)),
+        SearchAttributePair(PROJECT_ID, str(order.project_id)),
+        SearchAttributePair(LOCATION, order.location),
+    ]
+    return _Start(
+        id=workflow_id,
+        task_queue=region_queue(order.location),
+        static_summary=summary,
+        search_attributes=TypedSearchAttributes(attributes),
+        id_reuse_policy=WorkflowIDReusePolicy.REJECT_DUPLICATE,
+        id_conflict_policy=WorkflowIDConflictPolicy.USE_EXISTING,
+    )
