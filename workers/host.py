@@ -26,8 +26,8 @@ from infra.domain.models import Confirmed, HostClaims
 from infra.drivers.protocols import Host
 from infra.internal_api import InternalApi, open_internal_api
 from infra.temporal.connect import connect
+from infra.temporal.names import host_queue
 from workers.wiring import open_host
-from workflows.names import host_queue
 from workflows.options import FACTOR
 
 log = logging.getLogger(__name__)

@@ -16,10 +16,10 @@ from activities.records import Records
 from infra.config import Settings
 from infra.db.pool import Pool, open_pool
 from infra.temporal.connect import connect
+from infra.temporal.names import region_queue
 from infra.temporal.timeline import Timelines
 from workers.schedules import ensure_schedules
 from workflows.delete_server import DeleteServer
-from workflows.names import region_queue
 from workflows.provision_server import ProvisionServer
 from workflows.sweep_orders import SweepOrders
 

@@ -16,7 +16,7 @@ from temporalio.client import (
 )
 
 from infra.config import Settings
-from workflows.names import region_queue, sweep_id
+from infra.temporal.names import region_queue, sweep_id
 from workflows.sweep_orders import SweepOrders
 
 SWEEP_EVERY = timedelta(seconds=10)

@@ -11,10 +11,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from infra.domain.models import Addresses
+from infra.temporal.names import provision_id
 from workers.first.caller import Caller, Wire, free_name
 from workers.first.login import Door, KeyRefused, log_in
 from workers.progress import Teller
-from workflows.names import provision_id
 
 ORDER = {"name": "first", "server_type": "px1", "image": "tiny"}
 KEY_NAME = "puchify-up"

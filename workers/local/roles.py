@@ -14,9 +14,9 @@ from temporalio.client import Client
 from temporalio.service import RPCError
 
 from infra.config import Settings
+from infra.temporal.names import host_queue, region_queue
 from workers.local.place import Place, environment
 from workers.processes import Process
-from workflows.names import host_queue, region_queue
 
 PATIENCE = 60.0  # seconds; a process imports for one or two, on a loaded machine for ten
 
