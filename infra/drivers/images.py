@@ -47,7 +47,8 @@ class CachedImages:
         try:
             with storage_errors():
                 if not target.is_dir():
-                    fetch(source, target, image.digest, partial(self._done.__setitem__, image.digest))
+                    said = partial(self._done.__setitem__, image.digest)
+                    fetch(source, target, self._layout.unfinished(target), image.digest, said)
         except ImageDamaged as error:
             raise ImageUnusable(f"the image {image.name!r} is damaged") from error
         finally:

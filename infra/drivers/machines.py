@@ -1,18 +1,18 @@
 """The hypervisor, through libvirt: defined, started, shut down, destroyed.
 
-libvirt's calls block, so they run in a few threads over one connection, which is made anew when it is found broken: a
-libvirtd that was restarted has the same machines. What it refuses while it lives is the host's failure, too.
+libvirt's calls block, so they run in a few threads over one connection. A libvirtd that was restarted has the same
+machines. What it refuses while it lives is the host's failure, too. A machine may end, by itself or by another hand,
+between any two calls: that is found, never taken for a failure.
 """
 
 from __future__ import annotations
 
 import asyncio
-import logging
 import socket
-import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from functools import partial
 from typing import Any, TypeVar
 
@@ -23,26 +23,28 @@ from infra.domain.errors import HostUnavailable
 from infra.domain.models import Machine
 from infra.domain.port_names import tap_name
 from infra.drivers.layout import HostLayout
+from infra.drivers.libvirt_connection import LibvirtConnection
 from infra.drivers.threads import KeyedLocks, run
 
 PRESS_EVERY = 2.0  # seconds: a guest whose ACPI daemon is not up yet loses the power button
-UNDEFINE = libvirt.VIR_DOMAIN_UNDEFINE_MANAGED_SAVE | libvirt.VIR_DOMAIN_UNDEFINE_SNAPSHOTS_METADATA
-
-log = logging.getLogger(__name__)
-libvirt.registerErrorHandler(lambda _, error: log.debug("libvirt: %s", error), None)  # else it prints each one
+LOOK_EVERY = 0.2
+UNDEFINE = (
+    libvirt.VIR_DOMAIN_UNDEFINE_MANAGED_SAVE
+    | libvirt.VIR_DOMAIN_UNDEFINE_SNAPSHOTS_METADATA
+    | libvirt.VIR_DOMAIN_UNDEFINE_CHECKPOINTS_METADATA
+)
+GONE, NOT_NOW = libvirt.VIR_ERR_NO_DOMAIN, libvirt.VIR_ERR_OPERATION_INVALID
 
 T = TypeVar("T")
 
 
 class LibvirtMachines:
     def __init__(self, uri: str, layout: HostLayout, accel: Accel) -> None:
-        self._uri = uri
         self._layout = layout
         self._accel = accel
         self._threads = ThreadPoolExecutor(8, thread_name_prefix="libvirt")
         self._locks = KeyedLocks[int]()
-        self._connecting = threading.Lock()
-        self._connection: libvirt.virConnect | None = None
+        self._connection = LibvirtConnection(uri)
 
     async def define(self, machine: Machine) -> None:
         async with self._locks.hold(machine.server_id):
@@ -56,11 +58,15 @@ class LibvirtMachines:
             await self._do(partial(_start, server_id))
 
     async def shut_down(self, server_id: int, patience: float) -> bool:
-        deadline = time.monotonic() + patience
-        while await self._do(partial(_press_power, server_id)):
-            if time.monotonic() >= deadline:
+        press = time.monotonic()
+        deadline = press + patience
+        while await self._do(partial(_is_on, server_id)):
+            if (now := time.monotonic()) >= press:
+                await self._do(partial(_press_power, server_id))
+                press = now + PRESS_EVERY
+            if now >= deadline:
                 return False
-            await asyncio.sleep(min(PRESS_EVERY, max(0.0, deadline - time.monotonic())))
+            await asyncio.sleep(LOOK_EVERY)
         return True
 
     async def destroy(self, server_id: int) -> None:
@@ -74,45 +80,11 @@ class LibvirtMachines:
 
     async def close(self) -> None:
         """Let go of the connection; the machines run on."""
-        await run(self._threads, self._drop)
+        await run(self._threads, self._connection.close)
         self._threads.shutdown(wait=False)
 
     async def _do(self, work: Callable[[Any], T]) -> T:
-        return await run(self._threads, partial(self._work, work))
-
-    def _work(self, work: Callable[[Any], T]) -> T:
-        for is_last in (False, True):
-            try:
-                return work(self._connected())
-            except libvirt.libvirtError as error:
-                if not is_last and self._is_broken():
-                    self._drop()
-                    continue
-                log.warning("libvirt: %s", error)
-                raise HostUnavailable("the host's hypervisor does not do what it is asked; try again") from error
-        raise AssertionError("unreachable: the loop returns or raises")
-
-    def _connected(self) -> Any:
-        with self._connecting:
-            if self._connection is None:
-                self._connection = libvirt.open(self._uri)
-            return self._connection
-
-    def _is_broken(self) -> bool:
-        connection = self._connection
-        try:
-            return connection is None or not connection.isAlive() or connection.getLibVersion() < 0
-        except libvirt.libvirtError:
-            return True
-
-    def _drop(self) -> None:
-        with self._connecting:
-            connection, self._connection = self._connection, None
-        if connection is not None:
-            try:
-                connection.close()
-            except libvirt.libvirtError as error:
-                log.debug("a broken connection was closed: %s", error)
+        return await run(self._threads, partial(self._connection.do, work))
 
 
 def _require_parts(server_id: int, files: MachineFiles) -> None:
@@ -125,49 +97,60 @@ def _require_parts(server_id: int, files: MachineFiles) -> None:
 
 def _find(connection: Any, server_id: int) -> Any:
     """The machine; None when it is not known here."""
-    try:
+    with _unless(GONE):
         return connection.lookupByName(domain_name(server_id))
-    except libvirt.libvirtError as error:
-        if error.get_error_code() == libvirt.VIR_ERR_NO_DOMAIN:
-            return None
-        raise
+    return None
 
 
 def _start(server_id: int, connection: Any) -> None:
     domain = _find(connection, server_id)
     if domain is None:
-        raise HostUnavailable("the host does not know the server's machine any more")
-    if not domain.isActive():
-        domain.create()
+        raise HostUnavailable("the server's machine is not known any more")
+    if domain.isActive():
+        if domain.state()[0] == libvirt.VIR_DOMAIN_PAUSED:  # as libvirt does with one whose disk cannot be written
+            domain.resume()
+        return
+    domain.create()
 
 
-def _press_power(server_id: int, connection: Any) -> bool:
-    """Whether the machine still runs."""
+def _is_on(server_id: int, connection: Any) -> bool:
     domain = _find(connection, server_id)
-    if domain is None or not domain.isActive():
-        return False
-    _unless_off(domain.shutdown)
-    return True
+    return domain is not None and _is_active(domain)
+
+
+def _press_power(server_id: int, connection: Any) -> None:
+    domain = _find(connection, server_id)
+    if domain is not None:
+        with _unless(GONE, NOT_NOW):
+            domain.shutdownFlags(libvirt.VIR_DOMAIN_SHUTDOWN_ACPI_POWER_BTN)
 
 
 def _destroy(server_id: int, connection: Any) -> None:
     domain = _find(connection, server_id)
     if domain is None:
         return
-    if domain.isActive():
-        _unless_off(domain.destroy)
-    domain.undefineFlags(UNDEFINE)
-
-
-def _unless_off(press: Callable[[], object]) -> None:
-    """It may have ended by itself in this very moment."""
-    try:
-        press()
-    except libvirt.libvirtError as error:
-        if error.get_error_code() != libvirt.VIR_ERR_OPERATION_INVALID:
-            raise
+    with _unless(GONE, NOT_NOW):
+        domain.destroy()
+    with _unless(GONE):
+        domain.undefineFlags(UNDEFINE)
 
 
 def _held(connection: Any) -> dict[int, bool]:
     known = ((server_of_domain(domain.name()), domain) for domain in connection.listAllDomains())
-    return {server_id: bool(domain.isActive()) for server_id, domain in known if server_id is not None}
+    return {server_id: _is_active(domain) for server_id, domain in known if server_id is not None}
+
+
+def _is_active(domain: Any) -> bool:
+    with _unless(GONE):
+        return bool(domain.isActive())
+    return False
+
+
+@contextmanager
+def _unless(*codes: int) -> Iterator[None]:
+    """Pass over the errors that only say: it is so already."""
+    try:
+        yield
+    except libvirt.libvirtError as error:
+        if error.get_error_code() not in codes:
+            raise

@@ -8,13 +8,18 @@ from __future__ import annotations
 
 import hashlib
 import os
+import re
 import shutil
+import time
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 
 from infra.drivers.reflink import CANNOT, clone, sync
 
 BOOT_FILES = ("vmlinux", "initrd", "cmdline")
+DIGEST = re.compile(r"[0-9a-f]{64}")
+ABANDONED = 3600.0  # seconds
 CHUNK = 4 * 2**20  # bytes between two words of progress
 
 
@@ -29,23 +34,34 @@ class DirectoryStore:
     def find(self, digest: str) -> Path | None:
         """The directory of an image; None when the store has none of that digest."""
         path = self._path / digest
-        return path if path.is_dir() else None
+        return path if DIGEST.fullmatch(digest) and path.is_dir() else None
 
     def digests(self) -> set[str]:
         if not self._path.exists():
             return set()
-        return {path.name for path in self._path.iterdir() if path.is_dir() and not path.name.startswith(".")}
+        return {path.name for path in self._path.iterdir() if DIGEST.fullmatch(path.name)}
 
     def add(self, directory: Path, digest: str) -> None:
         """Take an image in; one that is here already is left alone. Blocking. ImageDamaged: it is not that image."""
+        if not DIGEST.fullmatch(digest):
+            raise ImageDamaged(f"{digest!r} is not a sha256")
         if self.find(digest) is None:
             self._path.mkdir(mode=0o711, parents=True, exist_ok=True)
-            fetch(directory, self._path / digest, digest, lambda _: None)
+            self._drop_abandoned()
+            unfinished = self._path / f".{digest}.{os.getpid()}"
+            fetch(directory, self._path / digest, unfinished, digest, lambda _: None)
+
+    def _drop_abandoned(self) -> None:
+        """What killed processes were about to add, here or on another machine: nobody has written to it for long."""
+        for unfinished in self._path.glob(".*.*/"):
+            with suppress(FileNotFoundError):  # somebody else drops or finishes it
+                written = max(path.stat().st_mtime for path in (unfinished, *unfinished.iterdir()))
+                if time.time() - written > ABANDONED:
+                    shutil.rmtree(unfinished, ignore_errors=True)
 
 
-def fetch(source: Path, target: Path, digest: str, progress: Callable[[int], None]) -> None:
-    """Copy an image beside ``target`` while hashing, compare, and rename. Blocking. ``progress``: bytes so far."""
-    unfinished = target.with_name(f".{target.name}.{os.getpid()}")
+def fetch(source: Path, target: Path, unfinished: Path, digest: str, progress: Callable[[int], None]) -> None:
+    """Copy an image to ``unfinished`` while hashing, compare, and rename. Blocking. ``progress``: bytes so far."""
     shutil.rmtree(unfinished, ignore_errors=True)
     unfinished.mkdir(mode=0o711)
     try:
@@ -57,8 +73,10 @@ def fetch(source: Path, target: Path, digest: str, progress: Callable[[int], Non
                 (unfinished / name).chmod(0o644)
                 sync(unfinished / name)
         sync(unfinished / "disk.raw")
+        sync(unfinished)
         if not target.exists():
             unfinished.rename(target)
+            sync(target.parent)
     finally:
         shutil.rmtree(unfinished, ignore_errors=True)
 

@@ -1,0 +1,91 @@
+"""Storage of a host's kind, small: an XFS in a file, and a raw disk like that of a guest image."""
+
+from __future__ import annotations
+
+import hashlib
+import subprocess
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import pytest
+
+from infra.domain.models import Image
+from infra.drivers.grow import last_partition
+from infra.drivers.layout import HostLayout
+from infra.drivers.loop import loop_device
+from infra.drivers.xfs import HostStorage
+from tests.host.fix_host import IMAGE
+
+MIB = 2**20
+# As our guests have it: the root partition has a low number and lies last.
+GPT = "label: gpt\nstart=2048, size=2048, type=21686148-6449-6E6F-744E-656564454649\nstart=4096, type=linux\n"
+MBR = "label: dos\nstart=2048, type=83\n"
+
+
+@dataclass(frozen=True)
+class StoredImage:
+    """An image in the cache of a host."""
+
+    layout: HostLayout
+    image: Image
+
+    @property
+    def disk(self) -> Path:
+        return self.layout.image(self.image.digest) / "disk.raw"
+
+
+@pytest.fixture(scope="module")
+def storage(private_network: None, tmp_path_factory: pytest.TempPathFactory) -> Iterator[HostStorage]:
+    yield from storage_of(tmp_path_factory.mktemp("storage"), 48)
+
+
+def storage_of(directory: Path, size_gib: int) -> Iterator[HostStorage]:
+    storage = HostStorage(directory / "mount", directory / "backing.xfs", size_gib)
+    storage.open()
+    yield storage
+    storage.close()
+
+
+@pytest.fixture
+def layout(storage: HostStorage, tmp_path: Path) -> HostLayout:
+    layout = HostLayout(storage.directory / tmp_path.name, tmp_path)
+    layout.prepare()
+    return layout
+
+
+@pytest.fixture
+def stored(layout: HostLayout, tmp_path: Path) -> StoredImage:
+    return store_image(layout, raw_disk(tmp_path / "image.raw", GPT))
+
+
+def store_image(layout: HostLayout, disk: Path) -> StoredImage:
+    with disk.open("rb") as file:
+        digest = hashlib.file_digest(file, "sha256").hexdigest()
+    cached = layout.image(digest)
+    cached.mkdir()
+    subprocess.run(("cp", "--sparse=always", str(disk), str(cached / "disk.raw")), check=True)
+    return StoredImage(layout, replace(IMAGE, digest=digest))
+
+
+def raw_disk(path: Path, table: str | None, kind: str | None = "ext4", size: int = 64 * MIB) -> Path:
+    """A disk with the partitions ``table`` describes, and a file system of ``kind`` with a file in the last one."""
+    with path.open("wb") as file:
+        file.truncate(size)
+    if table is not None:
+        sfdisk = ("sfdisk", "-q", "--no-reread", "--no-tell-kernel", str(path))
+        subprocess.run(sfdisk, input=table, text=True, check=True)
+    if kind is not None:
+        last = last_partition(path)
+        assert last is not None
+        content = path.with_suffix(".content")
+        content.mkdir(exist_ok=True)
+        (content / "hello").write_text("world\n")
+        with loop_device(path, last.start, last.size) as device:
+            subprocess.run((f"mkfs.{kind}", "-q", "-d", str(content), str(device)), check=True)
+    return path
+
+
+def loops() -> str:
+    """The loop devices in use, with what is behind them."""
+    return subprocess.run(("losetup", "--list", "--noheadings"), check=True, capture_output=True, text=True).stdout
