@@ -1,0 +1,1 @@
+"""The bench: ``python -m tests.bench`` measures the pipeline beside a bare Temporal story of the same shape."""

@@ -1,0 +1,131 @@
+"""The report: one table for the eye, target beside measure beside floor, and all of it as JSON."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping
+from dataclasses import asdict, dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from tests.bench.books import Books
+from tests.bench.figures import Summary
+from tests.bench.parallel import Rate
+from tests.bench.pipeline import Pipeline
+
+WAYS = {"answer": "POST to answer", "boot command": "POST to boot command", "running": "POST to running"}
+STEPS = {
+    "quota": "3 quota (in the story)",
+    "schedule": "4 schedule (in the story)",
+    "addresses": "5 network: addresses",
+    "network": "5 network: ports",
+    "image": "6 image",
+    "boot": "7 boot: define, start",
+    "health": "8 health",
+}
+ON_HOST = ("network", "image", "boot", "health")
+TARGETS: Mapping[str, Mapping[str, float]] = {
+    "simulated": {"boot command": 300, "quota": 4, "schedule": 5, "network": 80, "image": 350, "health": 250},
+    "libvirt": {"boot command": 600, "quota": 4, "schedule": 5, "network": 80, "image": 350},
+}
+"""Milliseconds at the median, from the design, for a machine of two cores that is idle."""
+BOOKS = {
+    "authenticate": ("1 authenticate, rate limit", 2),
+    "authenticate (remembered)": ("1 ... the key seen in the last seconds", None),
+    "validate": ("2 validate: JSON and schema", 0.5),
+    "choose": ("2 ... and what it names looked up", None),
+    "accept": ("  ... and the order written", None),
+    "reserve quota": ("3 quota", 4),
+    "place among 1,000 hosts": ("4 schedule, 1,000 hosts", 5),
+    "place among 10,000 hosts": ("4 schedule, 10,000 hosts", 15),
+    "assign addresses": ("5 network: addresses", None),
+}
+HEAD = f"{'':40}{'target':>8}{'p50':>9}{'p95':>9}{'floor p50':>11}{'p95':>9}{'ratio':>7}"
+
+
+@dataclass(frozen=True, slots=True)
+class OfHost:
+    """``rates``: by the number of creates at a time; Puchify's, then the floor's."""
+
+    pipeline: Pipeline
+    rates: Mapping[int, tuple[Rate, Rate]]
+
+
+@dataclass(frozen=True, slots=True)
+class Report:
+    began: datetime
+    quick: bool
+    machine: Mapping[str, Any]
+    hosts: Mapping[str, OfHost]
+    books: Books
+
+    def write(self, directory: Path) -> Path:
+        directory.mkdir(parents=True, exist_ok=True)
+        path = self.path(directory)
+        told = {**asdict(self), "began": self.began.isoformat(), "targets_ms": TARGETS}
+        path.write_text(json.dumps(told, indent=1) + "\n")
+        return path
+
+    def path(self, directory: Path) -> Path:
+        return directory / f"{self.began.astimezone(UTC):%Y%m%dT%H%M%SZ}.json"
+
+    def lines(self) -> Iterator[str]:
+        told = self.machine
+        yield f"{told['cores']} cores ({told['processor']}), {told['memory_mib']} MiB, kernel {told['kernel']}; ms"
+        if self.quick:
+            yield "quick: it only shows that everything can be measured; the figures mean nothing"
+        for host, measured in self.hosts.items():
+            yield from pipeline_lines(host, measured.pipeline)
+            yield from rate_lines(host, measured.rates)
+        yield from book_lines(self.books)
+
+
+def pipeline_lines(host: str, pipeline: Pipeline) -> Iterator[str]:
+    """A step's time is the wall's, from its scheduling to its end, so the floor's is what Temporal takes of it."""
+    count = pipeline.puchify.wall["answer"].n
+    yield f"\n{host}: {count} creates one at a time, the floor's by turns (load {_span(pipeline.load)})"
+    yield HEAD
+    for row, title in {**WAYS, **STEPS}.items():
+        ours, floor = pipeline.puchify.wall[row], pipeline.floor.wall[row]
+        target = TARGETS[host].get(row)
+        yield (
+            f"{title:40}{_target(target):>8}{ours.p50:9.1f}{ours.p95:9.1f}{floor.p50:11.1f}{floor.p95:9.1f}"
+            f"{_ratio(ours.p50, floor.p50):>7}"
+        )
+        if row in ON_HOST:
+            ours, floor = pipeline.puchify.in_hand[row], pipeline.floor.in_hand[row]
+            yield f"{'  ... of it in the worker':48}{ours.p50:9.1f}{ours.p95:9.1f}{floor.p50:11.1f}{floor.p95:9.1f}"
+    yield from (f"the floor is of another shape: {difference}" for difference in pipeline.differences)
+
+
+def rate_lines(host: str, rates: Mapping[int, tuple[Rate, Rate]]) -> Iterator[str]:
+    title = f"{host}: creates at a time"
+    yield f"\n{title:48}{'/s':>9}{'boot p50':>9}{'floor /s':>11}{'boot p50':>9}{'ratio':>7}"
+    for width, (ours, floor) in rates.items():
+        boot, floor_boot = (rate.rows["boot command"].p50 for rate in (ours, floor))
+        title = f"{width} ({ours.creates} creates, load {ours.load})"
+        yield (
+            f"{title:40}{'':8}{ours.per_second:9.1f}{boot:9.1f}{floor.per_second:11.1f}{floor_boot:9.1f}"
+            f"{_ratio(floor.per_second, ours.per_second):>7}"
+        )
+
+
+def book_lines(books: Books) -> Iterator[str]:
+    yield f"\nat the edge and in the books, in this process, one at a time (load {_span(books.load)})"
+    yield HEAD[: HEAD.index("floor")]
+    for row, (title, target) in BOOKS.items():
+        measured: Summary = books.rows[row]
+        yield f"{title:40}{_target(target):>8}{measured.p50:9.2f}{measured.p95:9.2f}"
+
+
+def _target(milliseconds: float | None) -> str:
+    return "" if milliseconds is None else f"{milliseconds:g}"
+
+
+def _ratio(ours: float, floor: float) -> str:
+    return f"{ours / floor:.2f}" if floor >= 1 else ""
+
+
+def _span(load: tuple[float, float]) -> str:
+    return f"{load[0]} to {load[1]}"
