@@ -14,6 +14,7 @@ import time
 from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
+from typing import BinaryIO
 
 from infra.drivers.reflink import CANNOT, clone, sync
 
@@ -21,6 +22,7 @@ BOOT_FILES = ("vmlinux", "initrd", "cmdline")
 DIGEST = re.compile(r"[0-9a-f]{64}")
 ABANDONED = 3600.0  # seconds
 CHUNK = 4 * 2**20  # bytes between two words of progress
+HOLE = bytes(64 * 2**10)  # a run of zeros that takes no room in a copy
 
 
 class ImageDamaged(Exception):
@@ -88,12 +90,19 @@ def copy(source: Path, target: Path, progress: Callable[[int], None]) -> str:
     with source.open("rb") as original, target.open("r+b" if shared else "wb") as copied:
         while chunk := original.read(CHUNK):
             whole.update(chunk)
-            if not shared and chunk.count(0) != len(chunk):
-                copied.seek(original.tell() - len(chunk))
-                copied.write(chunk)
+            if not shared:
+                _write_sparsely(copied, chunk, original.tell() - len(chunk))
             progress(original.tell())
         copied.truncate(original.tell())
     return whole.hexdigest()
+
+
+def _write_sparsely(copied: BinaryIO, chunk: bytes, at: int) -> None:
+    for start in range(0, len(chunk), len(HOLE)):
+        block = chunk[start : start + len(HOLE)]
+        if block != HOLE[: len(block)]:
+            copied.seek(at + start)
+            copied.write(block)
 
 
 def _share(source: Path, target: Path) -> bool:

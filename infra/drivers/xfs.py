@@ -11,6 +11,7 @@ import os
 import shutil
 import subprocess
 import time
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -58,6 +59,10 @@ class HostStorage:
             if done.returncode != 0 and time.monotonic() > deadline:
                 raise StorageError(f"{self.directory} cannot be unmounted: {done.stderr.strip()}")
             time.sleep(0 if done.returncode == 0 else 0.1)
+        while self._attached() and time.monotonic() < deadline:
+            time.sleep(0.02)  # the kernel lets go a moment after the last mount, in whatever namespace, is gone
+        if self._attached():
+            log.warning("%s is still in use by another mount namespace", self.backing)
 
     def _make(self) -> None:
         """The backing file, appearing by rename: one with its name has a file system in it."""
@@ -82,9 +87,17 @@ class HostStorage:
             before, _, after = line.partition(" - ")
             point, (kind, device) = before.split()[4], after.split()[:2]
             if point == str(self.directory.resolve()) and kind == "xfs" and device.startswith("/dev/loop"):
-                behind = Path("/sys/block") / Path(device).name / "loop/backing_file"
-                return behind.read_text().strip() == str(self.backing.resolve())
+                return Path(device).name in self._attached()
         return False
+
+    def _attached(self) -> set[str]:
+        """The loop devices over our file."""
+        found = set()
+        for behind in Path("/sys/block").glob("loop*/loop/backing_file"):
+            with suppress(OSError):  # detached while we look
+                if behind.read_text().strip() == str(self.backing.resolve()):
+                    found.add(behind.parents[1].name)
+        return found
 
 
 def _run(*argv: str) -> None:

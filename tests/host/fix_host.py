@@ -9,6 +9,7 @@ import shutil
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -36,7 +37,7 @@ def pytest_collection_finish(session: pytest.Session) -> None:
         return
     for fixture, name in (("tiny", "tiny"), ("debian", "debian")):
         if any(fixture in getattr(item, "fixturenames", ()) for item in session.items):
-            outside(lambda name=name: ensure_image(name, log=print))
+            outside(partial(ensure_image, name, log=print))
 
 
 def machine_of(server_id: int, image: Image = IMAGE, disk_gib: int = 1, memory_mib: int = 256) -> Machine:
