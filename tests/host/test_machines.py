@@ -1,0 +1,101 @@
+"""The hypervisor when it does not behave: a libvirtd that hangs, machines that end or pause by themselves."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+import time
+from collections.abc import AsyncIterator
+from unittest.mock import patch
+
+import libvirt
+import pytest
+import pytest_asyncio
+
+from infra.domain.domain_xml import domain_name
+from infra.domain.errors import HostUnavailable
+from infra.domain.models import Image, Machine
+from infra.drivers import libvirt_connection
+from infra.drivers.libvirt_connection import LibvirtConnection
+from infra.drivers.protocols import Host
+from tests.drivers.host_contract import forget, prepare
+from tests.host.fix_host import RealHost, machine_of
+
+
+@pytest.fixture
+def machine(tiny: Image) -> Machine:
+    return machine_of(31, tiny)
+
+
+@pytest_asyncio.fixture
+async def defined(hands: Host, machine: Machine) -> AsyncIterator[Machine]:
+    await prepare(hands, machine)
+    await hands.machines.define(machine)
+    yield machine
+    await forget(hands, machine.server_id)
+
+
+async def test_a_libvirtd_that_hangs_is_given_up_and_found_again(real_host: RealHost) -> None:
+    patience = patch.multiple(libvirt_connection, KEEPALIVE=1, MISSED=1, OPENING=1.0)
+    with patience:
+        connection = LibvirtConnection(real_host.options.uri)
+        assert await asyncio.to_thread(connection.do, _count) >= 0
+        os.kill(real_host.pid(), signal.SIGSTOP)
+        try:
+            for _ in range(2):
+                began = time.monotonic()
+                with pytest.raises(HostUnavailable):
+                    await asyncio.to_thread(connection.do, _count)
+                assert time.monotonic() - began < 8
+        finally:
+            os.kill(real_host.pid(), signal.SIGCONT)
+        assert await asyncio.to_thread(connection.do, _count) >= 0
+        connection.close()
+
+
+async def test_no_libvirtd_is_a_host_that_is_not_available() -> None:
+    connection = LibvirtConnection("qemu+unix:///system?socket=/nonexistent")
+    with pytest.raises(HostUnavailable):
+        await asyncio.to_thread(connection.do, _count)
+    connection.close()
+
+
+async def test_a_paused_machine_is_started_by_going_on(hands: Host, real_host: RealHost, defined: Machine) -> None:
+    await hands.machines.start(defined.server_id)
+    await asyncio.to_thread(_pause, real_host.options.uri, defined.server_id)
+    await hands.machines.start(defined.server_id)
+    assert await asyncio.to_thread(_state, real_host.options.uri, defined.server_id) == libvirt.VIR_DOMAIN_RUNNING
+
+
+async def test_a_guest_that_ignores_the_power_button_is_reported(hands: Host, defined: Machine) -> None:
+    await hands.machines.start(defined.server_id)
+    began = time.monotonic()
+    assert not await hands.machines.shut_down(defined.server_id, 0.5)  # its kernel is not there yet
+    assert time.monotonic() - began < 3
+    assert await hands.machines.held() == {defined.server_id: True}
+
+
+async def test_a_machine_nobody_defined_is_not_started(hands: Host) -> None:
+    with pytest.raises(HostUnavailable):
+        await hands.machines.start(99)
+
+
+async def test_held_and_destroy_do_not_disturb_each_other(hands: Host, defined: Machine) -> None:
+    for _ in range(3):
+        await hands.machines.start(defined.server_id)
+        await asyncio.gather(hands.machines.destroy(defined.server_id), *(hands.machines.held() for _ in range(20)))
+        assert await hands.machines.held() == {}
+        await hands.machines.define(defined)
+
+
+def _count(connection: libvirt.virConnect) -> int:
+    return len(connection.listAllDomains())
+
+
+def _pause(uri: str, server_id: int) -> None:
+    libvirt.open(uri).lookupByName(domain_name(server_id)).suspend()
+
+
+def _state(uri: str, server_id: int) -> int:
+    return int(libvirt.open(uri).lookupByName(domain_name(server_id)).state()[0])
