@@ -4,6 +4,7 @@
 # Writes OUT/{disk.raw,vmlinuz,initrd,cmdline,grub-core}; build.py makes an image of that. It stands for the stock
 # images of distributions: it has no agent, which comes with the vendor-data of its seed. Its files are in debian/.
 set -euo pipefail
+umask 022  # of the guest's files
 here=$(cd "$(dirname "$0")" && pwd)
 out=$1 suite=$2
 shift 2
@@ -12,8 +13,9 @@ mkdir -p "$work"
 # shellcheck source=disk.sh
 . "$here/disk.sh"
 MIB=1536
+# As in tiny.sh, and: the interface is eth0, no fsck, nothing about units on the console.
 CMDLINE="root=/dev/vda1 rootfstype=ext4 rw console=ttyS0 quiet nokaslr mitigations=off cryptomgr.notests no_timer_check"
-CMDLINE+=" tsc=reliable audit=0 lsm=yama net.ifnames=0 fsck.mode=skip systemd.show_status=0"
+CMDLINE+=" tsc=reliable audit=0 lsm=yama net.ifnames=0 noreplace-smp fsck.mode=skip systemd.show_status=0"
 PACKAGES=linux-image-cloud-amd64,initramfs-tools,systemd-sysv,systemd-resolved,udev,dbus,openssh-server,cloud-init
 PACKAGES+=,cloud-guest-utils,iproute2,iputils-ping,netcat-openbsd,ca-certificates,less,procps,sudo,vim-tiny,e2fsprogs
 PACKAGES+=,fdisk,kmod,busybox-static

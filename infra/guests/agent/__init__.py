@@ -1,9 +1,9 @@
 """The agent for images that lack it: a vendor-data document that starts it early in every boot.
 
 It is a cloud-boothook, because vendor `bootcmd` and `runcmd` are lists that the user's own replace, while a boothook
-stands beside the user's data, runs at every boot and runs before any module of cloud-init's network stage (its
-documentation, "User-data formats": "executes ... early in boot", and `cloudinit/handlers/boot_hook.py`). A user can
-refuse it: user-data that says `vendor_data: {enabled: false}` starts no agent.
+stands beside the user's data: cloud-init runs it at every boot, as soon as its network stage has read user and vendor
+data and before any of its modules (its `handlers/boot_hook.py` and `Init.consume_data`; tried with 25.1). A user can
+refuse it: no agent starts when the user-data says `vendor_data: {enabled: false}`.
 """
 
 from __future__ import annotations
