@@ -29,16 +29,17 @@ class Health:
     @activity.defn
     async def wait_ready(self, machine: Machine) -> Readiness:
         """GuestNotReady: not within ``patience``, and what is missing."""
-        if activity.info().attempt > 1:  # the worker was away, and perhaps the whole host
+        if not (await self._host.machines.held()).get(machine.server_id):  # the host went down after it was started
+            activity.heartbeat("bringing the machine up again")
             await bring_up(self._host, machine)
-        began = activity.info().scheduled_time.timestamp()
+        began = time.monotonic()
         missing = {*machine.addresses.all, "agent"}
         tasks = [asyncio.create_task(self._key(machine, a, missing)) for a in machine.addresses.all]
         tasks.append(asyncio.create_task(self._agent(machine, missing)))
         try:
             while not all(task.done() for task in tasks):
                 activity.heartbeat(sorted(missing))
-                if time.time() - began > self._patience:
+                if time.monotonic() - began > self._patience:
                     raise GuestNotReady(f"the server did not answer in time: {_said(missing)}")
                 await asyncio.wait(tasks, timeout=1, return_when=asyncio.FIRST_EXCEPTION)
                 for task in tasks:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections.abc import Coroutine
 from contextlib import suppress
 from typing import Any
@@ -17,6 +18,8 @@ from infra.db.pool import Pool
 from infra.domain.models import DeleteOrder
 from infra.temporal import begin
 from infra.temporal.names import provision_id
+
+log = logging.getLogger(__name__)
 
 
 class Orders:
@@ -54,10 +57,15 @@ class Orders:
         return sum(begun)
 
     async def _begin(self, beginning: Coroutine[Any, Any, None]) -> bool:
-        with suppress(WorkflowAlreadyStartedError):
+        """One that cannot be begun stands in nobody's way: next time is in ten seconds."""
+        try:
             await beginning
-            return True
-        return False
+        except WorkflowAlreadyStartedError:
+            return False
+        except RPCError:
+            log.exception("a waiting order cannot be begun")
+            return False
+        return True
 
     async def _end_of(self, handle: WorkflowHandle[object, object]) -> None:
         with suppress(WorkflowFailureError):

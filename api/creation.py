@@ -20,7 +20,7 @@ from infra.db.idempotency import Answer, IdempotencyKey
 from infra.db.keys import Caller
 from infra.db.orders import Accepted, Withdrawal
 from infra.db.pool import Connection
-from infra.domain.errors import BY_NAME, PuchifyError, Unavailable
+from infra.domain.errors import BY_NAME, Conflict, PuchifyError, Unavailable
 from infra.domain.models import Failure, ServerOrder
 
 STATUS = {kind.code: kind.status for kind in BY_NAME.values()}
@@ -113,8 +113,11 @@ class Creation:
 
     async def _ended(self, connection: Connection, server_id: int) -> PuchifyError:
         """Why there is no server any more, for a repetition that comes when all is over and nothing was answered."""
+        done = await actions.of_server(connection, server_id)
+        if any(action.command == "create_server" and action.status == "success" for action in done):
+            return Conflict("the server that was ordered with this Idempotency-Key has been deleted since")
         await idempotency.release(connection, server_id)
-        for action in await actions.of_server(connection, server_id):
+        for action in done:
             if action.error_code:
                 message = action.error_message or "the server could not be created"
                 return Refused(Failure(action.error_code, message, STATUS.get(action.error_code, 409)))

@@ -47,7 +47,7 @@ def understood(cause: Exception) -> PuchifyError | None:
             return from_validation(cause.errors())
         case OperationalError():  # the pool's timeouts are among them
             return Unavailable("the database does not answer; try again in a moment")
-        case DataError():
+        case DataError() | UnicodeEncodeError():
             return InvalidInput("invalid input: a value holds characters or a size that cannot be stored")
         case HTTPException(status_code=404):
             return NotFound("there is nothing at this address")

@@ -5,18 +5,21 @@ A host has no database credentials and holds no tenant's secrets beyond what its
 
 from __future__ import annotations
 
+import logging
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import asdict
 from typing import Any
 
 import httpx
-from pydantic import TypeAdapter
+from pydantic import TypeAdapter, ValidationError
 
 from infra.config import Settings
-from infra.domain.errors import HostUnavailable, StaleClaim, Unauthorized
+from infra.domain.errors import StaleClaim, Unavailable
 from infra.domain.models import HostClaims, HostReport, Machine, Tombstone
 from infra.domain.seed import Seed
+
+log = logging.getLogger(__name__)
 
 _CLAIMS = TypeAdapter(HostClaims)
 _SEED = TypeAdapter(Seed)
@@ -30,7 +33,10 @@ class InternalApi:
     async def seed(self, machine: Machine) -> Seed:
         """StaleClaim: this host has no such claim on the server any more."""
         reply = await self._call("GET", f"seeds/{machine.server_id}", params={"epoch": machine.epoch})
-        return _SEED.validate_json(reply.content)
+        try:
+            return _SEED.validate_json(reply.content)
+        except ValidationError:  # its text would tell the seed's secrets
+            raise Unavailable("the service and the host do not understand each other; try again") from None
 
     async def claims(self) -> HostClaims:
         return _CLAIMS.validate_json((await self._call("GET", "claims")).content)
@@ -43,17 +49,16 @@ class InternalApi:
         await self._call("DELETE", f"tombstones/{tombstone.server_id}", params={"epoch": tombstone.epoch})
 
     async def _call(self, method: str, path: str, **request: Any) -> httpx.Response:
-        """HostUnavailable: the API does not answer, which passes. StaleClaim, Unauthorized: it does, and refuses."""
+        """Unavailable: the API does not answer as it should, which passes and is not the host's fault. StaleClaim."""
         try:
             reply = await self._client.request(method, f"/internal/v1/hosts/{self._host_id}/{path}", **request)
         except httpx.TransportError as cause:
-            raise HostUnavailable("the host cannot reach the service; try again") from cause
+            raise Unavailable("a part of the service does not answer; try again") from cause
         if reply.status_code == 404:
             raise StaleClaim("the server is not placed on this host any more")
-        if reply.status_code == 401:
-            raise Unauthorized("the host's key is not accepted")
         if reply.is_error:
-            raise HostUnavailable("the service does not answer the host; try again")
+            log.error("%s %s is answered %s: %s", method, path, reply.status_code, reply.text[:200])
+            raise Unavailable("a part of the service does not answer; try again")
         return reply
 
 

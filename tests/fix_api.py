@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -27,7 +28,7 @@ class Api:
 
     async def create(self, name: str = "web", **wishes: Any) -> httpx.Response:
         body = {"name": name, "server_type": "px1", "image": "tiny", "location": self.region.location}
-        return await self.http.post("/servers", json={**body, **wishes})
+        return await self.http.post("/servers", content=json.dumps({**body, **wishes}))
 
     async def succeeded(self, action_id: int) -> dict[str, Any]:
         """The action, once it has ended; it has to have ended well."""

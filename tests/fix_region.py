@@ -37,7 +37,8 @@ from infra.temporal.cluster import TemporalCluster
 from infra.temporal.connect import connect, plugin
 from infra.temporal.names import delete_id, provision_id
 from tests.fix_stack import NewDatabase
-from workers.host import held_and_claimed, host_worker, reconcile
+from workers.host import host_worker
+from workers.reconcile import clear_away, held_and_claimed, restore
 from workers.region import STORIES, region_worker
 
 DIGEST = "a" * 64
@@ -263,7 +264,9 @@ async def working_host(
         async with httpx.AsyncClient(transport=transport, base_url="http://api", headers=headers) as http:
             internal_api, host = InternalApi(http, host_id), hands or region.hosts[host_id].host()
             if purge:
-                await reconcile(host, await held_and_claimed(host, internal_api), internal_api)
+                found = await held_and_claimed(host, internal_api)
+                await clear_away(host, found, internal_api)
+                await restore(host, found)
             async with host_worker(region.client, host, internal_api, ours):
                 yield
 

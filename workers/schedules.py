@@ -13,6 +13,7 @@ from temporalio.client import (
     ScheduleOverlapPolicy,
     SchedulePolicy,
     ScheduleSpec,
+    ScheduleUpdate,
 )
 
 from infra.config import Settings
@@ -20,19 +21,24 @@ from infra.temporal.names import region_queue, sweep_id
 from workflows.sweep_orders import SweepOrders
 
 SWEEP_EVERY = timedelta(seconds=10)
+SWEEP_LIMIT = timedelta(minutes=2)
 
 
 async def ensure_schedules(client: Client, settings: Settings) -> None:
-    """Make the location's schedules unless they are there."""
+    """Make the location's schedules, as they are here."""
     name = sweep_id(settings.location)
     sweep = Schedule(
         action=ScheduleActionStartWorkflow(
-            SweepOrders.run, settings.location, id=name, task_queue=region_queue(settings.location)
+            SweepOrders.run,
+            settings.location,
+            id=name,
+            task_queue=region_queue(settings.location),
+            execution_timeout=SWEEP_LIMIT,  # one that hangs must not stop those after it
         ),
         spec=ScheduleSpec(intervals=[ScheduleIntervalSpec(every=SWEEP_EVERY)]),
         policy=SchedulePolicy(overlap=ScheduleOverlapPolicy.SKIP, catchup_window=SWEEP_EVERY),
     )
     try:
         await client.create_schedule(name, sweep)
-    except ScheduleAlreadyRunningError:
-        return
+    except ScheduleAlreadyRunningError:  # perhaps made by an earlier version of this very code
+        await client.get_schedule_handle(name).update(lambda _: ScheduleUpdate(sweep))

@@ -20,13 +20,16 @@ with workflow.unsafe.imports_passed_through():
     from activities.seeds import Seeds
     from infra.domain.models import DeleteOrder, Holdings, PlacementRequest
     from infra.temporal.names import PHASE
-    from workflows.saga import Undo, run, unwind
+    from workflows.saga import Undo, run, surely, unwind
 
 
 @workflow.defn
 class DeleteServer:
     @workflow.run
     async def run(self, order: DeleteOrder) -> None:
+        await surely(self.delete(order))
+
+    async def delete(self, order: DeleteOrder) -> None:
         await run(Orders.stop_create, order)  # a create under way unwinds by itself, and then there is less to do
         holdings = await run(Records.read_holdings, order)
         await unwind(everything_held(holdings) if holdings else [])

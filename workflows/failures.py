@@ -50,9 +50,11 @@ def _timed_out(error: BaseException, cause: TimeoutError) -> Failure:
     step = STEPS.get(error.activity_type) if isinstance(error, ActivityError) else None
     if step is None or step.place != "host":
         return REGION_AWAY
-    if isinstance(error, ActivityError) and error.activity_type == "wait_ready":
-        gone = (TimeoutType.SCHEDULE_TO_START, TimeoutType.HEARTBEAT)
-        return (
-            HOST_AWAY if cause.type in gone else Failure("server_not_ready", "the server did not answer in time", 504)
-        )
-    return HOST_AWAY
+    waited = step is STEPS["wait_ready"] and cause.type is TimeoutType.START_TO_CLOSE
+    return NOT_READY if waited else HOST_AWAY
+
+
+def is_away(error: BaseException) -> bool:
+    """True when the host did not even take the step: nothing else that it is asked will be done either."""
+    cause = error.cause if isinstance(error, ActivityError) else None
+    return isinstance(cause, TimeoutError) and cause.type is TimeoutType.SCHEDULE_TO_START

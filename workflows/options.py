@@ -5,7 +5,8 @@
 
 Times are in seconds. ``queue``: how long a host may leave a step waiting before it counts as gone; Temporal never
 retries that, the story leaves the host. ``run``: one try. ``beat``: silence after which a try counts as dead.
-``within``: all tries together; None: for ever, as for every undo in the region and for what must not fail any more.
+``within``: all tries together, and what passes (a restart of libvirt, of the API) has to pass in it; None: for ever, as
+for every undo in the region and for what must not fail any more.
 Temporal's timers have a floor of one second, so nothing here is shorter.
 """
 
@@ -56,14 +57,14 @@ STEPS: dict[str, Step] = {
     "place_server": Step("local", 20, 60, "a pure decision and a guarded write"),
     "assign_addresses": Step("local", 20, 60, "a guarded write"),
     # the image branch
-    "ensure_image": Step("host", 600, 900, "a first use copies gigabytes", queue=QUEUE, beat=10, tries=3),
-    "create_disk": Step("host", 60, 120, "a reflink, or a copy and a grow", queue=QUEUE, tries=3),
-    "write_seed": Step("host", 20, 60, "one request to the API and one small file", queue=QUEUE, tries=3),
+    "ensure_image": Step("host", 600, 900, "a first use copies gigabytes", queue=QUEUE, beat=10),
+    "create_disk": Step("host", 60, 120, "a reflink, or a copy and a grow", queue=QUEUE),
+    "write_seed": Step("host", 20, 300, "one request to the API, which may be restarting, and a file", queue=QUEUE),
     # the network branch
-    "attach_ports": Step("host", 20, 60, "netlink and one nft transaction", queue=QUEUE, tries=3),
+    "attach_ports": Step("host", 20, 60, "netlink and one nft transaction", queue=QUEUE),
     # boot
-    "define_machine": Step("host", 30, 90, "libvirt may be restarting", queue=QUEUE, tries=3),
-    "start_machine": Step("host", 60, 120, "QEMU on a loaded host", queue=QUEUE, tries=3),
+    "define_machine": Step("host", 30, 90, "libvirt may be restarting", queue=QUEUE),
+    "start_machine": Step("host", 60, 120, "QEMU on a loaded host", queue=QUEUE),
     "wait_ready": Step("host", PATIENCE + 10, PATIENCE + 40, "the guest's own time", queue=QUEUE, beat=10),
     # commit
     "finish": Step("local", 10, None, "the server runs: from here on nothing may fail the order"),

@@ -23,6 +23,7 @@ with workflow.unsafe.imports_passed_through():
     from activities.quota import Quotas
     from activities.records import Records
     from activities.seeds import Seeds
+    from infra.domain.errors import ResourceUnavailable
     from infra.domain.models import (
         Addresses,
         Admission,
@@ -36,7 +37,7 @@ with workflow.unsafe.imports_passed_through():
         ServerOrder,
     )
     from infra.temporal.names import FAILURE_CODE, HOST_ID, PHASE
-    from workflows.failures import DELETED
+    from workflows.failures import DELETED, HOST_AWAY
     from workflows.options import DEADLINE, HOSTS_TO_TRY
     from workflows.saga import Saga, Unwound, run, surely, together, unless
 
@@ -48,6 +49,7 @@ class ProvisionServer:
     def __init__(self) -> None:
         self._admission: Admission | None = None
         self._abandoned = False
+        self._left: list[Unwound] = []
 
     @workflow.update
     async def admit(self) -> Admission:
@@ -79,9 +81,7 @@ class ProvisionServer:
                 try:
                     return await self.provision_on_a_host(saga, PlacementRequest(order, excluded))
                 except Unwound as unwound:
-                    excluded = (*excluded, self._claim.host_id) if unwound.left_host else excluded
-                    if not unwound.left_host or len(excluded) == HOSTS_TO_TRY:
-                        raise
+                    excluded = self._without(excluded, unwound)
 
     async def provision_on_a_host(self, whole: Saga, request: PlacementRequest) -> FinishedOrder:
         order = request.order
@@ -119,6 +119,19 @@ class ProvisionServer:
         workflow.upsert_search_attributes([PHASE.value_set("deploying"), HOST_ID.value_set(str(claim.host_id))])
         self._answer(Admission(addresses=addresses))
         return Machine.of(order, claim, addresses)
+
+    def _without(self, excluded: tuple[int, ...], unwound: Unwound) -> tuple[int, ...]:
+        """The hosts to leave out of the next try; raises when there is to be none."""
+        if unwound.left_host:
+            self._left.append(unwound)
+            if len(self._left) == HOSTS_TO_TRY:
+                raise unwound
+            return (*excluded, self._claim.host_id)
+        if not self._left or unwound.failure.code != ResourceUnavailable.code:
+            raise unwound
+        if excluded and self._left[-1].failure == HOST_AWAY:
+            return ()  # there is no other host, and this one may be back
+        raise self._left[0]  # no other host: the owner reads why the first one was left
 
     def _answer(self, admission: Admission) -> None:
         """The first answer stands: an order that was granted and failed later was still granted."""

@@ -21,7 +21,7 @@ with workflow.unsafe.imports_passed_through():
     from infra.domain.errors import HOST_FAILURES
     from infra.domain.models import Failure, Machine, Tombstone
     from infra.temporal.names import host_queue
-    from workflows.failures import CANCELLED, LATE, failure_of
+    from workflows.failures import CANCELLED, LATE, failure_of, is_away
     from workflows.options import FACTOR, STEPS
 
 A = TypeVar("A")
@@ -112,23 +112,24 @@ async def unwind(undo: list[Undo]) -> None:
 
 
 async def _unwind(undo: list[Undo]) -> None:
-    lost: set[int] = set()
+    away: set[int] = set()
     for do, value in reversed(undo):
         if STEPS[do.__name__].place == "host":
-            await _undo_on_host(do, value, lost)
+            await _undo_on_host(do, value, away)
         else:
             await run(do, value)
 
 
-async def _undo_on_host(do: Activity[Machine, None], machine: Machine, lost: set[int]) -> None:
-    """One undo on a host; if the host does not do it, it must forget the whole server when it is back."""
-    if machine.host_id in lost:
+async def _undo_on_host(do: Activity[Machine, None], machine: Machine, away: set[int]) -> None:
+    """One undo on a host. If the host does not do it, a tombstone tells it to forget the server; the rest goes on."""
+    if machine.host_id in away:
         return
     try:
         await run(do, machine)
     except Exception as error:
         failure_of(error)  # our own bugs are raised again and wait for a fix
-        lost.add(machine.host_id)
+        if is_away(error):
+            away.add(machine.host_id)
         await run(Records.bury, Tombstone(machine.server_id, machine.host_id, machine.epoch))
 
 

@@ -31,14 +31,16 @@ def _id_or_name(value: Any) -> int | str:
         raise ValueError("must be an id or a name")
     if isinstance(value, str) and not value:
         raise ValueError("must not be empty")
+    if isinstance(value, str):
+        _text(value)
     if isinstance(value, int) and not 1 <= value <= LARGEST_ID:
         raise ValueError("is no id")
     return value
 
 
 def _text(value: str) -> str:
-    if "\0" in value:
-        raise ValueError("must not contain NUL characters")
+    if "\0" in value or any("\ud800" <= character <= "\udfff" for character in value):
+        raise ValueError("must not contain NUL characters or halves of surrogate pairs")
     return value
 
 

@@ -1,4 +1,4 @@
-"""Hosts as placement sees them, and claims on them: a guarded UPDATE with CHECK constraints behind it.
+"""Hosts as placement sees them, and claims on them: one guarded UPDATE, which is the only way to room on a host.
 
 A claim raises its server's epoch. The claim and the host's counters change in one statement, so that at every moment
 a host's used capacity is the sum of its claims.
@@ -35,10 +35,12 @@ DENSITY_TARGET = "SELECT density_target FROM locations WHERE name = %(location)s
 OF_SERVER = "SELECT server_id, host_id, epoch FROM claims WHERE server_id = %s"
 
 TAKE = """
-WITH taken AS (
+WITH alive AS MATERIALIZED (
+    SELECT id FROM servers WHERE id = %(server_id)s FOR UPDATE
+), taken AS (
     UPDATE hosts SET used_cores = used_cores + %(cores)s, used_memory_mib = used_memory_mib + %(memory_mib)s,
                      used_disk_gib = used_disk_gib + %(disk_gib)s
-    WHERE id = %(host_id)s AND EXISTS (SELECT FROM servers WHERE servers.id = %(server_id)s)
+    WHERE id = %(host_id)s AND (SELECT count(*) FROM alive) = 1
       AND state = 'accepting' AND used_cores + %(cores)s <= floor(cores * overcommit)
       AND used_memory_mib + %(memory_mib)s <= memory_mib AND used_disk_gib + %(disk_gib)s <= disk_gib
     RETURNING id

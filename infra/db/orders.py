@@ -55,22 +55,27 @@ class Withdrawal(Enum):
     GONE = "gone"
 
 
+TRIES = 3  # of one request, against others with its key
+
+
 class _Repeated(Exception):
     """Rolls the transaction back: another request has the key."""
 
 
 async def accept(connection: Connection, new: NewServer, key: IdempotencyKey | None = None) -> Accepted:
     """Make the order, or find the one that the key stands for. UniquenessError: the name is taken."""
-    if key and (earlier := await idempotency.reserved(connection, key)):
-        return Accepted(earlier.server_id, earlier.action_id, earlier.answer)
-    try:
-        async with connection.transaction():
-            return await _make(connection, new, key)
-    except (_Repeated, UniquenessError):
-        # Two at once: the loser waited for the winner's commit, at the key or already at the name.
-        if key and (winner := await idempotency.reserved(connection, key)):
-            return Accepted(winner.server_id, winner.action_id, winner.answer)
-        raise
+    for _ in range(TRIES):
+        if key and (earlier := await idempotency.reserved(connection, key)):
+            return Accepted(earlier.server_id, earlier.action_id, earlier.answer)
+        try:
+            async with connection.transaction():
+                return await _make(connection, new, key)
+        except (_Repeated, UniquenessError):
+            # Two at once: the loser waited for the winner, at the key or already at the name. By now the winner's
+            # order is found by its key, or it was refused and everything is free again.
+            if key is None:
+                raise
+    raise UniquenessError.of("name")
 
 
 async def _make(connection: Connection, new: NewServer, key: IdempotencyKey | None) -> Accepted:

@@ -1,4 +1,4 @@
-"""The connection pool: one per process, rows as frozen values, opened without waiting for the database."""
+"""The connection pool: one per process, rows as dicts by column, opened without waiting for the database."""
 
 from __future__ import annotations
 

@@ -10,7 +10,7 @@ from infra.domain.addressing import last_index
 
 
 async def ensure_pool(connection: Connection, location_id: int, cidr: str) -> None:
-    """Let the location hand out the network's addresses; one that it has goes on where it is. ValueError: no network."""
+    """Let the location hand out the network's addresses; one that it has stays as it is. ValueError: no network."""
     kind: Literal["ipv4", "ipv6"] = "ipv4" if ip_network(cidr).version == 4 else "ipv6"
     await connection.execute(
         "INSERT INTO address_pools (location_id, type, cidr, last_index) VALUES (%s, %s, %s, %s)"

@@ -44,7 +44,7 @@ class HostFacts:
         """The share of time since the last report that the processors waited for disks."""
         before, self._before = self._before, _cpu_times()
         passed = [now - then for now, then in zip(self._before, before, strict=True)]
-        return min(1.0, passed[4] / sum(passed)) if sum(passed) > 0 else 0.0
+        return min(1.0, max(0, passed[4]) / sum(passed)) if sum(passed) > 0 else 0.0  # the kernel's may go backwards
 
 
 def _cpu_times() -> list[int]:

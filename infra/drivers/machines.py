@@ -19,11 +19,11 @@ from typing import Any, TypeVar
 import libvirt
 
 from infra.domain.domain_xml import Accel, MachineFiles, domain_name, domain_xml, server_of_domain
-from infra.domain.errors import HostUnavailable
 from infra.domain.models import Machine
 from infra.domain.port_names import tap_name
 from infra.drivers.layout import HostLayout
 from infra.drivers.libvirt_connection import LibvirtConnection
+from infra.drivers.protocols import PartsMissing
 from infra.drivers.threads import KeyedLocks, run
 
 PRESS_EVERY = 2.0  # seconds: a guest whose ACPI daemon is not up yet loses the power button
@@ -88,11 +88,11 @@ class LibvirtMachines:
 
 
 def _require_parts(server_id: int, files: MachineFiles) -> None:
-    """LookupError: a part was not made before; that is our bug, and no fault of the host."""
+    """PartsMissing: which."""
     interfaces = {name for _, name in socket.if_nameindex()}
     parts = {"disk": files.disk.exists(), "seed": files.seed.exists(), "port": tap_name(server_id) in interfaces}
     if missing := [part for part, there in parts.items() if not there]:
-        raise LookupError(f"server {server_id} lacks its {' and '.join(missing)}")
+        raise PartsMissing(f"server {server_id} lacks its {' and '.join(missing)}")
 
 
 def _find(connection: Any, server_id: int) -> Any:
@@ -105,7 +105,7 @@ def _find(connection: Any, server_id: int) -> Any:
 def _start(server_id: int, connection: Any) -> None:
     domain = _find(connection, server_id)
     if domain is None:
-        raise HostUnavailable("the server's machine is not known any more")
+        raise PartsMissing(f"server {server_id} is started, but is not known here")
     if domain.isActive():
         if domain.state()[0] == libvirt.VIR_DOMAIN_PAUSED:  # as libvirt does with one whose disk cannot be written
             domain.resume()

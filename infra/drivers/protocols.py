@@ -20,6 +20,13 @@ Progress = Callable[[int], None]
 """Called with the bytes done so far, often enough for a heartbeat."""
 
 
+class PartsMissing(LookupError):
+    """A machine is to be made of a disk, a seed or a port that is not there, or to run without being known.
+
+    No fault of the host: a step was left out, or the host lost the part when it went down.
+    """
+
+
 @dataclass(frozen=True, slots=True)
 class Heartbeat:
     """One line of the agent in the guest. ``instance`` is the instance-id of the seed that it booted with."""
@@ -73,10 +80,10 @@ class Machines(Protocol):
     """The hypervisor."""
 
     async def define(self, machine: Machine) -> None:
-        """Make the machine known, from disk, seed and port that are already there. It does not run yet."""
+        """Make the machine known, from disk, seed and port that are there; it does not run yet. PartsMissing: which."""
 
     async def start(self, server_id: int) -> None:
-        """Run a defined machine; one that runs already is left alone."""
+        """Run a defined machine; one that runs already is left alone. PartsMissing: it is not known."""
 
     async def shut_down(self, server_id: int, patience: float) -> bool:
         """Press the power button, again and again, for ``patience`` seconds; True once the machine is off."""

@@ -20,6 +20,7 @@ from infra.drivers.reflink import can_clone
 GIB = 2**30
 SMALLEST = 300 * 2**20  # what mkfs.xfs accepts
 UNMOUNT_PATIENCE = 10.0  # seconds, for guests that are on their way out
+LETTING_GO = 2.0  # seconds: the kernel does it a moment after the last mount, in whatever namespace, is gone
 
 log = logging.getLogger(__name__)
 
@@ -59,8 +60,9 @@ class HostStorage:
             if done.returncode != 0 and time.monotonic() > deadline:
                 raise StorageError(f"{self.directory} cannot be unmounted: {done.stderr.strip()}")
             time.sleep(0 if done.returncode == 0 else 0.1)
+        deadline = time.monotonic() + LETTING_GO
         while self._attached() and time.monotonic() < deadline:
-            time.sleep(0.02)  # the kernel lets go a moment after the last mount, in whatever namespace, is gone
+            time.sleep(0.02)
         if self._attached():
             log.warning("%s is still in use by another mount namespace", self.backing)
 

@@ -1,6 +1,6 @@
 """How a story is begun, by the API that took the order or by the sweep: the same id, queue, attributes and policy.
 
-An id is used once: whoever comes second finds the story that runs, or learns that it has ended.
+A create's id is used once: whoever comes second finds the story that runs, or learns that it has ended.
 """
 
 from __future__ import annotations
@@ -45,14 +45,17 @@ async def begin_delete(client: Client, order: DeleteOrder) -> None:
 
 def _provision(order: ServerOrder) -> _Start:
     size = f"{order.resources.cores} cores, {order.resources.memory_mib} MiB"
-    return _start(order, provision_id(order.server_id), f"{order.name[:60]} · {size} · {order.image.name}")
+    summary = f"{order.name[:60]} · {size} · {order.image.name}"
+    return _start(order, provision_id(order.server_id), summary, WorkflowIDReusePolicy.REJECT_DUPLICATE)
 
 
 def _delete(order: DeleteOrder) -> _Start:
-    return _start(order, delete_id(order.server_id), f"delete server {order.server_id}")
+    # One that an operator ended by force left the server as it was: it is begun anew.
+    anew = WorkflowIDReusePolicy.ALLOW_DUPLICATE_FAILED_ONLY
+    return _start(order, delete_id(order.server_id), f"delete server {order.server_id}", anew)
 
 
-def _start(order: ServerOrder | DeleteOrder, workflow_id: str, summary: str) -> _Start:
+def _start(order: ServerOrder | DeleteOrder, workflow_id: str, summary: str, reuse: WorkflowIDReusePolicy) -> _Start:
     attributes = [
         SearchAttributePair(SERVER_ID, str(order.server_id)),
         SearchAttributePair(PROJECT_ID, str(order.project_id)),
@@ -63,6 +66,6 @@ def _start(order: ServerOrder | DeleteOrder, workflow_id: str, summary: str) -> 
         task_queue=region_queue(order.location),
         static_summary=summary,
         search_attributes=TypedSearchAttributes(attributes),
-        id_reuse_policy=WorkflowIDReusePolicy.REJECT_DUPLICATE,
+        id_reuse_policy=reuse,
         id_conflict_policy=WorkflowIDConflictPolicy.USE_EXISTING,
     )

@@ -7,13 +7,17 @@ logged, retried as the step allows, and never shown to the user.
 from __future__ import annotations
 
 import logging
+import traceback
+from pathlib import Path
 from typing import Any
 
 from temporalio import activity
-from temporalio.exceptions import ApplicationError, ApplicationErrorCategory
+from temporalio.exceptions import ApplicationError, ApplicationErrorCategory, FailureError
 from temporalio.worker import ActivityInboundInterceptor, ExecuteActivityInput, Interceptor
 
 from infra.domain.errors import PuchifyError
+
+log = logging.getLogger(__name__)
 
 log = logging.getLogger(__name__)
 
@@ -32,6 +36,20 @@ class _Translate(ActivityInboundInterceptor):
                 # The owner reads the message; what was really the matter is for whoever runs this worker.
                 log.warning("%s: %s", activity.info().activity_type, error.message, exc_info=error)
             raise as_application_error(error) from error
+        except FailureError:
+            raise
+        except Exception as bug:
+            log.exception("a bug in step %s", input.fn.__name__)
+            raise _without_its_text(bug) from None
+
+
+def _without_its_text(bug: Exception) -> ApplicationError:
+    """What and where. Its text may quote what it worked on, and that is nothing for a history."""
+    frame = traceback.extract_tb(bug.__traceback__)[-1]
+    return ApplicationError(
+        f"{type(bug).__name__} at {Path(frame.filename).name}:{frame.lineno}; the worker's log has it all",
+        type=type(bug).__name__,
+    )
 
 
 def as_application_error(error: PuchifyError) -> ApplicationError:

@@ -18,7 +18,7 @@ import pytest
 from infra.domain.errors import BY_NAME, GuestNotReady, HostFull, HostUnavailable, ImageUnusable
 from infra.domain.models import Addresses, Image, Machine, Resources
 from infra.domain.seed import seed_of
-from infra.drivers.protocols import Host
+from infra.drivers.protocols import Host, PartsMissing
 from infra.drivers.simulated import CALLS, CallerBug, Fault, Inventory, Latencies, SimulatedHost, faults
 from tests.drivers.host_contract import HostContract, answer, boot, forget, holdings, ignored, prepare
 
@@ -107,7 +107,7 @@ async def test_two_servers_never_have_one_address(host: Host, machine: Machine) 
 
 
 async def test_what_was_never_defined_is_not_started(host: Host) -> None:
-    with pytest.raises(CallerBug, match="server 1 is started, but was never defined"):
+    with pytest.raises(PartsMissing, match="server 1 is started, but was never defined"):
         await host.machines.start(1)
 
 
@@ -381,7 +381,7 @@ async def test_half_a_disk_and_half_a_port_stay_and_are_replaced(tmp_path: Path,
     with SimulatedHost(tmp_path / "host.db", latencies=Latencies.none()) as simulated:
         host = simulated.host()
         assert await holdings(host, 1) == {"disk", "seed", "port"}
-        with pytest.raises(CallerBug, match="server 1 has no disk and no port"):
+        with pytest.raises(PartsMissing, match="server 1 has no disk and no port"):
             await host.machines.define(machine)
         await boot(host, machine)
         await forget(host, 1)

@@ -8,8 +8,11 @@ import pytest
 from temporalio.exceptions import ApplicationError
 
 from infra.db import orders
-from infra.domain.models import Resources
+from infra.domain.errors import Unavailable
+from infra.domain.models import Machine, Resources
+from infra.domain.seed import Seed
 from infra.drivers.simulated import Fault, Latencies
+from infra.internal_api import InternalApi
 from tests.fix_region import NewRegion, Region, eventually, held, working_host
 from workers.region import region_worker
 
@@ -232,21 +235,69 @@ async def test_a_hundred_creates_against_a_quota_of_fifty_and_a_pool_of_sixty(ne
         await region.assert_balanced()
 
 
-async def test_a_machine_that_went_down_with_its_host_comes_back_and_the_order_ends_well(new_region: NewRegion) -> None:
+@pytest.mark.parametrize("step", ["define_machine", "start_machine", "wait_ready"])
+async def test_a_create_goes_on_after_its_host_was_down(new_region: NewRegion, step: str) -> None:
+    """As when everything is stopped with Ctrl-C: the machine is undefined and its port detached; disk and seed stay."""
     async with new_region(workers=False, latencies=Latencies(boot=0.5)) as region:
         (host_id,) = region.hosts
         async with region_worker(region.client, region.pool, region.settings):
             order = await region.order()
             async with working_host(region, host_id):
-                region.host.inject(Fault("guests.host_key", when="hang", count=None))
+                region.host.inject(Fault(HOST_STEPS[step], when="hang", count=None))
                 await region.admit(order)
-                await eventually(lambda: _polled(region))
-            await region.host.host().machines.destroy(order.server_id)
+                await eventually(lambda: _called(region, HOST_STEPS[step]))
+            hands = region.host.host()
+            await hands.machines.destroy(order.server_id)
+            await hands.ports.detach(order.server_id)
             region.host.clear()
-            async with working_host(region, host_id):
+            async with working_host(region, host_id, purge=True):
                 assert await region.ended(order) is None
             assert region.host.inventory().machines == {order.server_id: True}
+            await region.assert_balanced()
 
 
-async def _polled(region: Region) -> bool:
-    return any(call.call == "guests.host_key" for call in region.host.calls())
+async def test_the_api_may_be_away_for_longer_than_its_hosts_are_patient(
+    region: Region, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    works, until = InternalApi.seed, asyncio.get_running_loop().time() + 5
+
+    async def away(self: InternalApi, machine: Machine) -> Seed:
+        if asyncio.get_running_loop().time() < until:
+            raise Unavailable("away")
+        return await works(self, machine)
+
+    monkeypatch.setattr(InternalApi, "seed", away)
+    order = await region.create()
+
+    server = await region.server(order)
+    assert server is not None
+    assert server["epoch"] == 1
+
+
+async def test_the_only_host_is_tried_again_when_it_was_just_away(new_region: NewRegion) -> None:
+    async with new_region(workers=False) as region, region_worker(region.client, region.pool, region.settings):
+        (host_id,) = region.hosts
+        order = await region.order()
+        await region.admit(order)
+        await eventually(
+            lambda: region.one("SELECT epoch FROM claims WHERE server_id = %s AND epoch > 1", order.server_id)
+        )
+        async with working_host(region, host_id):
+            assert await region.ended(order) is None
+        await region.assert_balanced()
+
+
+async def test_the_owner_reads_why_the_first_host_was_left(region: Region) -> None:
+    region.host.inject(Fault("disks.create", error="HostFull", count=None))
+    order = await region.order()
+    await region.admit(order)
+
+    error = await region.ended(order)
+
+    assert isinstance(error, ApplicationError)
+    assert error.type == "host_full"
+    await region.assert_nothing_left(order)
+
+
+async def _called(region: Region, call: str) -> bool:
+    return any(made.call == call for made in region.host.calls())

@@ -1,5 +1,5 @@
 -- The books of one order, one server: who may ask, what there is, what is held, and what happened.
--- Counters are guarded by CHECK constraints; nothing is held by check-then-act.
+-- What is held is held by one guarded statement, never by check-then-act; a counter can never fall below zero.
 
 CREATE TABLE users (
     id          bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,

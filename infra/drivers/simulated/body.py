@@ -13,6 +13,7 @@ from base64 import b64encode
 from dataclasses import dataclass, field
 
 from infra.domain.errors import HostUnavailable
+from infra.drivers.protocols import PartsMissing
 from infra.drivers.simulated.faults import Faults
 from infra.drivers.simulated.latencies import Latencies
 from infra.drivers.simulated.settings import Settings
@@ -58,7 +59,7 @@ class Body:
         }
         missing = [part for part, there in parts.items() if not there]
         if missing:
-            raise CallerBug(f"server {server_id} has no {' and no '.join(missing)}")
+            raise PartsMissing(f"server {server_id} has no {' and no '.join(missing)}")
 
     def host_key(self, server_id: int) -> str:
         """The key that the guest made at its first boot: an ed25519 public key's wire format around a digest."""

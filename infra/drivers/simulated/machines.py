@@ -13,7 +13,7 @@ import time
 
 from infra.domain.errors import GuestNotReady, HostFull, HostUnavailable
 from infra.domain.models import HostReport, Machine, Resources
-from infra.drivers.protocols import Heartbeat
+from infra.drivers.protocols import Heartbeat, PartsMissing
 from infra.drivers.simulated.body import POLL, Body, CallerBug
 from infra.drivers.simulated.storage import seed_on
 
@@ -77,7 +77,7 @@ class SimulatedMachines:
     async def start(self, server_id: int) -> None:
         async with self.body.faults.around("machines.start", server_id):
             if not self.body.holds("machines", server_id):
-                raise CallerBug(f"server {server_id} is started, but was never defined")
+                raise PartsMissing(f"server {server_id} is started, but was never defined")
             if started_at(self.body, server_id) is not None:
                 return
             self.body.require_parts(server_id)

@@ -1,0 +1,104 @@
+"""Undo: when it fails, when it is not done at all, and when the step that it undoes is still at work."""
+
+from __future__ import annotations
+
+import asyncio
+
+import pytest
+from temporalio.exceptions import ApplicationError
+
+from activities.fence import UNDO, Fence
+from infra.domain.errors import StaleClaim
+from infra.domain.models import Addresses, Image, Machine, Resources
+from infra.drivers.simulated import Fault
+from tests.fix_region import NewRegion, Region, held, working_host
+from workers.region import region_worker
+from workflows.options import STEPS
+
+UNDO_CALLS = {
+    "destroy_machine": "machines.destroy",
+    "detach_ports": "ports.detach",
+    "remove_seed": "seeds.remove",
+    "remove_disk": "disks.remove",
+}
+MACHINE = Machine(
+    7, 1, 1, "web", Resources(1, 256, 2), Image(1, "tiny", "0" * 64, "x86", 1, True), Addresses(None, None)
+)
+
+
+def test_every_undo_on_a_host_is_tried_here_and_fenced() -> None:
+    assert set(UNDO_CALLS) == UNDO
+    assert all(STEPS[undo].place == "host" for undo in UNDO)
+
+
+@pytest.mark.parametrize("undo", UNDO_CALLS)
+@pytest.mark.parametrize("when", ["before", "after"])
+async def test_an_undo_that_fails_once_is_done_in_the_end(region: Region, undo: str, when: str) -> None:
+    region.host.inject(Fault("machines.start", when="after", error="ImageUnusable", count=None))
+    region.host.inject(Fault(UNDO_CALLS[undo], when=when, error="HostUnavailable", count=1))
+    order = await region.order()
+    await region.admit(order)
+
+    error = await region.ended(order)
+
+    assert isinstance(error, ApplicationError)
+    assert error.type == "image_unusable"
+    await region.assert_nothing_left(order)
+
+
+@pytest.mark.parametrize("undo", UNDO_CALLS)
+async def test_an_undo_that_fails_for_good_holds_nothing_else_up_and_is_made_up_for(
+    new_region: NewRegion, undo: str
+) -> None:
+    async with new_region(workers=False) as region, region_worker(region.client, region.pool, region.settings):
+        (host_id,) = region.hosts
+        async with working_host(region, host_id):
+            order = await region.create()
+            region.host.inject(Fault(UNDO_CALLS[undo], error="HostFull", count=None))
+            await region.delete(order)
+        inventory = region.host.inventory()
+        left = {
+            "machines.destroy": bool(inventory.machines),
+            "ports.detach": bool(inventory.ports),
+            "seeds.remove": bool(inventory.seeds),
+            "disks.remove": bool(inventory.disks),
+        }
+        assert [call for call, is_left in left.items() if is_left] == [UNDO_CALLS[undo]]
+        assert await region.server(order) is None
+
+        region.host.clear()
+        async with working_host(region, host_id, purge=True):
+            await region.assert_nothing_left(order)
+            assert await region.one("SELECT FROM tombstones WHERE host_id = %s", host_id) is None
+
+
+async def test_an_undo_waits_for_the_step_that_is_still_at_work_and_closes_the_door() -> None:
+    fence, done = Fence(), asyncio.Event()
+    step = asyncio.create_task(done.wait())
+    fence.enter(MACHINE, step)
+    closing = asyncio.create_task(fence.close(MACHINE))
+    await asyncio.sleep(0)
+    assert not closing.done()
+    with pytest.raises(StaleClaim):
+        fence.enter(MACHINE, step)
+
+    done.set()
+    await step
+    fence.leave(MACHINE, step)
+
+    await closing
+
+
+async def test_one_lost_disk_keeps_no_other_server_down(new_region: NewRegion) -> None:
+    async with new_region(workers=False) as region, region_worker(region.client, region.pool, region.settings):
+        (host_id,) = region.hosts
+        async with working_host(region, host_id):
+            orders = [await region.create(), await region.create()]
+        host = region.host.host()
+        for order in orders:
+            await host.machines.destroy(order.server_id)
+        await host.disks.remove(orders[0].server_id)
+
+        async with working_host(region, host_id, purge=True):
+            assert region.host.inventory().machines[orders[1].server_id]
+        assert held(region.host) >= {order.server_id for order in orders}

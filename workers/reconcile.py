@@ -1,0 +1,65 @@
+"""Reconciling a host with the books: what no claim confirms is cleared away, and what should run is brought up.
+
+The books are the truth. One server that cannot be helped never stands in the way of another.
+"""
+
+from __future__ import annotations
+
+import logging
+from dataclasses import dataclass
+
+from activities.machines import bring_up
+from infra.domain.models import HostClaims
+from infra.drivers.protocols import Host
+from infra.internal_api import InternalApi
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """``held``: the servers of which anything is here. ``claims``: what the books say."""
+
+    held: frozenset[int]
+    claims: HostClaims
+
+
+async def held_and_claimed(host: Host, internal_api: InternalApi) -> Found:
+    """What is here, then what should be: in this order, so that a server claimed in between is no stray."""
+    machines, ports = await host.machines.held(), await host.ports.held()
+    disks, seeds = await host.disks.held(), await host.seeds.held()
+    return Found(frozenset({*machines, *ports, *disks, *seeds}), await internal_api.claims())
+
+
+async def clear_away(host: Host, found: Found, internal_api: InternalApi) -> None:
+    """Purge strays, and forget what the books have buried while this host did not do as it was told."""
+    epochs = {claim.machine.server_id: claim.machine.epoch for claim in found.claims.claims}
+    for server_id in sorted(found.held - epochs.keys()):
+        log.warning("server %s is not this host's any more: it is purged", server_id)
+        await purge(host, server_id)
+    for tombstone in found.claims.tombstones:
+        # A server that was placed here again since keeps what is its own.
+        if epochs.get(tombstone.server_id, 0) > tombstone.epoch or await purge(host, tombstone.server_id):
+            await internal_api.forgotten(tombstone)
+
+
+async def purge(host: Host, server_id: int) -> bool:
+    """Take everything of a server away, whatever of it resists; True when nothing did."""
+    clean = True
+    for remove in (host.machines.destroy, host.ports.detach, host.seeds.remove, host.disks.remove):
+        try:
+            await remove(server_id)
+        except Exception:
+            log.exception("server %s is not gone yet", server_id)
+            clean = False
+    return clean
+
+
+async def restore(host: Host, found: Found) -> None:
+    """Bring those servers back that ran when the host went down."""
+    for claim in found.claims.claims:
+        if claim.runs:
+            try:
+                await bring_up(host, claim.machine)
+            except Exception:
+                log.exception("server %s should run and does not", claim.machine.server_id)
