@@ -12,10 +12,10 @@ ours. `PORT_CHAINS` is one server's share of it. nft 1.0.6 (Debian 12) is the ol
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Container, Iterable, Sequence
 from ipaddress import IPv6Network
 
-from infra.domain.port_names import PREFIX, server_of
+from infra.domain.port_names import PREFIX, server_of, tap_name
 
 TABLE = "puchify"
 GUESTS = f'"{PREFIX}*"'
@@ -118,6 +118,12 @@ def port_removal(tap: str) -> str:
 def servers_in(chains: Iterable[str]) -> set[int]:
     """The servers of which the named chains remain."""
     return {server for chain in chains if (server := server_of(chain)) is not None}
+
+
+def guarded(server_id: int, chains: Container[tuple[str, str]]) -> bool:
+    """Whether the rules of a server's port are among the ``chains`` (family, name), and those that lead to them."""
+    tap = tap_name(server_id)
+    return all(chain in chains for chain in (("netdev", tap), ("inet", tap), ("inet", "forward"), ("inet", "input")))
 
 
 def _chain_of(tap: str) -> str:

@@ -8,14 +8,17 @@ over the same `home` finds them again.
 from __future__ import annotations
 
 import asyncio
+import fcntl
 import grp
 import json
+import os
 import pwd
 import shutil
 import uuid
 from dataclasses import dataclass
 from pathlib import Path
 
+KVM_CREATE_VM = 0xAE01
 DIRECTORIES = ("etc", "run", "lib", "log", "cache")
 
 # Positional: home, user's group id, "kvm" or "no-kvm". The namespace is private: it sees what is mounted when it is
@@ -160,8 +163,20 @@ class PrivateLibvirtd:
 
 
 def kvm_usable() -> bool:
-    """Whether guests may rely on KVM. A nested one of the kind kvm_pvm shows the device but does not run our guests."""
-    return Path("/dev/kvm").exists() and not Path("/sys/module/kvm_pvm").exists()
+    """Whether guests may rely on KVM. A nested one of the kind kvm_pvm makes machines, but does not run our guests."""
+    if Path("/sys/module/kvm_pvm").exists():
+        return False
+    try:
+        device = os.open("/dev/kvm", os.O_RDWR | os.O_CLOEXEC)
+    except OSError:
+        return False
+    try:
+        os.close(fcntl.ioctl(device, KVM_CREATE_VM, 0))
+    except OSError:
+        return False
+    finally:
+        os.close(device)
+    return True
 
 
 def _conf(values: dict[str, object]) -> str:

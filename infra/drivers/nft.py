@@ -19,10 +19,10 @@ def apply(text: str) -> None:
     _run("-f", "-", text=text)
 
 
-def chains(table: str) -> set[str]:
-    """The names of the chains of every table called ``table``."""
-    found = json.loads(_run("-j", "list", "chains"))["nftables"]
-    return {entry["chain"]["name"] for entry in found if "chain" in entry and entry["chain"]["table"] == table}
+def chains(table: str) -> set[tuple[str, str]]:
+    """The chains, as (family, name), of every table called ``table``."""
+    found = [entry["chain"] for entry in json.loads(_run("-j", "list", "chains"))["nftables"] if "chain" in entry]
+    return {(chain["family"], chain["name"]) for chain in found if chain["table"] == table}
 
 
 def _run(*arguments: str, text: str = "") -> str:

@@ -54,6 +54,7 @@ class RoutedPorts:
         self._owner = (user.pw_uid, user.pw_gid)
         self._threads = ThreadPoolExecutor(4, thread_name_prefix="ports")
         self._locks = KeyedLocks[int]()
+        self._attached: dict[int, Machine] = {}  # by this process; at its start the worker attaches whoever runs
 
     async def open(self) -> None:
         """Make the host a router for its guests: forwarding, base rules, and an end for packets to absent guests."""
@@ -68,10 +69,22 @@ class RoutedPorts:
     async def attach(self, machine: Machine) -> None:
         async with self._locks.hold(machine.server_id):
             await self._do(partial(self._attach, machine))
+            self._attached[machine.server_id] = machine
 
     async def detach(self, server_id: int) -> None:
         async with self._locks.hold(server_id):
+            self._attached.pop(server_id, None)
             await self._do(partial(self._detach, server_id))
+
+    async def mend(self) -> set[int]:
+        """Attach again whom somebody took the rules from (a restart of the nftables service flushes them all)."""
+        chains = await self._do(partial(nft.chains, firewall_rules.TABLE))
+        bare = {server_id for server_id in self._attached if not firewall_rules.guarded(server_id, chains)}
+        for server_id in sorted(bare):
+            async with self._locks.hold(server_id):
+                if machine := self._attached.get(server_id):
+                    await self._do(partial(self._attach, machine))
+        return bare
 
     async def held(self) -> set[int]:
         return await self._do(self._held)
@@ -120,7 +133,7 @@ class RoutedPorts:
     def _held(self) -> set[int]:
         with IPRoute() as netlink:
             taps = {server_of(link.get("ifname")) for link in netlink.get_links()}
-        rules = firewall_rules.servers_in(nft.chains(firewall_rules.TABLE))
+        rules = firewall_rules.servers_in(name for _, name in nft.chains(firewall_rules.TABLE))
         return rules | {server for server in taps if server is not None}
 
     def _ensure_tap(self, netlink: IPRoute, server_id: int) -> int:

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import asyncio
+import logging
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
 from infra.domain.domain_xml import Accel
+from infra.domain.errors import HostFailure
+from infra.drivers.consoles import shorten
 from infra.drivers.disks import ClonedDisks
 from infra.drivers.facts import HostFacts
 from infra.drivers.guests import SshAndAgent
@@ -19,6 +23,11 @@ from infra.drivers.ports import RoutedPorts
 from infra.drivers.protocols import Host
 from infra.drivers.seeds import IsoSeeds
 from infra.drivers.store import DirectoryStore
+
+CARE_EVERY = 10.0
+"""Seconds: so long may a guest be without its guard, and so long write to its console at the speed of its processor."""
+
+log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,6 +54,7 @@ async def open_libvirt_host(options: LibvirtHost) -> AsyncIterator[Host]:
     ports = RoutedPorts(options.uplinks, options.pools)
     machines = LibvirtMachines(options.uri, layout, options.accel)
     await ports.open()
+    care = asyncio.create_task(keep_in_order(ports, layout.root / "consoles"), name="keep the host in order")
     try:
         yield Host(
             images=CachedImages(layout, DirectoryStore(options.store)),
@@ -56,5 +66,19 @@ async def open_libvirt_host(options: LibvirtHost) -> AsyncIterator[Host]:
             facts=HostFacts(layout.root),
         )
     finally:
+        care.cancel()
+        await asyncio.gather(care, return_exceptions=True)
         await machines.close()
         await ports.close()
+
+
+async def keep_in_order(ports: RoutedPorts, consoles: Path) -> None:
+    """What somebody else on the machine, or a guest, can upset."""
+    while True:
+        await asyncio.sleep(CARE_EVERY)
+        try:
+            if mended := await ports.mend():
+                log.error("the firewall rules of %d servers were gone, and are back", len(mended))
+            await asyncio.to_thread(shorten, consoles)
+        except (HostFailure, OSError):
+            log.exception("the host could not be kept in order")

@@ -7,6 +7,7 @@ import os
 import signal
 import time
 from collections.abc import AsyncIterator
+from pathlib import Path
 from unittest.mock import patch
 
 import libvirt
@@ -17,6 +18,7 @@ from infra.domain.domain_xml import domain_name
 from infra.domain.errors import HostUnavailable
 from infra.domain.models import Image, Machine
 from infra.drivers import libvirt_connection
+from infra.drivers.consoles import shorten
 from infra.drivers.libvirt_connection import LibvirtConnection
 from infra.drivers.protocols import Host
 from tests.drivers.host_contract import forget, prepare
@@ -77,8 +79,20 @@ async def test_a_guest_that_ignores_the_power_button_is_reported(hands: Host, de
 
 
 async def test_a_machine_nobody_defined_is_not_started(hands: Host) -> None:
-    with pytest.raises(HostUnavailable):
+    with pytest.raises((HostUnavailable, LookupError), match="known"):
         await hands.machines.start(99)
+
+
+async def test_a_console_is_kept_short_under_its_writer(tmp_path: Path) -> None:
+    with (tmp_path / "1.log").open("ab", buffering=0) as qemu:
+        qemu.write(b"x" * 5000 + b"the end")
+        shorten(tmp_path, longest=10_000, kept=100)
+        assert (tmp_path / "1.log").stat().st_size == 5007
+        shorten(tmp_path, longest=1000, kept=100)
+        qemu.write(b" and more")
+    kept = (tmp_path / "1.log").read_bytes()
+    assert kept.endswith(b"xxthe end and more")
+    assert len(kept) == 109
 
 
 async def test_held_and_destroy_do_not_disturb_each_other(hands: Host, defined: Machine) -> None:

@@ -94,6 +94,20 @@ async def test_attach_with_other_addresses_drops_the_old(ports: RoutedPorts) -> 
     assert "2001:db8:77:b::" not in ip("-6", "route")
 
 
+@pytest.mark.parametrize(
+    "damage", ["nft flush ruleset", "nft delete table netdev puchify", "nft delete table inet puchify"]
+)
+async def test_rules_that_somebody_flushed_are_mended(ports: RoutedPorts, damage: str) -> None:
+    await asyncio.gather(ports.attach(ALICE), ports.attach(BOB))
+    await ports.detach(BOB.server_id)
+    before = everything()
+    assert await ports.mend() == set()
+    shell(damage)
+    assert await ports.mend() == {ALICE.server_id}
+    assert sorted(everything().splitlines()) == sorted(before.splitlines())
+    assert await ports.mend() == set()
+
+
 async def test_detach_leaves_nothing_of_the_server_and_all_of_others(ports: RoutedPorts) -> None:
     await asyncio.gather(ports.attach(ALICE), ports.attach(BOB))
     await asyncio.gather(ports.detach(ALICE.server_id), ports.detach(ALICE.server_id))
