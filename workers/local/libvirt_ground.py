@@ -16,7 +16,7 @@ from infra.drivers.xfs import HostStorage
 from infra.runtime_dir import RuntimeDir
 from workers.local.ground import PATIENCE
 from workers.local.images import build_into_store
-from workers.local.place import Place
+from workers.local.place import Place, unless_chosen
 from workers.local.rest import put_to_rest
 from workers.processes import Process, Supervisor
 from workers.progress import Teller
@@ -31,20 +31,22 @@ EMULATED = (
 class LibvirtGround:
     """Paths lie in the runtime directory: QEMU's user reaches them there, and sockets have short names."""
 
-    def __init__(self, settings: Settings, runtime: RuntimeDir, supervisor: Supervisor, teller: Teller) -> None:
+    def __init__(
+        self, asked: Settings, settings: Settings, runtime: RuntimeDir, supervisor: Supervisor, teller: Teller
+    ) -> None:
         self._supervisor = supervisor
         self._teller = teller
         self._place = place = Place(runtime.state)
-        self._storage = HostStorage(_directory(runtime), place.state / "host.xfs", settings.host_disk_gib)
+        directory = asked.host_path.absolute() if "host_path" in asked.model_fields_set else _directory(runtime)
+        self._storage = HostStorage(directory, place.state / "host.xfs", settings.host_disk_gib)
         self._libvirtd = PrivateLibvirtd(runtime.path / "libvirt")
         self._started = False
         ours = {
-            "host_path": self._storage.directory,
+            "host_path": directory,
             "host_run": runtime.path / "host-run",
             "libvirt_uri": self._libvirtd.uri,
         }
-        chosen = {name: getattr(settings, name) for name in settings.model_fields_set & ours.keys()}
-        self.settings = settings.model_copy(update={**ours, **chosen})
+        self.settings = settings.model_copy(update=unless_chosen(asked, ours))
 
     async def prepare(self) -> NewImage:
         if not kvm_usable():

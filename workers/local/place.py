@@ -87,19 +87,22 @@ def books_of_instance(settings: Settings) -> Settings:
 def resolved(settings: Settings, place: Place, database_url: str) -> Settings:
     """The settings of all processes of the instance: absolute paths, addresses that fit each other, no ``auto``."""
     address = f"[{settings.api_address}]" if ":" in settings.api_address else settings.api_address
-    ours: dict[str, Any] = {
+    ours = {
         "database_url": database_url,
-        "host": driver_of(settings),
         "internal_url": f"http://{address}:{settings.api_port}",
         "host_key": kept_secret(place.host_key),
         "host_path": place.state / "host",
         "image_store": place.state / "images",
     }
-    for name in settings.model_fields_set & ours.keys() - {"host"}:
-        ours[name] = getattr(settings, name)  # somebody chose it
+    told = unless_chosen(settings, ours)
     for name in ("host_path", "image_store"):
-        ours[name] = ours[name].resolve()
-    return settings.model_copy(update={**ours, "state": place.state})
+        told[name] = told[name].resolve()
+    return settings.model_copy(update={**told, "host": driver_of(settings), "state": place.state})
+
+
+def unless_chosen(asked: Settings, ours: Mapping[str, Any]) -> dict[str, Any]:
+    """What we would set, but for what somebody set in the environment."""
+    return {name: getattr(asked, name) if name in asked.model_fields_set else value for name, value in ours.items()}
 
 
 def environment(settings: Settings, role: str) -> Mapping[str, str]:

@@ -37,7 +37,7 @@ class Stack:
         self._teller = teller
         self._postgres = PostgresCluster.within(runtime, self.place.postgres)
         self.settings = resolved(asked, self.place, self._postgres.url())
-        self._ground = ground_of(self.settings, runtime, supervisor, teller)
+        self._ground = ground_of(asked, self.settings, runtime, supervisor, teller)
         self.settings = self._ground.settings
 
     async def start(self) -> None:
@@ -89,9 +89,11 @@ class Stack:
         await self._supervisor.start(engines.ui_process(cluster, self.place))
 
 
-def ground_of(settings: Settings, runtime: RuntimeDir, supervisor: Supervisor, teller: Teller) -> Ground:
+def ground_of(
+    asked: Settings, settings: Settings, runtime: RuntimeDir, supervisor: Supervisor, teller: Teller
+) -> Ground:
     if settings.host == "simulated":
         return SimulatedGround(settings)
     from workers.local.libvirt_ground import LibvirtGround  # libvirt's library is not everywhere
 
-    return LibvirtGround(settings, runtime, supervisor, teller)
+    return LibvirtGround(asked, settings, runtime, supervisor, teller)
