@@ -51,7 +51,7 @@ class LibvirtGround:
     async def prepare(self) -> NewImage:
         if not kvm_usable():
             self._teller.say(EMULATED)
-        image, _ = await asyncio.gather(asyncio.to_thread(self._build), self._start())
+        image, _ = await asyncio.gather(asyncio.to_thread(self._build), self.open())
         return image
 
     async def clear(self, hurry: asyncio.Event) -> int:
@@ -68,7 +68,8 @@ class LibvirtGround:
         with self._teller.timed(f"image {IMAGE}"):
             return build_into_store(IMAGE, self.settings, self._teller.say)
 
-    async def _start(self) -> None:
+    async def open(self) -> None:
+        """Storage and libvirtd, with whatever guests a killed run left there."""
         with self._teller.timed("storage and libvirt"):
             # In this order: libvirtd sees what is mounted when it starts, in a mount namespace of its own.
             await asyncio.to_thread(self._storage.open)
