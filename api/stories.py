@@ -28,7 +28,7 @@ from infra.temporal.timeline import timeline_of
 
 log = logging.getLogger(__name__)
 
-ADMISSION = 20.0  # seconds for quota, placement and addresses: tens of milliseconds, until a hundred orders come
+ADMISSION = 30.0  # seconds for quota, placement and addresses: tens of milliseconds, until a hundred orders come
 BEGINNING = 5.0  # seconds for Temporal to take an order that the sweep would begin as well
 LOOKING = 5.0  # seconds for a timeline
 

@@ -223,7 +223,7 @@ async def new_region(books: str, temporal: TemporalCluster, tmp_path: Path) -> A
         workers: bool = True,
         latencies: Latencies | None = None,
         room: Resources = ROOM,
-        ipv4: str | None = None,
+        ipv4_prefix: int = 24,
         rest: float = 300,
         patience: float = 290,
     ) -> AsyncIterator[Region]:
@@ -231,7 +231,7 @@ async def new_region(books: str, temporal: TemporalCluster, tmp_path: Path) -> A
         ours = settings.model_copy(update={"location": name, "address_rest": rest, "guest_patience": patience})
         async with open_pool(books, 20) as pool, AsyncExitStack() as stack:
             client = await connect(ours)
-            region = await _furnish(ours, pool, client, name, ipv4)
+            region = await _furnish(ours, pool, client, name, ipv4_prefix)
             for _ in range(number_of_hosts):
                 await _add_host(region, tmp_path, latencies or Latencies.none(), room)
             if workers:
@@ -282,12 +282,12 @@ def host_key(region: Region, host_id: int) -> str:
     return f"{region.location}-{host_id}".ljust(64, "x")
 
 
-async def _furnish(settings: Settings, pool: Pool, client: Client, name: str, ipv4: str | None) -> Region:
+async def _furnish(settings: Settings, pool: Pool, client: Client, name: str, ipv4_prefix: int) -> Region:
     async with pool.connection() as connection:
         location_id = await catalogue.ensure_location(connection, name)
         await catalogue.ensure_server_types(connection)
         pools: list[tuple[str, Literal["ipv4", "ipv6"]]] = [
-            (ipv4 or f"10.{location_id >> 8}.{location_id & 255}.0/24", "ipv4"),
+            (f"10.{location_id >> 8}.{location_id & 255}.0/{ipv4_prefix}", "ipv4"),
             (f"2001:db8:{location_id:x}::/48", "ipv6"),
         ]
         for cidr, kind in pools:
