@@ -82,7 +82,9 @@ def write_known_hosts(path: Path, doors: list[Door]) -> None:
 
 
 def ssh_command(door: Door, known_hosts: Path) -> str:
-    """As it can be pasted, with paths from the working directory."""
+    """As it can be pasted; paths below the working directory are told from there."""
     key, hosts = (os.path.relpath(path) for path in (door.key, known_hosts))
+    if key.startswith(".."):
+        key, hosts = str(door.key), str(known_hosts)
     options = ("-o", f"UserKnownHostsFile={hosts}", "-o", "IdentitiesOnly=yes")
     return shlex.join(("ssh", "-i", key, *options, f"{USER}@{door.address}"))

@@ -32,16 +32,15 @@ async def clean_up(settings: Settings, teller: Teller) -> None:
         for pid_file in sorted(place.pids.glob("*.pid")):
             number = DEATH_SIGNAL if pid_file.stem == "postgres" else signal.SIGTERM
             await end_leftover(pid_file, number, PATIENCE)
-        if guests_left(runtime.path):
+        if guests_left(place.libvirt):
             await _clear(settings, runtime, teller)
     shutil.rmtree(runtime.state)
     teller.say(f"Removed {runtime.state}.")
 
 
-def guests_left(runtime: Path) -> bool:
+def guests_left(libvirt: Path) -> bool:
     """Whether libvirt's notes name guests: they are written when one is defined or started."""
-    homes = (runtime / "libvirt" / "etc" / "qemu", runtime / "libvirt" / "run" / "qemu")
-    return any(True for home in homes for _ in home.glob("*.xml"))
+    return any(True for kind in ("etc", "run") for _ in (libvirt / kind / "qemu").glob("*.xml"))
 
 
 async def _clear(settings: Settings, runtime: RuntimeDir, teller: Teller) -> None:

@@ -39,7 +39,8 @@ class LibvirtGround:
         self._place = place = Place(runtime.state)
         directory = asked.host_path.absolute() if "host_path" in asked.model_fields_set else _directory(runtime)
         self._storage = HostStorage(directory, place.state / "host.xfs", settings.host_disk_gib)
-        self._libvirtd = PrivateLibvirtd(runtime.path / "libvirt")
+        # What it found out about QEMU is kept: finding out takes it four seconds.
+        self._libvirtd = PrivateLibvirtd(runtime.bind(place.libvirt, "libvirt"))
         self._started = False
         ours = {
             "host_path": directory,

@@ -49,6 +49,10 @@ class Place:
         return self.state / "postgres"
 
     @property
+    def libvirt(self) -> Path:
+        return self.state / "libvirt"
+
+    @property
     def temporal(self) -> Path:
         return self.state / "temporal"
 
