@@ -20,11 +20,10 @@ from pathlib import Path
 from infra.domain.errors import HostFull, HostUnavailable, ImageUnusable
 from infra.domain.models import Image
 from infra.drivers.grow import GrowError, grow
-from infra.drivers.layout import HostLayout, servers_in
+from infra.drivers.layout import GIB, HostLayout, offered_gib, servers_in
 from infra.drivers.reflink import clone, sync
 from infra.drivers.threads import KeyedLocks, SingleFlight, run
 
-GIB = 2**30
 NEARLY_FULL = 32 * 2**20  # bytes free: a tool that failed then, failed for lack of room
 
 
@@ -70,7 +69,7 @@ class ClonedDisks:
         if grown.exists():
             return  # by the flight that landed while we were looking
         source, unfinished = self._layout.image(image.digest) / "disk.raw", self._layout.unfinished(grown)
-        if size > shutil.disk_usage(self._layout.root).total:
+        if size > offered_gib(self._layout.root) * GIB:
             raise HostFull("there is no room for a disk of that size")
         with storage_errors():
             if size < source.stat().st_size:

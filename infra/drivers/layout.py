@@ -7,6 +7,7 @@ user of its own.
 
 from __future__ import annotations
 
+import os
 import shutil
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -15,6 +16,7 @@ from pathlib import Path
 from infra.domain.domain_xml import MachineFiles
 from infra.domain.models import Machine
 
+GIB = 2**30
 SOCKET_LIMIT = 107  # bytes: sun_path without its end
 
 
@@ -82,3 +84,9 @@ def servers_in(directory: Path, prefix: str = "") -> Iterator[int]:
         number = path.name.removeprefix(prefix).partition(".")[0]
         if path.name.startswith(prefix) and number.isdigit():
             yield int(number)
+
+
+def offered_gib(storage: Path) -> int:
+    """What servers' disks may grow to, all together: a sixteenth is left to images, logs and the file system itself."""
+    room = os.statvfs(storage)
+    return room.f_blocks * room.f_frsize * 15 // 16 // GIB

@@ -63,7 +63,7 @@ async def open_libvirt_host(options: LibvirtHost) -> AsyncIterator[Host]:
             ports=ports,
             machines=machines,
             guests=SshAndAgent(layout),
-            facts=HostFacts(layout.root),
+            facts=HostFacts(layout.root, options.uplinks),
         )
     finally:
         care.cancel()

@@ -68,12 +68,11 @@ class HostStorage:
 
     def _make(self) -> None:
         """The backing file, appearing by rename: one with its name has a file system in it."""
-        size = max(self.size_gib * GIB, SMALLEST)
         self.backing.parent.mkdir(parents=True, exist_ok=True)
-        if (free := shutil.disk_usage(self.backing.parent).free) < size:
-            log.warning("%s: %d GiB are promised, %d are free below it", self.backing, self.size_gib, free // GIB)
-        if self.backing.exists():
-            if self.backing.stat().st_size < size:
+        there = self.backing.stat().st_size if self.backing.exists() else 0
+        size = self._affordable(there)
+        if there:
+            if there < size:
                 os.truncate(self.backing, size)
             return
         unfinished = self.backing.with_name(self.backing.name + ".new")
@@ -82,6 +81,17 @@ class HostStorage:
         os.truncate(unfinished, size)
         _run("mkfs.xfs", "-q", "-m", "reflink=1", str(unfinished))
         unfinished.rename(self.backing)
+
+    def _affordable(self, there: int) -> int:
+        """What is asked for, if it can be had: a file system that finds no room below it takes all guests down."""
+        asked = max(self.size_gib * GIB, SMALLEST)
+        taken = self.backing.stat().st_blocks * 512 if there else 0
+        free = shutil.disk_usage(self.backing.parent).free + taken
+        if asked <= free:
+            return asked
+        size = max(there, free * 9 // 10 // GIB * GIB, SMALLEST)
+        log.warning("%s: %d GiB are asked for, %d can be had", self.backing, self.size_gib, size // GIB)
+        return size
 
     def _mounted(self) -> bool:
         """Whether our own file is mounted there; never true for a directory that could clone by itself."""

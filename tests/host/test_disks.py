@@ -14,10 +14,10 @@ import pytest
 
 from infra.domain.errors import HostFull, ImageUnusable
 from infra.drivers import disks as disks_module
-from infra.drivers.disks import GIB, ClonedDisks
+from infra.drivers.disks import ClonedDisks
 from infra.drivers.grow import grow as grow_it
 from infra.drivers.grow import last_partition
-from infra.drivers.layout import HostLayout
+from infra.drivers.layout import GIB, HostLayout
 from infra.drivers.loop import loop_device
 from infra.drivers.xfs import HostStorage
 from tests.host.fix_storage import GPT, MBR, MIB, StoredImage, loops, raw_disk, storage_of, store_image
@@ -124,7 +124,7 @@ import asyncio, os, signal, sys
 from pathlib import Path
 from infra.domain.models import Image
 from infra.drivers import disks, grow
-from infra.drivers.layout import HostLayout
+from infra.drivers.layout import GIB, HostLayout
 def die(*_): os.kill(os.getpid(), signal.SIGKILL)
 at = {at!r}
 if at == "clone of the image": disks.grow = die

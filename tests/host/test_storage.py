@@ -18,6 +18,7 @@ from pycdlib import PyCdlib
 from infra.domain.errors import HostFull, ImageUnusable
 from infra.domain.seed import Seed
 from infra.drivers import store as store_module
+from infra.drivers.facts import HostFacts
 from infra.drivers.images import CachedImages
 from infra.drivers.layout import HostLayout
 from infra.drivers.reflink import can_clone
@@ -247,3 +248,22 @@ def test_the_machine_is_made_of_what_its_image_brings(stored: StoredImage) -> No
 def test_a_run_directory_too_long_for_sockets_is_refused(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="too long"):
         HostLayout(tmp_path, tmp_path / ("x" * 100)).prepare()
+
+
+def test_storage_promises_no_more_than_there_is_below_it(tmp_path: Path) -> None:
+    free = shutil.disk_usage(tmp_path).free
+    storage = storage_in(tmp_path, size_gib=free // GIB + 100)
+    storage.open()
+    assert shutil.disk_usage(storage.directory).total <= free
+    storage.close()
+
+
+async def test_a_host_tells_how_busy_it_is_and_what_it_offers(storage: HostStorage) -> None:
+    facts = HostFacts(storage.directory, uplinks=("lo", "gone0"))
+    with patch("infra.drivers.facts._speed", return_value=1_000_000):
+        await asyncio.to_thread(subprocess.run, ("ping", "-q", "-c50", "-i0.002", "-s1400", "127.0.0.1"), check=True)
+        busy = await facts.report(1)
+    assert 0.1 < busy.net_saturation <= 1
+    assert 0 <= busy.io_wait <= 1
+    assert busy.facts["libvirt"].count(".") == 2
+    assert busy.disk_gib == 44  # of 48
