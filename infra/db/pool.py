@@ -25,6 +25,7 @@ async def open_pool(url: str, size: int = 20, name: str = "puchify") -> AsyncIte
         min_size=2,
         max_size=size,
         timeout=10,
+        reconnect_timeout=10,  # then the next request tries anew; the pool's own pauses grow to minutes
         open=False,
         check=AsyncConnectionPool.check_connection,
     )
