@@ -1,91 +1,71 @@
-"""Migrations: applied once whoever comes, and refused when files and books do not tell the same history."""
+"""Migrations: applied once whoever comes at the same time, and refused when the history is another."""
 
 from __future__ import annotations
 
 import asyncio
-import shutil
+from collections.abc import AsyncIterator
 from pathlib import Path
 
 import psycopg
 import pytest
+import pytest_asyncio
 
+from infra.db.cluster import PostgresCluster
 from infra.db.migrate import FILES, Drift, Migration, load, migrate, pending
 
-FIRST = load()[0].name
+
+@pytest_asyncio.fixture
+async def empty(postgres: PostgresCluster) -> AsyncIterator[str]:
+    """The URL of a database that nobody has migrated."""
+    await postgres.ensure_databases({"empty": "puchify"})
+    yield postgres.url("empty")
+    async with await psycopg.AsyncConnection.connect(postgres.url("puchify"), autocommit=True) as connection:
+        await connection.execute("DROP DATABASE empty WITH (FORCE)")
 
 
-@pytest.fixture
-def files(tmp_path: Path) -> Path:
-    """The product's migrations, to be tampered with."""
-    return Path(shutil.copytree(FILES, tmp_path / "migrations"))
+async def test_two_at_once_apply_each_migration_once(empty: str) -> None:
+    first, second = await asyncio.gather(migrate(empty), migrate(empty))
+
+    assert sorted([*first, *second]) == [migration.name for migration in load()]
+    assert await migrate(empty) == []
 
 
-async def empty(url: str) -> None:
-    async with await psycopg.AsyncConnection.connect(url, autocommit=True) as connection:
-        await connection.execute("DROP SCHEMA public CASCADE")
-        await connection.execute("CREATE SCHEMA public")
+async def test_a_file_that_was_applied_and_changed_is_refused(empty: str, tmp_path: Path) -> None:
+    for file in FILES.glob("*.sql"):
+        (tmp_path / file.name).write_text(file.read_text())
+    await migrate(empty, tmp_path)
+    (tmp_path / "0001_spine.sql").write_text("SELECT 1")
+    (tmp_path / "0099_next.sql").write_text("CREATE TABLE never ()")
+
+    with pytest.raises(Drift, match="0001_spine was applied and has changed since"):
+        await migrate(empty, tmp_path)
+
+    async with await psycopg.AsyncConnection.connect(empty) as connection:
+        found = await connection.execute("SELECT to_regclass('never')")
+        assert await found.fetchone() == (None,)
 
 
-async def tables(url: str) -> set[str]:
-    async with await psycopg.AsyncConnection.connect(url) as connection:
-        found = await connection.execute("SELECT tablename FROM pg_tables WHERE schemaname = 'public'")
-        return {row[0] for row in await found.fetchall()}
+async def test_a_migration_that_fails_leaves_nothing_of_itself(empty: str, tmp_path: Path) -> None:
+    (tmp_path / "0001_half.sql").write_text("CREATE TABLE half (); SELECT 1 / 0")
+
+    with pytest.raises(psycopg.errors.DivisionByZero):
+        await migrate(empty, tmp_path)
+
+    (tmp_path / "0001_half.sql").write_text("CREATE TABLE half ()")
+    assert await migrate(empty, tmp_path) == ["0001_half"]
 
 
-async def test_five_at_once_apply_each_file_once(database: str) -> None:
-    await empty(database)
+def test_every_difference_is_named_at_once() -> None:
+    files = [Migration("0002_b", "new"), Migration("0004_d", "d")]
+    applied = {"0002_b": "old", "0003_c": "c"}
 
-    applied = await asyncio.gather(*(migrate(database) for _ in range(5)))
-
-    assert sorted(name for names in applied for name in names) == [migration.name for migration in load()]
-    assert "servers" in await tables(database)
-
-
-async def test_again_is_nothing(database: str) -> None:
-    assert await migrate(database) == []
-
-
-async def test_a_changed_file_is_refused_before_anything_is_done(database: str, files: Path) -> None:
-    changed = files / f"{FIRST}.sql"
-    changed.write_text(changed.read_text() + "\n-- a word too many\n")
-    (files / "9999_new.sql").write_text("CREATE TABLE brand_new (id bigint)")
-
-    with pytest.raises(Drift, match=f"{FIRST} was applied and has changed since"):
-        await migrate(database, files)
-
-    assert "brand_new" not in await tables(database)
-
-
-async def test_a_missing_file_is_refused(database: str, files: Path) -> None:
-    (files / f"{FIRST}.sql").unlink()
-
-    with pytest.raises(Drift, match=f"{FIRST} was applied and is missing here"):
-        await migrate(database, files)
-
-
-async def test_a_file_that_fails_leaves_nothing_of_it(database: str, files: Path) -> None:
-    (files / "9998_good.sql").write_text("CREATE TABLE good (id bigint)")
-    (files / "9999_bad.sql").write_text("CREATE TABLE half (id bigint); SELECT nothing_of_this_name()")
-
-    with pytest.raises(psycopg.errors.UndefinedFunction):
-        await migrate(database, files)
-
-    assert "good" in await tables(database)
-    assert "half" not in await tables(database)
-    (files / "9999_bad.sql").write_text("CREATE TABLE half (id bigint)")
-    assert await migrate(database, files) == ["9999_bad"]
-
-
-def test_a_file_that_slips_in_before_is_refused() -> None:
-    files = [Migration("0001", "a"), Migration("0002", "b"), Migration("0003", "c")]
-
-    with pytest.raises(Drift, match="0002 comes before one that was applied"):
-        pending(files, {"0001": files[0].digest, "0003": files[2].digest})
-
-
-def test_every_difference_is_named() -> None:
     with pytest.raises(Drift) as drift:
-        pending([Migration("0001", "a")], {"0001": "other", "0002": "gone"})
+        pending(files, applied)
 
-    assert "0001" in str(drift.value)
-    assert "0002" in str(drift.value)
+    assert str(drift.value) == "0002_b was applied and has changed since; 0003_c was applied and is missing here"
+
+
+def test_a_migration_before_one_that_was_applied_is_refused() -> None:
+    second = Migration("0002_b", "b")
+    with pytest.raises(Drift, match="0001_a comes before one that was applied"):
+        pending([Migration("0001_a", "a"), second], {"0002_b": second.digest})
