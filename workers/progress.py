@@ -5,6 +5,8 @@ On a terminal the steps are a table that changes in place; anywhere else each ch
 
 from __future__ import annotations
 
+import os
+import sys
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -21,11 +23,21 @@ Step = Mapping[str, Any]
 COLOURS = {"done": "green", "running": "yellow", "waiting": "dim", "failed": "red", "cancelled": "red"}
 
 
+class _Console(Console):
+    """Goes on in silence when nobody reads any more: what runs is worth more than what is said of it."""
+
+    def on_broken_pipe(self) -> None:
+        self.quiet = True
+        nowhere = os.open(os.devnull, os.O_WRONLY)
+        os.dup2(nowhere, sys.stdout.fileno())
+        os.close(nowhere)
+
+
 class Teller:
     """Says things to whoever started us, and keeps the time since then."""
 
     def __init__(self, console: Console | None = None) -> None:
-        self.console = console or Console(highlight=False)
+        self.console = console or _Console(highlight=False)
         self._began = time.monotonic()
 
     @property
