@@ -1,15 +1,13 @@
-"""Orders: all of one or none of it; between a story and a withdrawal, and between two deletes, one is first."""
+"""Orders: all of one or none of it, whoever asks at the same time."""
 
 from __future__ import annotations
 
 import asyncio
-import contextlib
 
 import pytest
 
 from infra.db import orders, quotas
-from infra.db.orders import Withdrawal
-from infra.domain.errors import NotFound, OrderWithdrawn, UniquenessError
+from infra.domain.errors import NotFound, UniquenessError
 from infra.domain.models import ServerOrder
 from tests.db.conftest import Project
 
@@ -50,29 +48,6 @@ async def test_a_name_is_taken_once(project: Project) -> None:
     assert len(await project.all("SELECT id FROM actions")) == 2
 
 
-@pytest.mark.parametrize("attempt", range(10))
-async def test_either_the_story_begins_or_the_order_is_withdrawn(project: Project, attempt: int) -> None:
-    order = await order_of(project)
-
-    async def begin() -> bool:
-        async with project.pool.connection() as connection:
-            with contextlib.suppress(OrderWithdrawn):
-                await quotas.reserve(connection, order)
-                return True
-        return False
-
-    async def withdraw() -> Withdrawal:
-        async with project.pool.connection() as connection:
-            return await orders.withdraw(connection, order.server_id)
-
-    racing = [begin(), withdraw()] if attempt % 2 else [withdraw(), begin()]
-    first, second = await asyncio.gather(*racing)
-    began, withdrawal = (first, second) if attempt % 2 else (second, first)
-
-    assert (began, withdrawal) in ((True, Withdrawal.BEGAN), (False, Withdrawal.DONE))
-    assert len(await project.all("SELECT id FROM servers")) == int(began is True)
-
-
 async def test_deletes_at_once_are_one_delete_that_has_the_lock(project: Project) -> None:
     order = await order_of(project)
 
@@ -86,16 +61,6 @@ async def test_deletes_at_once_are_one_delete_that_has_the_lock(project: Project
     assert actions == {server["locked_by"]}
     assert (server["status"], server["desired"]) == ("deleting", "off")
     assert len(await project.all("SELECT id FROM actions WHERE command = 'delete_server'")) == 1
-
-
-async def test_a_delete_ends_what_could_be_withdrawn_or_begun(project: Project) -> None:
-    order = await order_of(project)
-    async with project.pool.connection() as connection:
-        await orders.order_delete(connection, project.id, order.server_id)
-
-        assert await orders.withdraw(connection, order.server_id) is Withdrawal.BEGAN
-        with pytest.raises(OrderWithdrawn):
-            await quotas.reserve(connection, order)
 
 
 async def test_another_project_deletes_nothing(project: Project) -> None:
