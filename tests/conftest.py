@@ -6,6 +6,8 @@ import hypothesis  # noqa: F401  its plugin would import it while a failure is r
 
 # Before anything reads the settings: hosts that are gone are given up in two seconds instead of ten.
 os.environ.setdefault("PUCHIFY_TIMEOUT_FACTOR", "0.2")
+# Compressed as well, and still enough for a Debian that boots emulated on a busy machine.
+os.environ.setdefault("PUCHIFY_GUEST_PATIENCE", "2000")
 
 pytest_plugins = [
     "tests.fix_netns",

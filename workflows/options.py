@@ -24,7 +24,7 @@ FACTOR = settings().timeout_factor
 PATIENCE = settings().guest_patience
 
 HOSTS_TO_TRY = 3
-DEADLINE = 900 * FACTOR
+DEADLINE = (HOSTS_TO_TRY * PATIENCE + 30) * FACTOR
 """A create is in a terminal state, or unwinding, after this: three hosts, each given up as late as it may be."""
 
 Place = Literal["local", "region", "host"]
