@@ -15,7 +15,7 @@ test: setup lint
 	$(PY) -m pytest
 
 bench: setup
-	$(PY) -m tests.bench
+	$(PY) -m tests.bench $(if $(QUICK),--quick) $(if $(HOST),--host $(HOST))
 
 lint: setup
 	$(VENV)/bin/ruff check .

@@ -56,7 +56,7 @@ async def run(hosts: tuple[str, ...], quick: bool, results: Path) -> Report:
 
 async def measure(bench: Bench, effort: Effort) -> OfHost:
     ours, floor = Puchify(bench), BareTemporal(bench.bare_client)
-    one_by_one = await pipeline.measure(bench.client, ours, floor, effort.samples, effort.warm_up)
+    one_by_one = await pipeline.measure(bench, ours, floor, effort.samples, effort.warm_up)
     rates = {
         width: (
             await parallel.measure(bench.client, ours, width, creates),

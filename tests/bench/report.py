@@ -13,6 +13,7 @@ from tests.bench.books import Books
 from tests.bench.figures import Summary
 from tests.bench.parallel import Rate
 from tests.bench.pipeline import Pipeline
+from tests.bench.trace import AFTER_GUEST
 
 WAYS = {"answer": "POST to answer", "boot command": "POST to boot command", "running": "POST to running"}
 STEPS = {
@@ -77,6 +78,7 @@ class Report:
             yield "quick: it only shows that everything can be measured; the figures mean nothing"
         for host, measured in self.hosts.items():
             yield from pipeline_lines(host, measured.pipeline)
+            yield from cpu_lines(host, measured.pipeline)
             yield from rate_lines(host, measured.rates)
         yield from book_lines(self.books)
 
@@ -96,7 +98,37 @@ def pipeline_lines(host: str, pipeline: Pipeline) -> Iterator[str]:
         if row in ON_HOST:
             ours, floor = pipeline.puchify.in_hand[row], pipeline.floor.in_hand[row]
             yield f"{'  ... of it in the worker':48}{ours.p50:9.1f}{ours.p95:9.1f}{floor.p50:11.1f}{floor.p95:9.1f}"
+    if after := pipeline.puchify.wall.get(AFTER_GUEST):
+        yield f"{'  ... of it after the guest answers':40}{_target(250):>8}{after.p50:9.1f}{after.p95:9.1f}"
     yield from (f"the floor is of another shape: {difference}" for difference in pipeline.differences)
+
+
+CPU = {
+    "api": "API",
+    "region": "region worker",
+    "host": "host worker",
+    "floor-region": "region worker",
+    "floor-host": "host worker",
+    "temporal": "Temporal",
+    "postgres": "PostgreSQL",
+}
+
+
+def cpu_lines(host: str, pipeline: Pipeline) -> Iterator[str]:
+    """What a create costs, which the machine's other work does not change."""
+    title = f"{host}: processor time a create"
+    yield f"\n{title:48}{'ours':>9}{'':9}{'floor':>11}{'':9}{'ratio':>7}"
+    ours, floor = (_by_title(measured.cpu) for measured in (pipeline.puchify, pipeline.floor))
+    for title in ours:
+        yield f"{title:48}{ours[title]:9.1f}{'':9}{floor[title]:11.1f}{'':9}{_ratio(ours[title], floor[title]):>7}"
+
+
+def _by_title(cpu: Mapping[str, float]) -> dict[str, float]:
+    """Only the API's, the workers' and the engines': the client and the web UI are the bench's and nobody's."""
+    named = dict.fromkeys(CPU.values(), 0.0)
+    for process, title in CPU.items():
+        named[title] += cpu.get(process, 0.0)
+    return {**named, "all of it": sum(named.values())}
 
 
 def rate_lines(host: str, rates: Mapping[int, tuple[Rate, Rate]]) -> Iterator[str]:
@@ -106,7 +138,7 @@ def rate_lines(host: str, rates: Mapping[int, tuple[Rate, Rate]]) -> Iterator[st
         boot, floor_boot = (rate.rows["boot command"].p50 for rate in (ours, floor))
         title = f"{width} ({ours.creates} creates, load {ours.load})"
         yield (
-            f"{title:40}{'':8}{ours.per_second:9.1f}{boot:9.1f}{floor.per_second:11.1f}{floor_boot:9.1f}"
+            f"{title:40}{'':8}{ours.per_second:9.2f}{boot:9.1f}{floor.per_second:11.2f}{floor_boot:9.1f}"
             f"{_ratio(floor.per_second, ours.per_second):>7}"
         )
 

@@ -44,13 +44,15 @@ SCRATCH = "scratch"
 @dataclass(frozen=True, slots=True)
 class Bench:
     """A stack at work. ``http`` carries a key of its project, ``client`` is as the product connects, ``bare_client``
-    as the floor does. ``scratch_url``: migrated books that nobody works with, to fill with hosts."""
+    as the floor does. ``scratch_url``: migrated books that nobody works with, to fill with hosts. ``pids``: where the
+    pid files of all processes are."""
 
     settings: Settings
     http: httpx.AsyncClient
     client: Client
     bare_client: Client
     scratch_url: str
+    pids: Path
 
 
 @asynccontextmanager
@@ -123,7 +125,7 @@ async def _bench(stack: Stack, postgres: PostgresCluster) -> AsyncIterator[Bench
         limits=httpx.Limits(max_connections=200, max_keepalive_connections=200),
         trust_env=False,
     ) as http:
-        yield Bench(settings, http, await connect(settings), bare, postgres.url(SCRATCH))
+        yield Bench(settings, http, await connect(settings), bare, postgres.url(SCRATCH), stack.place.pids)
 
 
 async def lift_limits(database_url: str) -> None:

@@ -18,6 +18,10 @@ from infra.temporal.names import delete_id, provision_id
 from tests.bench import floor
 from tests.bench.stack import Bench
 from tests.bench.trace import Run
+from tests.bench.watch import first_banner
+
+PATIENCE = 600.0
+"""Seconds that a story may take: fifty emulated guests that boot at once on two cores need minutes."""
 
 
 class Subject(Protocol):
@@ -49,9 +53,17 @@ class Puchify:
         if reply.is_error:
             raise RuntimeError(f"the API refused a create: {reply.status_code} {reply.text}")
         server_id = int(reply.json()["server"]["id"])
-        run = Run(server_id, provision_id(server_id), sent, answered)
-        await self.bench.client.get_workflow_handle(run.workflow_id).result()
-        return run
+        workflow_id = provision_id(server_id)
+        address = reply.json()["server"]["public_net"]["ipv4"]["ip"]
+        real = self.bench.settings.host == "libvirt"
+        watching = asyncio.create_task(first_banner(address)) if real else None
+        try:
+            await ended(self.bench.client, workflow_id)
+            seen = watching.result() if watching and watching.done() else None
+            return Run(server_id, workflow_id, sent, answered, seen)
+        finally:
+            if watching:
+                watching.cancel()
 
     async def remove(self, runs: Sequence[Run]) -> None:
         await in_parallel(10, [partial(self._remove, run) for run in runs])
@@ -59,7 +71,7 @@ class Puchify:
     async def _remove(self, run: Run) -> None:
         reply = await self.bench.http.delete(f"/servers/{run.server_id}")
         reply.raise_for_status()
-        await self.bench.client.get_workflow_handle(delete_id(run.server_id)).result()
+        await ended(self.bench.client, delete_id(run.server_id))
 
 
 @dataclass
@@ -73,11 +85,17 @@ class BareTemporal:
         begun = time.perf_counter()
         await floor.admit(self.client, server_id)
         run = Run(server_id, floor.workflow_id(server_id), sent, (time.perf_counter() - begun) * 1000)
-        await self.client.get_workflow_handle(run.workflow_id).result()
+        await ended(self.client, run.workflow_id)
         return run
 
     async def remove(self, runs: Sequence[Run]) -> None:
         """A story that has ended holds nothing."""
+
+
+async def ended(client: Client, workflow_id: str) -> None:
+    """WorkflowFailureError: not well. TimeoutError: not at all."""
+    async with asyncio.timeout(PATIENCE):
+        await client.get_workflow_handle(workflow_id).result()
 
 
 async def in_parallel(width: int, jobs: Sequence[Callable[[], Awaitable[object]]]) -> None:

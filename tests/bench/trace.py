@@ -32,6 +32,10 @@ STEPS_OF: Mapping[str, tuple[str, ...]] = {
 what happens before both."""
 
 
+AFTER_GUEST = "health after the guest"
+"""What is left of ``health`` once the guest's SSH is seen to answer: it is awaited, asked, and told to the story."""
+
+
 @dataclass(frozen=True, slots=True)
 class Run:
     """One create that was asked for. ``sent``: when, by the machine's clock, which Temporal's events share."""
@@ -41,6 +45,8 @@ class Run:
     sent: datetime
     answered: float
     """Milliseconds from the request to its answer."""
+    seen: datetime | None = None
+    """When the guest's SSH was first seen to answer; None where there is no guest."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,6 +66,8 @@ async def trace_of(client: Client, run: Run) -> Trace:
     assert started is not None, "a create that ended has started its machine"
     rows = {"answer": run.answered, "boot command": _ms(run.sent, started), "running": _ms(run.sent, ended)}
     rows |= {row: _wall([steps[name] for name in names]) for row, names in STEPS_OF.items()}
+    if run.seen is not None:
+        rows[AFTER_GUEST] = max(0.0, _ms(run.seen, _end(steps["wait_ready"])))
     in_hand = {row: sum(_in_hand(steps[name]) for name in names) for row, names in STEPS_OF.items()}
     return Trace(rows, in_hand, shape_of(history.events))
 
