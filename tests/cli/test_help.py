@@ -1,0 +1,39 @@
+"""Help is good reading, and changes only when somebody means it: golden/<command>.txt is the exact output.
+
+``PUCHIFY_GOLDEN=write pytest tests/cli/test_help.py`` writes them anew.
+"""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+from typer.testing import CliRunner
+
+from tests.cli.run import puchify
+from workers.cli import app
+
+GOLDEN = Path(__file__).with_name("golden")
+COMMANDS = (
+    *("", "up", "api", "worker", "worker region", "worker host", "db", "db migrate", "key", "key create"),
+    *("project", "project create", "image", "image build", "doctor", "clean"),
+)
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_help(command: str) -> None:
+    ended = CliRunner().invoke(app, [*command.split(), "--help"], prog_name="puchify", env={"COLUMNS": "80"})
+    assert ended.exit_code == 0
+    golden = GOLDEN / f"{command.replace(' ', '-') or 'puchify'}.txt"
+    if os.environ.get("PUCHIFY_GOLDEN") == "write":
+        golden.write_text(ended.output)
+    assert ended.output == golden.read_text()
+    summaries = ended.output.partition("Commands:")[2]
+    assert "..." not in summaries  # one that was cut says nothing
+
+
+def test_no_command_asks_for_help() -> None:
+    ended = puchify()
+    assert ended.code == 2
+    assert ended.err == (GOLDEN / "puchify.txt").read_text()
