@@ -15,7 +15,7 @@ from workers.doctor.finding import Finding, lacking, ok
 # mov dx, 0x501; mov al, 0x10; out dx, al: a boot sector that ends QEMU with exit code 2 * 0x10 + 1.
 BOOT_SECTOR = b"\xba\x01\x05\xb0\x10\xee".ljust(510, b"\xf4") + b"\x55\xaa"
 EXIT_CODE = 0x21
-SLOW = "guests are emulated (TCG): all works, some ten times slower"
+SLOW = "guests are emulated (TCG), some ten times slower"
 NFT = "add table inet puchify_doctor\ndelete table inet puchify_doctor\n"
 
 
@@ -24,9 +24,9 @@ def kvm() -> Finding:
         mend = (
             "on bare metal: enable virtualisation in the firmware and load kvm_amd or kvm_intel; in a virtual machine: "
         )
-        return lacking("kvm", False, f"no /dev/kvm: {SLOW}", mend + "ask its host for nested virtualisation")
+        return lacking("kvm", False, f"no /dev/kvm; {SLOW}", mend + "ask its host for nested virtualisation")
     if not kvm_usable():
-        found = f"/dev/kvm is of a kind that does not run our guests (kvm_pvm): {SLOW}"
+        found = f"/dev/kvm is of a kind that does not run our guests (kvm_pvm); {SLOW}"
         return lacking("kvm", False, found, "use a machine with hardware virtualisation")
     if shutil.which("qemu-system-x86_64") is None:
         return lacking("kvm", False, "/dev/kvm is there; not tried without QEMU", "apt-get install qemu-system-x86")

@@ -24,6 +24,6 @@ def lines(findings: Sequence[Finding]) -> list[str]:
 
 
 def _lines(finding: Finding) -> list[str]:
-    head = f"{MARKS[finding.state]}  {finding.name:<16} {finding.found}"
+    head = f"{MARKS[finding.state]}  {finding.name:<19} {finding.found}"
     mend = textwrap.wrap(finding.mend, WIDTH, initial_indent="      mend: ", subsequent_indent="            ")
     return [head, *mend]
