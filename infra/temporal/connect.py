@@ -12,6 +12,7 @@ from dataclasses import replace
 from temporalio.client import Client
 from temporalio.contrib.pydantic import pydantic_data_converter
 from temporalio.plugin import SimplePlugin
+from temporalio.service import GrpcCompression
 from temporalio.worker.workflow_sandbox import SandboxedWorkflowRunner, SandboxRestrictions
 from temporalio.workflow import SandboxImportNotificationPolicy
 
@@ -45,7 +46,11 @@ async def connect(settings: Settings, lazy: bool = False) -> Client:
     may start while Temporal is away; a worker cannot use such a client."""
     try:
         return await Client.connect(
-            settings.temporal_address, namespace=settings.temporal_namespace, plugins=[plugin()], lazy=lazy
+            settings.temporal_address,
+            namespace=settings.temporal_namespace,
+            plugins=[plugin()],
+            grpc_compression=GrpcCompression.NONE,  # it is near: packing costs more than it saves
+            lazy=lazy,
         )
     except RuntimeError as cause:
         raise Unavailable("the orchestration service does not answer") from cause
