@@ -1,8 +1,8 @@
 """The edge: what happens to every request before a route sees it, and to every answer after.
 
-Each gets an id (``X-Correlation-Id``, which clients print with every error); ``//`` in a path counts as ``/``, since
-some clients join addresses so; a body past the limit is refused; and under ``/api/v1`` the caller is known and counted
-before anything is parsed. Plain ASGI: a client that goes away in the middle stops nothing half-way.
+Each gets an id (``X-Correlation-Id``, which clients print with every error); ``//`` in a path counts as ``/``, and one
+at its end as none, since clients join addresses so; a body past the limit is refused; and under ``/api/v1`` the caller
+is known and counted before anything is parsed. Plain ASGI: a client that goes away in the middle stops nothing.
 """
 
 from __future__ import annotations
@@ -39,9 +39,9 @@ class Edge:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
             return await self._app(scope, receive, send)
-        scope["path"] = re.sub(r"/{2,}", "/", scope["path"])
+        scope["path"] = re.sub(r"/{2,}", "/", scope["path"]).rstrip("/") or "/"
         body = _Body(receive, self._body_limit)
-        reply = _Reply(send, {"X-Correlation-Id": secrets.token_hex(8)})
+        reply = _Reply(send, body, {"X-Correlation-Id": secrets.token_hex(8)})
         try:
             await self._pass(scope, body, reply)
         except Exception as cause:
@@ -49,8 +49,6 @@ class Edge:
                 log.error("request %s failed in the middle of its answer", reply.request_id, exc_info=cause)
                 raise
             error = errors.understood(cause)
-            if isinstance(error, RequestTooLarge):
-                await body.drain()
             response = errors.answer(error) if error else errors.unexpected(cause, reply.request_id)
             await response(scope, receive, reply.send)
 
@@ -80,6 +78,7 @@ class _Reply:
     """The way back: adds the headers that every answer carries."""
 
     _send: Send
+    _body: _Body
     headers: dict[str, str] = field(default_factory=dict)
     begun: bool = False
 
@@ -90,6 +89,8 @@ class _Reply:
     async def send(self, message: Message) -> None:
         if message["type"] == "http.response.start":
             self.begun = True
+            if self._body.refused:
+                await self._body.drain()
             MutableHeaders(scope=cast(dict[str, Any], message)).update(cast(Mapping[str, str], self.headers))
         await self._send(message)
 
@@ -100,6 +101,7 @@ class _Body:
     def __init__(self, receive: Receive, limit: int) -> None:
         self._receive = receive
         self._limit = limit
+        self.refused = False
         self._seen = 0
         self._more = True
 
@@ -127,4 +129,5 @@ class _Body:
         return message
 
     def _too_large(self) -> PuchifyError:
+        self.refused = True
         return RequestTooLarge(f"the request body is larger than {self._limit} bytes", {"fields": []})

@@ -49,6 +49,8 @@ def understood(cause: Exception) -> PuchifyError | None:
             return Unavailable("the database does not answer; try again in a moment")
         case DataError() | UnicodeEncodeError():
             return InvalidInput("invalid input: a value holds characters or a size that cannot be stored")
+        case HTTPException(__cause__=PuchifyError() as inner):  # raised while the framework read the body
+            return inner
         case HTTPException(status_code=404):
             return NotFound("there is nothing at this address")
         case HTTPException(status_code=405):

@@ -44,10 +44,18 @@ class Api:
 
 @pytest_asyncio.fixture
 async def api(new_region: NewRegion) -> AsyncIterator[Api]:
-    async with new_region() as region, serving(region.settings) as url:
-        headers = {"Authorization": f"Bearer {region.token}"}
-        async with httpx.AsyncClient(base_url=f"{url}/api/v1", headers=headers, timeout=60) as http:
-            yield Api(region, url, http)
+    async with new_region() as region, serving_api(region) as api:
+        yield api
+
+
+@asynccontextmanager
+async def serving_api(region: Region) -> AsyncIterator[Api]:
+    headers = {"Authorization": f"Bearer {region.token}"}
+    async with (
+        serving(region.settings) as url,
+        httpx.AsyncClient(base_url=f"{url}/api/v1", headers=headers, timeout=60) as http,
+    ):
+        yield Api(region, url, http)
 
 
 @asynccontextmanager

@@ -1,0 +1,77 @@
+"""What hosts ask: only with their own key, only about themselves, and secrets only under the newest claim."""
+
+from __future__ import annotations
+
+import json
+
+import httpx
+import pytest
+
+from tests.fix_api import Api
+from tests.fix_region import host_key
+
+REPORT = {"cores": 8, "memory_mib": 16384, "disk_gib": 100, "io_wait": 0.25, "facts": {"kernel": "6.1"}}
+
+
+def asking(api: Api, token: str) -> httpx.AsyncClient:
+    (host_id,) = api.region.hosts
+    headers = {"Authorization": f"Bearer {token}"}
+    return httpx.AsyncClient(base_url=f"{api.url}/internal/v1/hosts/{host_id}", headers=headers, timeout=30)
+
+
+async def test_a_report_is_recorded_with_our_own_time(api: Api) -> None:
+    (host_id,) = api.region.hosts
+    async with asking(api, host_key(api.region, host_id)) as http:
+        assert (await http.post("/report", json=REPORT)).status_code == 200
+
+    row = await api.region.one(
+        "SELECT cores, memory_mib, disk_gib, io_wait, facts, reported > now() - interval '5 s' AS fresh"
+        " FROM hosts WHERE id = %s",
+        host_id,
+    )
+    assert row == {**REPORT, "fresh": True}
+
+
+@pytest.mark.parametrize("field", ["cores", "io_wait"])
+async def test_a_wrong_report_is_refused(api: Api, field: str) -> None:
+    (host_id,) = api.region.hosts
+    async with asking(api, host_key(api.region, host_id)) as http:
+        error = (await http.post("/report", json={**REPORT, field: "many"})).json()["error"]
+
+    assert (error["code"], error["details"]["fields"][0]["name"]) == ("invalid_input", field)
+
+
+async def test_nobody_else_is_answered(api: Api) -> None:
+    (host_id,) = api.region.hosts
+    key = host_key(api.region, host_id)
+    for token, status in (("wrong", 401), (api.region.token, 401)):
+        async with asking(api, token) as http:
+            replies = [
+                await http.get("/claims"),
+                await http.get("/seeds/1?epoch=1"),
+                await http.post("/report", json=REPORT),
+            ]
+            assert [reply.status_code for reply in replies] == [status] * 3
+    async with asking(api, key) as http:
+        other = await http.get(f"{api.url}/internal/v1/hosts/{host_id + 1}/claims")
+        wire = await http.get(f"{api.url}/api/v1/servers")
+    assert (other.status_code, other.json()["error"]["code"]) == (403, "forbidden")
+    assert wire.status_code == 401  # a host's key is no user's
+
+
+async def test_a_seed_is_read_under_the_newest_claim_only(api: Api) -> None:
+    (host_id,) = api.region.hosts
+    told = (await api.create(user_data="#!/bin/sh\necho secret\n")).json()
+    await api.succeeded(told["next_actions"][0]["id"])
+    server_id = told["server"]["id"]
+    async with asking(api, host_key(api.region, host_id)) as http:
+        (claim,) = (await http.get("/claims")).json()["claims"]
+        epoch = claim["machine"]["epoch"]
+        seed = (await http.get(f"/seeds/{server_id}", params={"epoch": epoch})).json()
+        stale = [await http.get(f"/seeds/{server_id}", params={"epoch": epoch + by}) for by in (-1, 1)]
+
+    assert (claim["machine"]["server_id"], claim["runs"]) == (server_id, True)
+    assert "echo secret" in seed["user_data"]
+    assert f"i-{server_id}" in seed["meta_data"]
+    assert told["server"]["public_net"]["ipv4"]["ip"] in json.dumps(seed["network_config"])
+    assert [reply.status_code for reply in stale] == [404, 404]
