@@ -34,15 +34,18 @@ histories: setup
 setup: $(VENV)/.ready
 	@$(PY) -m infra.temporal.install >/dev/null
 
-# PostgreSQL is Puchify's own, under the state directory: the distribution's cluster is not made.
+# PostgreSQL is Puchify's own, under the state directory: the distribution shall not make a cluster of its own while the
+# package is installed. Then its own configuration is put where ucf left it, so that nothing of ours stays behind.
+CLUSTERS := /etc/postgresql-common/createcluster.conf
 $(VENV)/.packages: infra/packages.txt
 	@missing=$$(sed 's/#.*//' $< | xargs -n1 sh -c 'dpkg -s "$$0" >/dev/null 2>&1 || echo "$$0"'); \
 	if [ -n "$$missing" ]; then \
-	  echo "Installing $$missing"; \
-	  mkdir -p /etc/postgresql-common && [ -e /etc/postgresql-common/createcluster.conf ] || \
-	    echo 'create_main_cluster = false' > /etc/postgresql-common/createcluster.conf; \
+	  echo "Installing" $$missing; \
+	  [ "$$(id -u)" = 0 ] || { echo "make setup installs packages: run it as root once" >&2; exit 1; }; \
+	  [ -e $(CLUSTERS) ] || { mkdir -p $(dir $(CLUSTERS)); echo 'create_main_cluster = false' >$(CLUSTERS); }; \
 	  export DEBIAN_FRONTEND=noninteractive; \
-	  apt-get update -q && apt-get install -y -q --no-install-recommends $$missing; \
+	  apt-get update -q && apt-get install -y -q --no-install-recommends $$missing || exit 1; \
+	  [ ! -e $(CLUSTERS).ucf-dist ] || mv $(CLUSTERS).ucf-dist $(CLUSTERS); \
 	fi
 	@mkdir -p $(VENV) && touch $@
 
