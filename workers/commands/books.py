@@ -40,9 +40,9 @@ def migrate() -> None:
     """
     from infra.config import settings
     from infra.db.migrate import migrate as apply
-    from workers.local.place import books_of_instance
+    from workers.local.place import of_instance
 
-    done = asyncio.run(apply(books_of_instance(settings()).database_url))
+    done = asyncio.run(apply(of_instance(settings()).database_url))
     typer.echo("\n".join(f"applied {name}" for name in done) or "up to date")
 
 
@@ -98,10 +98,10 @@ def in_books(work: Callable[[Connection], Awaitable[T]]) -> T:
     from psycopg.rows import dict_row
 
     from infra.config import settings
-    from workers.local.place import books_of_instance
+    from workers.local.place import of_instance
 
     async def once() -> T:
-        url = books_of_instance(settings()).database_url
+        url = of_instance(settings()).database_url
         async with await AsyncConnection.connect(url, autocommit=True, row_factory=dict_row) as connection:
             return await work(connection)
 

@@ -29,7 +29,8 @@ def build(
     from infra.db.catalogue import register_image
     from workers.commands.books import in_books
     from workers.local.images import build_into_store
+    from workers.local.place import of_instance
 
-    image = build_into_store(name, settings(), typer.echo)
+    image = build_into_store(name, of_instance(settings()), typer.echo)
     image_id = in_books(lambda connection: register_image(connection, image))
     typer.echo(f"image {name} is offered with id {image_id}")

@@ -49,6 +49,10 @@ class Place:
         return self.state / "postgres"
 
     @property
+    def images(self) -> Path:
+        return self.state / "images"
+
+    @property
     def libvirt(self) -> Path:
         return self.state / "libvirt"
 
@@ -79,13 +83,14 @@ class Place:
         return self.pids / f"{name}.pid"
 
 
-def books_of_instance(settings: Settings) -> Settings:
-    """The settings with the books of the instance that runs on ``state``, unless others are named."""
+def of_instance(settings: Settings) -> Settings:
+    """The settings with the books and the image store of the instance that runs on ``state``, unless others are named."""
     sockets = RuntimeDir(settings.state).path / "pg"
-    if "database_url" in settings.model_fields_set or not sockets.exists():
+    if not sockets.exists():
         return settings
     cluster = PostgresCluster(home=sockets.parent / "postgres", sockets=sockets)
-    return settings.model_copy(update={"database_url": cluster.url()})
+    ours = {"database_url": cluster.url(), "image_store": Place(settings.state.resolve()).images}
+    return settings.model_copy(update=unless_chosen(settings, ours))
 
 
 def resolved(settings: Settings, place: Place, database_url: str) -> Settings:
@@ -96,7 +101,7 @@ def resolved(settings: Settings, place: Place, database_url: str) -> Settings:
         "internal_url": f"http://{address}:{settings.api_port}",
         "host_key": kept_secret(place.host_key),
         "host_path": place.state / "host",
-        "image_store": place.state / "images",
+        "image_store": place.images,
     }
     told = unless_chosen(settings, ours)
     for name in ("host_path", "image_store"):
