@@ -66,6 +66,8 @@ async def serving(settings: Settings) -> AsyncIterator[str]:
     while not server.started:  # noqa: ASYNC110  uvicorn offers nothing else to wait for
         await asyncio.sleep(0.01)
     port = server.servers[0].sockets[0].getsockname()[1]
-    yield f"http://127.0.0.1:{port}"
-    server.should_exit = True
-    await task
+    try:
+        yield f"http://127.0.0.1:{port}"
+    finally:
+        server.should_exit = True
+        await task
