@@ -84,7 +84,7 @@ class Place:
 
 
 def of_instance(settings: Settings) -> Settings:
-    """The settings with the books and the image store of the instance that runs on ``state``, unless others are named."""
+    """The settings with the books and the images of the instance that runs on ``state``, unless others are named."""
     sockets = RuntimeDir(settings.state).path / "pg"
     if not sockets.exists():
         return settings

@@ -61,7 +61,7 @@ class Stack:
         for name in STOP_FIRST:
             await self._supervisor.stop(name)
         if ended := await self._ground.clear(hurry):
-            self._teller.say(f"{ended} guests did not shut down in time and were switched off.")
+            self._teller.say(f"Guests that did not shut down in time and were switched off: {ended}.")
         for name in STOP_LAST:
             await self._supervisor.stop(name)
 
