@@ -7,11 +7,12 @@ would end a bench early: the quota, the rate limit and the rest of addresses.
 from __future__ import annotations
 
 import asyncio
+import os
 import random
 import socket
 import sys
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -57,7 +58,7 @@ class Bench:
 
 @asynccontextmanager
 async def running(state: Path, host: str) -> AsyncIterator[Bench]:
-    with RuntimeDir(state) as runtime:
+    with compiled_once(state), RuntimeDir(state) as runtime:
         async with Supervisor(runtime.state / "pids", _say) as supervisor:
             stack = Stack(asked(state, host), runtime, supervisor, Teller(Console(file=sys.stderr, highlight=False)))
             try:
@@ -71,6 +72,19 @@ async def running(state: Path, host: str) -> AsyncIterator[Bench]:
                 for name in FLOOR_QUEUES:
                     await supervisor.stop(name)
                 await stack.stop(asyncio.Event())
+
+
+@contextmanager
+def compiled_once(state: Path) -> Iterator[None]:
+    """Let the processes keep their bytecode, as where Puchify is installed, whatever the environment says: a story's
+    module is loaded anew for each story, and compiling it each time takes several milliseconds."""
+    before = {name: os.environ.pop(name, None) for name in ("PYTHONDONTWRITEBYTECODE", "PYTHONPYCACHEPREFIX")}
+    os.environ["PYTHONPYCACHEPREFIX"] = str(state / "bytecode")
+    try:
+        yield
+    finally:
+        del os.environ["PYTHONPYCACHEPREFIX"]
+        os.environ.update({name: value for name, value in before.items() if value is not None})
 
 
 def asked(state: Path, host: str) -> Settings:
