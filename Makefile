@@ -32,7 +32,7 @@ histories: setup
 	$(PY) -m pytest tests/workflows/record_histories.py
 
 setup: $(VENV)/.ready
-	@$(PY) -m infra.temporal.install >/dev/null
+	@set -o pipefail; $(PY) -m infra.temporal.install | sed -u '/^\//d'  # its progress, without where things are
 
 # PostgreSQL is Puchify's own, under the state directory: the distribution shall not make a cluster of its own while the
 # package is installed. Then its own configuration is put where ucf left it, so that nothing of ours stays behind.
