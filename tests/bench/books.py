@@ -86,15 +86,17 @@ async def measure(url: str, samples: int) -> Books:
     async with open_desk(url) as desk:
         rows = {**await edge(desk, samples), **await steps(desk, samples)}
         for size in REGIONS:
+            async with desk.pool.connection() as connection:
+                await furnish(connection, f"of-{size}", size)
             rows[f"place among {size:,} hosts"] = await placement(desk, size, samples)
+        rows["choose beside 11,000 hosts"] = await row(samples, lambda: desk.chosen("few"))
     return Books((before, machine.load()), rows)
 
 
 @asynccontextmanager
 async def open_desk(url: str) -> AsyncIterator[Desk]:
     async with open_pool(url, 4, "puchify-bench") as pool, pool.connection() as connection:
-        for location, count in (("few", 1), *((f"of-{size}", size) for size in REGIONS)):
-            await furnish(connection, location, count)
+        await furnish(connection, "few", 1)
         await catalogue.register_image(connection, SIMULATED_IMAGE)
         token = await keys.make_key(connection, SECRET, user="bench", project="bench", name="bench")
         await lift_limits(url)

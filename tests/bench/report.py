@@ -36,6 +36,7 @@ BOOKS = {
     "authenticate (remembered)": ("1 ... the key seen in the last seconds", None),
     "validate": ("2 validate: JSON and schema", 0.5),
     "choose": ("2 ... and what it names looked up", None),
+    "choose beside 11,000 hosts": ("2 ... in books that hold 11,000 hosts", None),
     "accept": ("  ... and the order written", None),
     "reserve quota": ("3 quota", 4),
     "place among 1,000 hosts": ("4 schedule, 1,000 hosts", 5),
