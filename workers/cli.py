@@ -10,7 +10,7 @@ import sys
 
 import typer
 
-from workers.commands import books, images, machine, run
+from workers.commands import books, hosts, images, machine, run
 
 HELP = """Self-hosted server provisioning: one order becomes one running server, or nothing at all.
 
@@ -26,6 +26,7 @@ app = typer.Typer(
 )
 run.register(app)
 books.register(app)
+hosts.register(app)
 images.register(app)
 machine.register(app)
 

@@ -11,6 +11,7 @@
     │   ├── MethodNotAllowed        405 method_not_allowed
     │   ├── UniquenessError         409 uniqueness_error
     │   ├── Conflict                409 conflict
+    │   │   └── HostInUse           a host cannot be removed: it holds servers
     │   ├── Deprecated              410 deprecated_api_endpoint
     │   ├── InvalidInput            422 invalid_input
     │   │   └── RequestTooLarge     413 invalid_input: the wire has no code of its own for it
@@ -93,6 +94,10 @@ class UniquenessError(BadRequest):
 
 class Conflict(BadRequest):
     code, status = "conflict", 409
+
+
+class HostInUse(Conflict):
+    """For operators: the message names the host and its servers."""
 
 
 class Deprecated(BadRequest):

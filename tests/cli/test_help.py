@@ -17,7 +17,8 @@ from workers.cli import app
 GOLDEN = Path(__file__).with_name("golden")
 COMMANDS = (
     *("", "up", "api", "worker", "worker region", "worker host", "db", "db migrate", "key", "key create"),
-    *("project", "project create", "image", "image build", "doctor", "clean"),
+    *("project", "project create", "image", "image build", "doctor", "clean", "host"),
+    *(f"host {command}" for command in ("list", "cordon", "uncordon", "drain", "remove")),
 )
 
 

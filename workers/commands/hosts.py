@@ -1,0 +1,204 @@
+"""`puchify host ...`: what operators see of hosts, and how one is taken out of service.
+
+Every command converges, so it may be repeated and stopped at any moment: what it has told the books stays told.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from workers.commands.books import in_books
+
+if TYPE_CHECKING:
+    from infra.db.host_care import Holder, HostUse, KnownHost, State
+    from infra.db.pool import Connection
+
+Host = Annotated[str, typer.Argument(metavar="HOST", help="Its id or its name.")]
+LOOK_EVERY = 1.0  # seconds, while a command waits for servers to go
+
+
+def register(app: typer.Typer) -> None:
+    group = typer.Typer(help="Hosts: what servers run on.", no_args_is_help=True)
+    commands: dict[str, Callable[..., None]] = {
+        "list": list_all,
+        "cordon": cordon,
+        "uncordon": uncordon,
+        "drain": drain,
+        "remove": remove,
+    }
+    for name, command in commands.items():
+        group.command(name)(command)
+    app.add_typer(group, name="host")
+
+
+def list_all(
+    as_json: Annotated[bool, typer.Option("--json", help="For programs: one JSON object.")] = False,
+) -> None:
+    """Show all hosts: their state, reports and use.
+
+    Used and offered: cores (overcommitted), memory in MiB, disk in GiB. A host is silent when its report is too old
+    for new servers. Tombstones are servers that it has to forget when it is back.
+    """
+    from dataclasses import asdict
+
+    from infra.db.host_care import list_hosts
+
+    hosts = in_books(list_hosts)
+    if as_json:
+        typer.echo(json.dumps({"hosts": [{**asdict(host), "fresh": host.fresh} for host in hosts]}, indent=2))
+    else:
+        typer.echo("\n".join(table([HEADINGS, *map(_cells, hosts)])))
+
+
+def cordon(host: Host) -> None:
+    """Let no new servers come to a host.
+
+    Those that it has stay, and are served as before.
+    """
+    known, holders = in_books(lambda connection: _put(connection, host, "cordoned"))
+    typer.echo(f"host {known.name} is cordoned: no new servers come to it; on it: {len(holders)}")
+
+
+def uncordon(host: Host) -> None:
+    """Let servers come to a host again.
+
+    After cordon as after drain.
+    """
+    known, _ = in_books(lambda connection: _put(connection, host, "accepting"))
+    typer.echo(f"host {known.name} takes servers")
+
+
+def drain(
+    host: Host,
+    wait: Annotated[bool, typer.Option("--wait", help="Return when it is empty. Ctrl-C stops only the wait.")] = False,
+) -> None:
+    """Let a host become empty.
+
+    No new servers come to it; creates that were on their way there may finish. Says which servers are on it: it is
+    empty when their owners have deleted them.
+    """
+
+    async def work(connection: Connection) -> None:
+        known, holders = await _put(connection, host, "draining")
+        typer.echo(f"host {known.name} is draining: no new servers come to it")
+        typer.echo("\n".join(_told(holders)))
+        if wait and holders:
+            await _until_empty(connection, known, holders)
+
+    in_books(work)
+
+
+def remove(
+    host: Host,
+    lost: Annotated[bool, typer.Option("--lost", help="It will never be back: its servers are deleted.")] = False,
+    yes: Annotated[bool, typer.Option("--yes", help="With --lost: do it. Without, say what would be lost.")] = False,
+) -> None:
+    """Take a host out of the books, for good.
+
+    Refused while it holds servers. Its key stops working, and what it had to forget is forgotten with it.
+    """
+
+    if yes and not lost:
+        raise typer.BadParameter("it belongs to --lost")
+
+    async def work(connection: Connection) -> None:
+        from infra.db.host_care import find_host, remove_host, servers_on
+
+        known = await find_host(connection, host)
+        if lost and not yes:
+            _told_loss(known, await servers_on(connection, known.id))
+            raise typer.Exit(1)
+        buried = await (_give_up(connection, known) if lost else remove_host(connection, known.id))
+        typer.echo(f"host {known.name} is removed: its key is refused from now on")
+        if buried:
+            typer.echo(f"it had not yet forgotten {_servers(buried)}: see to it that it never runs them again")
+
+    in_books(work)
+
+
+async def _put(connection: Connection, word: str, state: State) -> tuple[KnownHost, list[Holder]]:
+    from infra.db.host_care import find_host, servers_on, set_state
+
+    known = await find_host(connection, word)
+    await set_state(connection, known.id, state)
+    return known, await servers_on(connection, known.id)
+
+
+async def _until_empty(connection: Connection, known: KnownHost, holders: list[Holder]) -> None:
+    from infra.db.host_care import servers_on
+
+    while holders:
+        await asyncio.sleep(LOOK_EVERY)
+        before, holders = holders, await servers_on(connection, known.id)
+        here = {holder.id for holder in holders}
+        for gone in (holder for holder in before if holder.id not in here):
+            typer.echo(f"server {gone.id} ({gone.name}) is gone")
+    typer.echo(f"host {known.name} is empty")
+
+
+async def _give_up(connection: Connection, known: KnownHost) -> int:
+    """Delete whatever is there or still comes, wait for the end of it, and remove the host."""
+    from infra.db.host_care import remove_host, servers_on, set_state
+    from infra.db.orders import order_delete
+    from infra.domain.errors import HostInUse, NotFound
+
+    await set_state(connection, known.id, "draining")
+    told: set[int] = set()
+    while True:
+        for holder in await servers_on(connection, known.id):
+            with suppress(NotFound):  # it went meanwhile
+                await order_delete(connection, holder.project_id, holder.id)
+            if holder.id not in told:
+                typer.echo(f"server {holder.id} ({holder.name}) is being deleted")
+                told.add(holder.id)
+        try:
+            return await remove_host(connection, known.id)
+        except HostInUse:
+            await asyncio.sleep(LOOK_EVERY)
+
+
+def _told(holders: list[Holder]) -> list[str]:
+    if not holders:
+        return ["it is empty"]
+    rows = [(str(holder.id), holder.name, holder.status) for holder in holders]
+    return [f"{_servers(len(holders))} on it:", *(f"  {line}" for line in table(rows))]
+
+
+def _told_loss(known: KnownHost, holders: list[Holder]) -> None:
+    typer.echo("\n".join(_told(holders)))
+    typer.echo(
+        f"Nothing was done. If host {known.name} will never be back, `puchify host remove {known.id} --lost --yes`"
+        " deletes what is on it and removes it."
+    )
+
+
+def _servers(count: int) -> str:
+    return f"{count} server{'s' * (count != 1)}"
+
+
+HEADINGS = ("ID", "NAME", "LOCATION", "STATE", "DRIVER", "REPORT", "SERVERS", "CORES", "MEMORY", "DISK", "TOMBSTONES")
+
+
+def _cells(host: HostUse) -> tuple[str, ...]:
+    age = "never" if host.report_age_s is None else f"{host.report_age_s:.0f} s"
+    return (
+        *(str(host.id), host.name, host.location, host.state, host.driver or "-"),
+        f"{age}, {'fresh' if host.fresh else 'silent'}",
+        str(host.servers),
+        f"{host.used_cores}/{host.cores}",
+        f"{host.used_memory_mib}/{host.memory_mib}",
+        f"{host.used_disk_gib}/{host.disk_gib}",
+        str(host.tombstones),
+    )
+
+
+def table(rows: Sequence[tuple[str, ...]]) -> list[str]:
+    """Columns as wide as their widest cell, two spaces between."""
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    return ["  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows]
