@@ -1,20 +1,22 @@
-"""The fence: on a host, an undo waits for the steps of its server that still work, and nothing works after it.
+"""The fence: a host obeys only a server's newest claim, and an undo waits for the steps that it undoes.
 
-A step whose time ran out is given up by its story while the host may still be at it. Without a fence the undo would
-overtake it, and what it then makes would be nobody's. So the undo first closes the server's epoch, then waits until
-the host has let go of the server; a step of a closed epoch is refused. The epochs are remembered while the worker
-lives: steps do not outlive it, and an ended step is never handed out again.
+Each command carries (server, epoch). One of an older epoch than the highest seen is refused, also after a restart: a
+host that was paused or cut off may still be handed what its story has long given up. An undo first closes its epoch,
+then waits until the host has let go of the server; what it undoes can neither follow nor overtake it.
 """
 
 from __future__ import annotations
 
 import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from typing import Any
 
 from temporalio.worker import ActivityInboundInterceptor, ExecuteActivityInput, Interceptor
 
 from infra.domain.errors import StaleClaim
 from infra.domain.models import Machine
+from infra.drivers.epochs import Epochs
 
 UNDO = frozenset({"destroy_machine", "detach_ports", "remove_seed", "remove_disk"})
 
@@ -22,30 +24,62 @@ UNDO = frozenset({"destroy_machine", "detach_ports", "remove_seed", "remove_disk
 class Fence(Interceptor):
     """One per host worker."""
 
-    def __init__(self) -> None:
-        self.closed: dict[int, int] = {}
-        """By server: the highest epoch that an undo has closed."""
-        self.working: dict[int, set[asyncio.Task[Any]]] = {}
+    def __init__(self, epochs: Epochs) -> None:
+        self.epochs = epochs
+        self._working: dict[int, dict[asyncio.Event, int]] = {}
+        """By server: what is at work on it, as the event of its end, and its epoch."""
 
     def intercept_activity(self, next: ActivityInboundInterceptor) -> ActivityInboundInterceptor:
         return _Fenced(next, self)
 
-    def enter(self, machine: Machine, step: asyncio.Task[Any]) -> None:
-        """StaleClaim: an undo came first."""
-        if machine.epoch <= self.closed.get(machine.server_id, 0):
+    @asynccontextmanager
+    async def forward(self, server_id: int, epoch: int) -> AsyncIterator[None]:
+        """A step. What an older claim still does ends first. StaleClaim: there is a newer one, or its undo came."""
+        self._require_newest(server_id, epoch)
+        await self._ended(server_id, before=epoch)
+        self._require_newest(server_id, epoch)  # one may have come while it waited
+        async with self._at_work(server_id, epoch):
+            yield
+
+    @asynccontextmanager
+    async def undo(self, server_id: int, epoch: int) -> AsyncIterator[None]:
+        """An undo. Nothing of the server is at work then, and no step follows. StaleClaim: there is a newer claim."""
+        if not self.epochs.close(server_id, epoch):
+            raise StaleClaim("the server is placed anew")
+        await self._ended(server_id, before=epoch + 1)
+        async with self._at_work(server_id, epoch):
+            yield
+
+    @asynccontextmanager
+    async def purge(self, server_id: int, epoch: int | None = None) -> AsyncIterator[bool]:
+        """As an undo of everything up to ``epoch``, or of all that was seen; but False at once, and nothing may be
+        done, when there is a newer claim or something is still at work: next time."""
+        epoch = self.epochs.highest(server_id) if epoch is None else epoch
+        if self._working.get(server_id) or not self.epochs.close(server_id, epoch):
+            yield False
+            return
+        async with self._at_work(server_id, epoch):
+            yield True
+
+    def _require_newest(self, server_id: int, epoch: int) -> None:
+        if not self.epochs.see(server_id, epoch):
             raise StaleClaim("the server is not placed on this host any more")
-        self.working.setdefault(machine.server_id, set()).add(step)
 
-    def leave(self, machine: Machine, step: asyncio.Task[Any]) -> None:
-        steps = self.working[machine.server_id]
-        steps.discard(step)
-        if not steps:
-            del self.working[machine.server_id]
+    @asynccontextmanager
+    async def _at_work(self, server_id: int, epoch: int) -> AsyncIterator[None]:
+        end, works = asyncio.Event(), self._working.setdefault(server_id, {})
+        works[end] = epoch
+        try:
+            yield
+        finally:
+            del works[end]
+            end.set()
+            if not works and self._working.get(server_id) is works:
+                del self._working[server_id]
 
-    async def close(self, machine: Machine) -> None:
-        self.closed[machine.server_id] = max(machine.epoch, self.closed.get(machine.server_id, 0))
-        while steps := self.working.get(machine.server_id):
-            await asyncio.wait(set(steps))
+    async def _ended(self, server_id: int, before: int) -> None:
+        while ends := [end for end, epoch in self._working.get(server_id, {}).items() if epoch < before]:
+            await ends[0].wait()
 
 
 class _Fenced(ActivityInboundInterceptor):
@@ -54,14 +88,7 @@ class _Fenced(ActivityInboundInterceptor):
         self._fence = fence
 
     async def execute_activity(self, input: ExecuteActivityInput) -> Any:
-        (machine,) = input.args
-        if input.fn.__name__ in UNDO:
-            await self._fence.close(machine)
+        machine: Machine = input.args[0]
+        enter = self._fence.undo if input.fn.__name__ in UNDO else self._fence.forward
+        async with enter(machine.server_id, machine.epoch):
             return await self.next.execute_activity(input)
-        step = asyncio.current_task()
-        assert step is not None
-        self._fence.enter(machine, step)
-        try:
-            return await self.next.execute_activity(input)
-        finally:
-            self._fence.leave(machine, step)

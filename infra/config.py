@@ -32,6 +32,9 @@ class Settings(BaseSettings):
     database_pool: int = Field(20, description="Connections a process keeps at most; 3 processes share 300.")
     temporal_address: str = Field("127.0.0.1:7233", description="Temporal's frontend.")
     temporal_namespace: str = Field("puchify", description="Made by `puchify up` when missing.")
+    worker_pulse: float = Field(
+        2, ge=1, le=60, description="Seconds between two signs of life of a worker; a host that misses two is left."
+    )
     temporal_ui: str = Field("http://127.0.0.1:8233", description="Where operators watch; for the links we print.")
 
     # The API

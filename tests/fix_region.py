@@ -20,6 +20,7 @@ import pytest_asyncio
 from temporalio.client import Client
 from temporalio.worker import Replayer
 
+from activities.fence import Fence
 from api.app import create_app
 from api.stories import Stories
 from infra.config import Settings
@@ -30,6 +31,7 @@ from infra.db.orders import NewServer
 from infra.db.pool import Pool, open_pool
 from infra.domain.addressing import last_index
 from infra.domain.models import Admission, HostReport, Resources, ServerOrder
+from infra.drivers.epochs import Epochs
 from infra.drivers.protocols import Host
 from infra.drivers.simulated import Latencies, SimulatedHost
 from infra.internal_api import InternalApi
@@ -37,8 +39,8 @@ from infra.temporal.cluster import TemporalCluster
 from infra.temporal.connect import connect, plugin
 from infra.temporal.names import delete_id, provision_id
 from tests.fix_stack import NewDatabase
-from workers.host import host_worker
-from workers.reconcile import clear_away, held_and_claimed, restore
+from workers.host import host_worker, report
+from workers.reconcile import restore
 from workers.region import STORIES, region_worker
 
 DIGEST = "a" * 64
@@ -263,12 +265,12 @@ async def working_host(
         headers = {"Authorization": f"Bearer {host_key(region, host_id)}"}
         async with httpx.AsyncClient(transport=transport, base_url="http://api", headers=headers) as http:
             internal_api, host = InternalApi(http, host_id), hands or region.hosts[host_id].host()
-            if purge:
-                found = await held_and_claimed(host, internal_api)
-                await clear_away(host, found, internal_api)
-                await restore(host, found)
-            async with host_worker(region.client, host, internal_api, ours):
-                yield
+            with Epochs(host_path(region.settings.state, host_id) / "epochs.sqlite") as epochs:
+                fence = Fence(epochs)
+                if purge:
+                    await restore(host, await report(ours, host, internal_api, fence))
+                async with host_worker(region.client, host, internal_api, ours, fence):
+                    yield
 
 
 def host_path(directory: Path, host_id: int) -> Path:

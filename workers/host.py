@@ -16,16 +16,18 @@ from temporalio.worker import Worker
 from activities.disks import Disks
 from activities.fence import Fence
 from activities.health import Health
+from activities.heartbeats import Heartbeats
 from activities.images import Images
 from activities.machines import Machines
 from activities.ports import Ports
 from activities.seeds import Seeds
 from infra.config import Settings
+from infra.drivers.epochs import Epochs
 from infra.drivers.protocols import Host
 from infra.internal_api import InternalApi, open_internal_api
 from infra.temporal.connect import connect
 from infra.temporal.names import host_queue
-from workers.reconcile import clear_away, held_and_claimed, restore
+from workers.reconcile import Found, clear_away, held_and_claimed, restore
 from workers.wiring import open_host
 from workflows.options import FACTOR
 
@@ -35,7 +37,7 @@ REPORT_EVERY = 10.0
 """Seconds; placement takes a report for fresh for 90."""
 
 
-def host_worker(client: Client, host: Host, internal_api: InternalApi, settings: Settings) -> Worker:
+def host_worker(client: Client, host: Host, internal_api: InternalApi, settings: Settings, fence: Fence) -> Worker:
     images, disks, seeds = Images(host.images), Disks(host.disks), Seeds(host.seeds, internal_api)
     ports, machines = Ports(host.ports), Machines(host)
     health = Health(host, settings.guest_patience * FACTOR)
@@ -50,7 +52,7 @@ def host_worker(client: Client, host: Host, internal_api: InternalApi, settings:
             *(machines.define_machine, machines.start_machine, machines.destroy_machine),
             health.wait_ready,
         ],
-        interceptors=[Fence()],
+        interceptors=[Heartbeats(), fence],
         max_concurrent_activities=settings.host_slots,
         # A story that is told to stop learns it through a heartbeat: the throttle is how long that may take.
         max_heartbeat_throttle_interval=timedelta(seconds=2),
@@ -62,30 +64,32 @@ async def run_host(settings: Settings, stop: asyncio.Event) -> None:
     """Work until ``stop``. The machines run on: a worker's end is no reason to stop a server."""
     async with open_host(settings) as host, open_internal_api(settings) as internal_api:
         client = await connect(settings)
-        await report_once(settings, host, internal_api)
-        found = await held_and_claimed(host, internal_api)
-        await clear_away(host, found, internal_api)
-        await restore(host, found)
-        reporting = asyncio.create_task(keep_reporting(settings, host, internal_api))
-        try:
-            async with host_worker(client, host, internal_api, settings):
-                await stop.wait()
-        finally:
-            reporting.cancel()
-            with suppress(asyncio.CancelledError):
-                await reporting
+        with Epochs(settings.host_path / "epochs.sqlite") as epochs:
+            fence = Fence(epochs)
+            await restore(host, await report(settings, host, internal_api, fence))
+            reporting = asyncio.create_task(keep_reporting(settings, host, internal_api, fence))
+            try:
+                async with host_worker(client, host, internal_api, settings, fence):
+                    await stop.wait()
+            finally:
+                reporting.cancel()
+                with suppress(asyncio.CancelledError):
+                    await reporting
 
 
-async def report_once(settings: Settings, host: Host, internal_api: InternalApi) -> None:
+async def report(settings: Settings, host: Host, internal_api: InternalApi, fence: Fence) -> Found:
+    """Make the host as the books say, then report: only a clean host is given servers, also after it was cut off."""
+    found = await held_and_claimed(host, internal_api)
+    await clear_away(host, found, internal_api, fence)
     await internal_api.report(await host.facts.report(settings.host_id))
+    return found
 
 
-async def keep_reporting(settings: Settings, host: Host, internal_api: InternalApi) -> None:
-    """Report, and keep the host as the books say. Nothing that goes wrong here ends it: next time is in ten seconds."""
+async def keep_reporting(settings: Settings, host: Host, internal_api: InternalApi, fence: Fence) -> None:
+    """Report, again and again. Nothing that goes wrong here ends it: next time is in ten seconds."""
     while True:
         await asyncio.sleep(REPORT_EVERY)
         try:
-            await report_once(settings, host, internal_api)
-            await clear_away(host, await held_and_claimed(host, internal_api), internal_api)
+            await report(settings, host, internal_api, fence)
         except Exception:
             log.exception("no report this time")

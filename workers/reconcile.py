@@ -8,6 +8,7 @@ from __future__ import annotations
 import logging
 from dataclasses import dataclass
 
+from activities.fence import Fence
 from activities.machines import bring_up
 from infra.domain.models import HostClaims
 from infra.drivers.protocols import Host
@@ -31,28 +32,31 @@ async def held_and_claimed(host: Host, internal_api: InternalApi) -> Found:
     return Found(frozenset({*machines, *ports, *disks, *seeds}), await internal_api.claims())
 
 
-async def clear_away(host: Host, found: Found, internal_api: InternalApi) -> None:
+async def clear_away(host: Host, found: Found, internal_api: InternalApi, fence: Fence) -> None:
     """Purge strays, and forget what the books have buried while this host did not do as it was told."""
-    epochs = {claim.machine.server_id: claim.machine.epoch for claim in found.claims.claims}
-    for server_id in sorted(found.held - epochs.keys()):
+    claimed = {claim.machine.server_id: claim.machine.epoch for claim in found.claims.claims}
+    for server_id in sorted(found.held - claimed.keys()):
         log.warning("server %s is not this host's any more: it is purged", server_id)
-        await purge(host, server_id)
+        await purge(host, fence, server_id)
     for tombstone in found.claims.tombstones:
         # A server that was placed here again since keeps what is its own.
-        if epochs.get(tombstone.server_id, 0) > tombstone.epoch or await purge(host, tombstone.server_id):
+        again = claimed.get(tombstone.server_id, 0) > tombstone.epoch
+        if again or await purge(host, fence, tombstone.server_id, tombstone.epoch):
             await internal_api.forgotten(tombstone)
+    fence.epochs.forget(claimed.keys())
 
 
-async def purge(host: Host, server_id: int) -> bool:
-    """Take everything of a server away, whatever of it resists; True when nothing did."""
-    clean = True
-    for remove in (host.machines.destroy, host.ports.detach, host.seeds.remove, host.disks.remove):
-        try:
-            await remove(server_id)
-        except Exception:
-            log.exception("server %s is not gone yet", server_id)
-            clean = False
-    return clean
+async def purge(host: Host, fence: Fence, server_id: int, epoch: int | None = None) -> bool:
+    """Take everything of a server away, whatever of it resists; True when nothing did, and nothing more can come."""
+    async with fence.purge(server_id, epoch) as clean:
+        if clean:
+            for remove in (host.machines.destroy, host.ports.detach, host.seeds.remove, host.disks.remove):
+                try:
+                    await remove(server_id)
+                except Exception:
+                    log.exception("server %s is not gone yet", server_id)
+                    clean = False
+        return clean
 
 
 async def restore(host: Host, found: Found) -> None:

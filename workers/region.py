@@ -9,6 +9,7 @@ from temporalio.client import Client
 from temporalio.worker import Worker
 
 from activities.addresses import AddressBook
+from activities.hosts import Hosts
 from activities.orders import Orders
 from activities.placement import Placements
 from activities.quota import Quotas
@@ -39,6 +40,7 @@ def region_worker(client: Client, pool: Pool, settings: Settings) -> Worker:
             *(placements.place_server, placements.release_claim),
             *(address_book.assign_addresses, address_book.release_addresses),
             *(records.finish, records.fail, records.read_holdings, records.finish_delete, records.bury),
+            Hosts(pool, client, settings.worker_pulse).hear_host,
             *(orders.stop_create, orders.sweep_orders),
         ],
         # A worker that dies takes its cache with it: its stories wait this long before another worker may go on.

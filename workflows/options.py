@@ -3,11 +3,10 @@
 ``local``   in the region worker, inside the workflow task: for one short transaction on the way to the first answer.
 ``region``  any region worker. ``host``: the one worker of the server's host, whose queue is the host's own.
 
-Times are in seconds. ``queue``: how long a host may leave a step waiting before it counts as gone; Temporal never
-retries that, the story leaves the host. ``run``: one try. ``beat``: silence after which a try counts as dead.
-``within``: all tries together, and what passes (a restart of libvirt, of the API) has to pass in it; None: for ever, as
-for every undo in the region and for what must not fail any more.
-Temporal's timers have a floor of one second, so nothing here is shorter.
+Times are in seconds. ``run``: one try. ``within``: all tries together, and what passes (a restart of libvirt, of the
+API) has to pass in it; None: for ever, as for every undo in the region and for what must not fail any more.
+``beat``: silence after which a try counts as dead; every step on a host says each second that it is at work.
+Temporal's timers have a floor of one second, so nothing here is shorter. ``puchify deadlines`` prints all of it.
 """
 
 from __future__ import annotations
@@ -23,8 +22,18 @@ from infra.config import settings
 FACTOR = settings().timeout_factor
 PATIENCE = settings().guest_patience
 
+QUEUE = max(5 * FACTOR, 1.0)
+"""A host takes a step in milliseconds. One that has not by now is asked for a sign of life, and perhaps left."""
+LONGEST_QUEUE = 60 * FACTOR
+"""A host that lives may leave a step waiting for so long: fifty creates at once on one host queue for ten."""
+BEAT = max(5 * FACTOR, 2.0)
+"""A worker that dies is started again within seconds; the try that it had in hand is given out anew."""
+RETURN = 120 * FACTOR
+"""When no other host fits, one that went silent may come back until then: a restart is waited for, a repair is not."""
+RETURN_PAUSE = max(5 * FACTOR, 1.0)
+
 HOSTS_TO_TRY = 3
-DEADLINE = (HOSTS_TO_TRY * PATIENCE + 30) * FACTOR
+DEADLINE = (HOSTS_TO_TRY * PATIENCE + 30) * FACTOR + RETURN
 """A create is in a terminal state, or unwinding, after this: three hosts, each given up as late as it may be."""
 
 Place = Literal["local", "region", "host"]
@@ -36,7 +45,6 @@ class Step:
     run: float
     within: float | None
     why: str
-    queue: float | None = None
     beat: float | None = None
     tries: int = 0
 
@@ -49,35 +57,35 @@ class Step:
         )
 
 
-QUEUE = 30.0  # a host takes a step in milliseconds, its worker is restarted in 5 s, fifty creates at once queue for 10
-
 STEPS: dict[str, Step] = {
     # admission: one short transaction each, one after the other, before the caller gets an answer
     "reserve_quota": Step("local", 20, 60, "refused at once, or the database is away"),
     "place_server": Step("local", 20, 60, "a pure decision and a guarded write"),
     "assign_addresses": Step("local", 20, 60, "a guarded write"),
     # the image branch
-    "ensure_image": Step("host", 600, 900, "a first use copies gigabytes", queue=QUEUE, beat=10),
-    "create_disk": Step("host", 60, 120, "a reflink, or a copy and a grow", queue=QUEUE),
-    "write_seed": Step("host", 20, 300, "one request to the API, which may be restarting, and a file", queue=QUEUE),
+    "ensure_image": Step("host", 600, 900, "a first use copies gigabytes"),
+    "create_disk": Step("host", 60, 120, "a reflink, or a copy and a grow"),
+    "write_seed": Step("host", 20, 300, "one request to the API, which may be restarting, and a file"),
     # the network branch
-    "attach_ports": Step("host", 20, 60, "netlink and one nft transaction", queue=QUEUE),
+    "attach_ports": Step("host", 20, 60, "netlink and one nft transaction"),
     # boot
-    "define_machine": Step("host", 30, 90, "libvirt may be restarting", queue=QUEUE),
-    "start_machine": Step("host", 60, 120, "QEMU on a loaded host", queue=QUEUE),
-    "wait_ready": Step("host", PATIENCE + 10, PATIENCE + 40, "the guest's own time", queue=QUEUE, beat=10),
+    "define_machine": Step("host", 30, 90, "libvirt may be restarting"),
+    "start_machine": Step("host", 60, 120, "QEMU on a loaded host"),
+    "wait_ready": Step("host", PATIENCE + 10, PATIENCE + 40, "the guest's own time"),
     # commit
     "finish": Step("local", 10, None, "the server runs: from here on nothing may fail the order"),
     # undo, newest first; on a host that does not answer a tombstone takes its place
-    "destroy_machine": Step("host", 30, 90, "libvirt may be restarting", queue=QUEUE),
-    "detach_ports": Step("host", 20, 60, "netlink and one nft transaction", queue=QUEUE),
-    "remove_seed": Step("host", 10, 60, "one file", queue=QUEUE),
-    "remove_disk": Step("host", 20, 60, "one file", queue=QUEUE),
+    "destroy_machine": Step("host", 30, 90, "libvirt may be restarting"),
+    "detach_ports": Step("host", 20, 60, "netlink and one nft transaction"),
+    "remove_seed": Step("host", 10, 60, "one file"),
+    "remove_disk": Step("host", 20, 60, "one file"),
     "bury": Step("region", 10, None, "a host must learn what to forget"),
     "release_addresses": Step("region", 10, None, "undo retries for ever"),
     "release_claim": Step("region", 10, None, "undo retries for ever"),
     "release_quota": Step("region", 10, None, "undo retries for ever"),
     "fail": Step("region", 10, None, "the owner must learn how it ended"),
+    # a host that leaves a step waiting
+    "hear_host": Step("region", 30, 60, "silent or only busy: that decides what is done next", beat=10),
     # delete
     "stop_create": Step("region", 1800, None, "a create under way unwinds first", beat=15),
     "read_holdings": Step("region", 10, None, "a delete never gives up"),

@@ -38,7 +38,7 @@ with workflow.unsafe.imports_passed_through():
     )
     from infra.temporal.names import FAILURE_CODE, HOST_ID, PHASE
     from workflows.failures import DELETED, HOST_AWAY
-    from workflows.options import DEADLINE, HOSTS_TO_TRY
+    from workflows.options import DEADLINE, HOSTS_TO_TRY, RETURN, RETURN_PAUSE
     from workflows.saga import Saga, Unwound, run, surely, together, unless
 
 
@@ -49,7 +49,8 @@ class ProvisionServer:
     def __init__(self) -> None:
         self._admission: Admission | None = None
         self._abandoned = False
-        self._left: list[Unwound] = []
+        self._left: list[tuple[int, Unwound]] = []
+        self._excluded: tuple[int, ...] = ()
 
     @workflow.update
     async def admit(self) -> Admission:
@@ -76,12 +77,11 @@ class ProvisionServer:
     async def provision(self, order: ServerOrder) -> FinishedOrder:
         async with Saga() as saga:
             await saga.step(Quotas.reserve_quota, order, undo=Quotas.release_quota)
-            excluded: tuple[int, ...] = ()
             while True:
                 try:
-                    return await self.provision_on_a_host(saga, PlacementRequest(order, excluded))
+                    return await self.provision_on_a_host(saga, PlacementRequest(order, self._excluded))
                 except Unwound as unwound:
-                    excluded = self._without(excluded, unwound)
+                    await self.go_elsewhere(unwound)
 
     async def provision_on_a_host(self, whole: Saga, request: PlacementRequest) -> FinishedOrder:
         order = request.order
@@ -108,6 +108,23 @@ class ProvisionServer:
         await saga.step(Machines.start_machine, machine, undo=None)  # destroy_machine undoes both
         return await saga.step(Health.wait_ready, machine, undo=None)  # it only looks
 
+    async def go_elsewhere(self, unwound: Unwound) -> None:
+        """A host was left: it is excluded from the next try. Raises when there is to be none."""
+        if unwound.left_host:
+            self._left.append((self._claim.host_id, unwound))
+            if len(self._left) == HOSTS_TO_TRY:
+                raise unwound
+            self._excluded = tuple(host_id for host_id, _ in self._left)
+            self._patient_until = workflow.time() + RETURN
+        elif not self._left or unwound.failure.code != ResourceUnavailable.code:
+            raise unwound
+        elif workflow.time() < self._patient_until and any(why.failure == HOST_AWAY for _, why in self._left):
+            # No other host fits: let us see whether one that went silent is back.
+            self._excluded = tuple(host_id for host_id, why in self._left if why.failure != HOST_AWAY)
+            await workflow.sleep(RETURN_PAUSE, summary="for a host to come back")
+        else:
+            raise self._left[0][1]  # the owner reads why the first host was left
+
     async def give_up(self, order: ServerOrder, failure: Failure) -> NoReturn:
         """Everything is given back: say why, to the owner in the books, to the operator in the UI."""
         await surely(run(Records.fail, FailedOrder(order, failure)))
@@ -119,19 +136,6 @@ class ProvisionServer:
         workflow.upsert_search_attributes([PHASE.value_set("deploying"), HOST_ID.value_set(str(claim.host_id))])
         self._answer(Admission(addresses=addresses))
         return Machine.of(order, claim, addresses)
-
-    def _without(self, excluded: tuple[int, ...], unwound: Unwound) -> tuple[int, ...]:
-        """The hosts to leave out of the next try; raises when there is to be none."""
-        if unwound.left_host:
-            self._left.append(unwound)
-            if len(self._left) == HOSTS_TO_TRY:
-                raise unwound
-            return (*excluded, self._claim.host_id)
-        if not self._left or unwound.failure.code != ResourceUnavailable.code:
-            raise unwound
-        if excluded and self._left[-1].failure == HOST_AWAY:
-            return ()  # there is no other host, and this one may be back
-        raise self._left[0]  # no other host: the owner reads why the first one was left
 
     def _answer(self, admission: Admission) -> None:
         """The first answer stands: an order that was granted and failed later was still granted."""

@@ -15,14 +15,16 @@ from types import TracebackType
 from typing import Any, TypeVar
 
 from temporalio import workflow
+from temporalio.exceptions import ActivityError
 
 with workflow.unsafe.imports_passed_through():
+    from activities.hosts import Hosts
     from activities.records import Records
     from infra.domain.errors import HOST_FAILURES
-    from infra.domain.models import Failure, Machine, Tombstone
+    from infra.domain.models import Failure, HostQuestion, Tombstone
     from infra.temporal.names import host_queue
     from workflows.failures import CANCELLED, LATE, failure_of, is_away
-    from workflows.options import FACTOR, STEPS
+    from workflows.options import BEAT, FACTOR, LONGEST_QUEUE, QUEUE, STEPS
 
 A = TypeVar("A")
 R = TypeVar("R")
@@ -68,35 +70,50 @@ class Saga:
         if error is None:
             return
         failure = error.failure if isinstance(error, Unwound) else failure_of(error)
-        await unwind(self._undo)
+        await unwind(self._undo, is_away(error))
         raise Unwound(failure) from error
 
 
 async def run(do: Activity[A, R], value: A) -> R:
     """Run one activity as the table of options says. A cancellation that the activity outran is raised after it."""
-    name = do.__name__
-    step = STEPS[name]
+    step = STEPS[do.__name__]
     times: dict[str, Any] = {
         "start_to_close_timeout": timedelta(seconds=step.run * FACTOR),
         "schedule_to_close_timeout": timedelta(seconds=step.within * FACTOR) if step.within else None,
         "retry_policy": step.retry,
+        "cancellation_type": workflow.ActivityCancellationType.WAIT_CANCELLATION_COMPLETED,
     }
-    times["cancellation_type"] = workflow.ActivityCancellationType.WAIT_CANCELLATION_COMPLETED
     if step.place == "local":
         result = await workflow.execute_local_activity_method(do, value, **times)
+    elif step.place == "region":
+        beat = timedelta(seconds=step.beat * FACTOR) if step.beat else None
+        result = await workflow.execute_activity_method(do, value, heartbeat_timeout=beat, **times)
     else:
-        result = await workflow.execute_activity_method(
-            do,
-            value,
-            task_queue=host_queue(value.host_id) if step.place == "host" else None,  # type: ignore[attr-defined]
-            schedule_to_start_timeout=timedelta(seconds=step.queue * FACTOR) if step.queue else None,
-            heartbeat_timeout=timedelta(seconds=step.beat * FACTOR) if step.beat else None,
-            **times,
-        )
+        result = await _on_host(do, value, times)
     task = asyncio.current_task()
     if task is not None and task.cancelling():
         raise asyncio.CancelledError
     return result  # type: ignore[no-any-return]
+
+
+async def _on_host(do: Activity[Any, R], machine: Any, times: dict[str, Any]) -> R:
+    """A step in the host's own queue. One left waiting there is no sign of death: the host is asked for one of life."""
+    patient_until = workflow.time() + LONGEST_QUEUE
+    while True:
+        try:
+            return await workflow.execute_activity_method(
+                do,
+                machine,
+                task_queue=host_queue(machine.host_id),
+                schedule_to_start_timeout=timedelta(seconds=QUEUE),
+                heartbeat_timeout=timedelta(seconds=BEAT),
+                **times,
+            )
+        except ActivityError as error:
+            if not is_away(error) or workflow.time() > patient_until:
+                raise
+            if not await run(Hosts.hear_host, HostQuestion(machine.host_id)):
+                raise
 
 
 async def surely(work: Coroutine[Any, Any, R]) -> R:
@@ -106,31 +123,27 @@ async def surely(work: Coroutine[Any, Any, R]) -> R:
     return task.result()
 
 
-async def unwind(undo: list[Undo]) -> None:
-    """Undo, newest first."""
-    await surely(_unwind(list(undo)))
+async def unwind(undo: list[Undo], away: bool = False) -> None:
+    """Undo, newest first. ``away``: the host is known to be silent already."""
+    await surely(_unwind(list(undo), away))
 
 
-async def _unwind(undo: list[Undo]) -> None:
-    away: set[int] = set()
+async def _unwind(undo: list[Undo], away: bool) -> None:
+    buried = False
     for do, value in reversed(undo):
-        if STEPS[do.__name__].place == "host":
-            await _undo_on_host(do, value, away)
-        else:
+        if STEPS[do.__name__].place != "host":
             await run(do, value)
-
-
-async def _undo_on_host(do: Activity[Machine, None], machine: Machine, away: set[int]) -> None:
-    """One undo on a host. If the host does not do it, a tombstone tells it to forget the server; the rest goes on."""
-    if machine.host_id in away:
-        return
-    try:
-        await run(do, machine)
-    except Exception as error:
-        failure_of(error)  # our own bugs are raised again and wait for a fix
-        if is_away(error):
-            away.add(machine.host_id)
-        await run(Records.bury, Tombstone(machine.server_id, machine.host_id, machine.epoch))
+            continue
+        if not away:
+            try:
+                await run(do, value)
+                continue
+            except Exception as error:
+                failure_of(error)  # our own bugs are raised again and wait for a fix
+                away = is_away(error)
+        if not buried:  # what the host did not do it makes up for when it finds the tombstone; the rest goes on
+            await run(Records.bury, Tombstone(value.server_id, value.host_id, value.epoch))
+            buried = True
 
 
 async def together(*branches: Coroutine[Any, Any, Any]) -> None:

@@ -24,7 +24,8 @@ WITH mine AS (
 )
 SELECT h.id, l.name AS location, h.state, h.architecture, h.cores, h.overcommit, h.memory_mib, h.disk_gib,
        h.used_cores, h.used_memory_mib, h.used_disk_gib, h.io_wait, h.net_saturation,
-       extract(epoch FROM now() - h.reported)::float8 AS report_age_s, h.rack, h.switch,
+       CASE WHEN h.silent IS NULL OR h.silent < h.reported THEN extract(epoch FROM now() - h.reported)::float8 END
+           AS report_age_s, h.rack, h.switch,
        coalesce((SELECT sum(servers) FROM mine WHERE mine.rack = h.rack), 0)::int AS project_servers_in_rack,
        coalesce((SELECT sum(servers) FROM mine WHERE mine.switch = h.switch), 0)::int AS project_servers_in_switch
 FROM hosts h JOIN locations l ON l.id = h.location_id WHERE l.name = %(location)s
@@ -41,7 +42,8 @@ WITH alive AS MATERIALIZED (
     UPDATE hosts SET used_cores = used_cores + %(cores)s, used_memory_mib = used_memory_mib + %(memory_mib)s,
                      used_disk_gib = used_disk_gib + %(disk_gib)s
     WHERE id = %(host_id)s AND (SELECT count(*) FROM alive) = 1
-      AND state = 'accepting' AND used_cores + %(cores)s <= floor(cores * overcommit)
+      AND state = 'accepting' AND (silent IS NULL OR silent < reported)
+      AND used_cores + %(cores)s <= floor(cores * overcommit)
       AND used_memory_mib + %(memory_mib)s <= memory_mib AND used_disk_gib + %(disk_gib)s <= disk_gib
     RETURNING id
 ), raised AS (

@@ -100,6 +100,11 @@ async def record_report(connection: Connection, report: HostReport) -> None:
         raise NotFound(f"host {report.host_id} is not registered")
 
 
+async def mark_silent(connection: Connection, host_id: int) -> None:
+    """It was waited for in vain: placement passes it over until its next report."""
+    await connection.execute("UPDATE hosts SET silent = now() WHERE id = %s", (host_id,))
+
+
 MACHINES = """
 SELECT s.id AS server_id, s.name, s.user_data, s.authorized_keys, s.desired = 'on' AND s.status = 'running' AS runs,
        c.epoch, c.host_id, c.cores, c.memory_mib, c.disk_gib, i.id AS image_id, i.name AS image_name, i.digest,

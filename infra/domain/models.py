@@ -167,6 +167,13 @@ class Tombstone:
 
 
 @dataclass(frozen=True, slots=True)
+class HostQuestion:
+    """Which host is asked for a sign of life."""
+
+    host_id: int
+
+
+@dataclass(frozen=True, slots=True)
 class Confirmed:
     """One claim on a host. ``runs``: the owner wants it on, and its create is done."""
 

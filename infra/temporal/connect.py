@@ -19,6 +19,7 @@ from temporalio.workflow import SandboxImportNotificationPolicy
 from infra.config import Settings
 from infra.domain.errors import Unavailable
 from infra.temporal.failures import Failures
+from infra.temporal.pulse import runtime
 
 PASSED_THROUGH = ("activities", "infra", "workflows.failures", "workflows.options", "workflows.saga")
 
@@ -49,6 +50,7 @@ async def connect(settings: Settings, lazy: bool = False) -> Client:
             settings.temporal_address,
             namespace=settings.temporal_namespace,
             plugins=[plugin()],
+            runtime=runtime(settings.worker_pulse),
             grpc_compression=GrpcCompression.NONE,  # it is near: packing costs more than it saves
             lazy=lazy,
         )

@@ -19,8 +19,6 @@ from infra.domain.errors import PuchifyError
 
 log = logging.getLogger(__name__)
 
-log = logging.getLogger(__name__)
-
 
 class Failures(Interceptor):
     def intercept_activity(self, next: ActivityInboundInterceptor) -> ActivityInboundInterceptor:

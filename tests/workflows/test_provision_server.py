@@ -15,6 +15,7 @@ from infra.drivers.simulated import Fault, Latencies
 from infra.internal_api import InternalApi
 from tests.fix_region import NewRegion, Region, eventually, held, working_host
 from workers.region import region_worker
+from workflows.options import QUEUE
 
 HOST_STEPS = {
     "ensure_image": "images.ensure",
@@ -259,12 +260,46 @@ async def test_the_only_host_is_tried_again_when_it_was_just_away(new_region: Ne
         (host_id,) = region.hosts
         order = await region.order()
         await region.admit(order)
-        await eventually(
-            lambda: region.one("SELECT epoch FROM claims WHERE server_id = %s AND epoch > 1", order.server_id)
-        )
-        async with working_host(region, host_id):
+        await eventually(lambda: region.one("SELECT id FROM hosts WHERE id = %s AND silent IS NOT NULL", host_id))
+        async with working_host(region, host_id, purge=True):
             assert await region.ended(order) is None
+        server = await region.server(order)
+        assert server is not None
+        assert server["epoch"] == 2
         await region.assert_balanced()
+
+
+async def test_a_host_that_does_not_come_back_ends_the_order(new_region: NewRegion) -> None:
+    async with new_region(workers=False) as region, region_worker(region.client, region.pool, region.settings):
+        order = await region.order()
+        await region.admit(order)
+
+        error = await region.ended(order)
+
+        assert isinstance(error, ApplicationError)
+        assert error.type == "host_unavailable"
+        assert await region.server(order) is None
+        await region.assert_balanced()
+
+
+async def test_a_busy_host_is_not_left(new_region: NewRegion) -> None:
+    """Its worker has one slot, taken for longer than a step may wait: a queue is no sign of death."""
+    async with new_region(2, workers=False) as region, region_worker(region.client, region.pool, region.settings):
+        region.settings.host_slots = 1
+        busy = region.host
+        busy.inject(Fault("images.ensure", when="hang", count=1))
+        (busy_id, _) = region.hosts
+        async with working_host(region, busy_id):
+            order = await region.order()
+            await region.admit(order)
+            await eventually(lambda: _called(region, "images.ensure"))
+            await asyncio.sleep(4 * QUEUE)  # the port waits behind the image, which nothing can make quicker
+            busy.clear()
+            assert await region.ended(order) is None
+        server = await region.server(order)
+        assert server is not None
+        assert server["epoch"] == 1
+        assert held(busy) == {order.server_id}
 
 
 async def test_the_owner_reads_why_the_first_host_was_left(region: Region) -> None:

@@ -1,15 +1,11 @@
-"""Undo: when it fails, when it is not done at all, and when the step that it undoes is still at work."""
+"""Undo: when it fails, and when it is not done at all."""
 
 from __future__ import annotations
-
-import asyncio
 
 import pytest
 from temporalio.exceptions import ApplicationError
 
-from activities.fence import UNDO, Fence
-from infra.domain.errors import StaleClaim
-from infra.domain.models import Addresses, Image, Machine, Resources
+from activities.fence import UNDO
 from infra.drivers.simulated import Fault
 from tests.fix_region import NewRegion, Region, held, working_host
 from workers.region import region_worker
@@ -21,9 +17,6 @@ UNDO_CALLS = {
     "remove_seed": "seeds.remove",
     "remove_disk": "disks.remove",
 }
-MACHINE = Machine(
-    7, 1, 1, "web", Resources(1, 256, 2), Image(1, "tiny", "0" * 64, "x86", 1, True), Addresses(None, None)
-)
 
 
 def test_every_undo_on_a_host_is_tried_here_and_fenced() -> None:
@@ -70,23 +63,6 @@ async def test_an_undo_that_fails_for_good_holds_nothing_else_up_and_is_made_up_
         async with working_host(region, host_id, purge=True):
             await region.assert_nothing_left(order)
             assert await region.one("SELECT FROM tombstones WHERE host_id = %s", host_id) is None
-
-
-async def test_an_undo_waits_for_the_step_that_is_still_at_work_and_closes_the_door() -> None:
-    fence, done = Fence(), asyncio.Event()
-    step = asyncio.create_task(done.wait())
-    fence.enter(MACHINE, step)
-    closing = asyncio.create_task(fence.close(MACHINE))
-    await asyncio.sleep(0)
-    assert not closing.done()
-    with pytest.raises(StaleClaim):
-        fence.enter(MACHINE, step)
-
-    done.set()
-    await step
-    fence.leave(MACHINE, step)
-
-    await closing
 
 
 async def test_one_lost_disk_keeps_no_other_server_down(new_region: NewRegion) -> None:

@@ -1,0 +1,53 @@
+"""Heartbeats: every step on a host says each second that it is at work, so that its worker's death is soon known.
+
+A beat is also how a step learns that its story has given it up. What a step tells in its own beats stays in them.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any
+
+from temporalio.worker import (
+    ActivityInboundInterceptor,
+    ActivityOutboundInterceptor,
+    ExecuteActivityInput,
+    Interceptor,
+)
+
+EVERY = 1.0  # seconds
+
+
+class Heartbeats(Interceptor):
+    """For the host worker."""
+
+    def intercept_activity(self, next: ActivityInboundInterceptor) -> ActivityInboundInterceptor:
+        return _Beating(next)
+
+
+class _Beating(ActivityInboundInterceptor):
+    def init(self, outbound: ActivityOutboundInterceptor) -> None:
+        self._beats = _Remembered(outbound)
+        super().init(self._beats)
+
+    async def execute_activity(self, input: ExecuteActivityInput) -> Any:
+        beating = asyncio.create_task(self._beats.again_and_again())
+        try:
+            return await self.next.execute_activity(input)
+        finally:
+            beating.cancel()
+
+
+class _Remembered(ActivityOutboundInterceptor):
+    """The step's own beats, and the last of them again whenever it is silent."""
+
+    _told: tuple[Any, ...] = ()
+
+    def heartbeat(self, *details: Any) -> None:
+        self._told = details
+        super().heartbeat(*details)
+
+    async def again_and_again(self) -> None:
+        while True:
+            await asyncio.sleep(EVERY)
+            super().heartbeat(*self._told)
