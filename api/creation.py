@@ -20,7 +20,7 @@ from infra.db.idempotency import Answer, IdempotencyKey
 from infra.db.keys import Caller
 from infra.db.orders import Accepted, Withdrawal
 from infra.db.pool import Connection
-from infra.domain.errors import BY_NAME, Conflict, PuchifyError, Unavailable
+from infra.domain.errors import BY_NAME, Conflict, OrderWithdrawn, PuchifyError, Unavailable
 from infra.domain.models import Failure, ServerOrder
 
 STATUS = {kind.code: kind.status for kind in BY_NAME.values()}
@@ -73,6 +73,8 @@ class Creation:
             raise
         if admission and admission.refused:
             async with self.services.pool.connection() as connection:
+                if admission.refused.code == OrderWithdrawn.code:  # by a repetition, or a delete: the books know
+                    raise await self._ended(connection, order.server_id)
                 await idempotency.release(connection, order.server_id)
             raise Refused(admission.refused)
 
@@ -88,7 +90,10 @@ class Creation:
         if self.key is None:
             return answer
         async with self.services.pool.connection() as connection:
-            return await idempotency.write_answer(connection, self.key, order.server_id, answer)
+            written = await idempotency.write_answer(connection, self.key, order.server_id, answer)
+            if written is None:  # the server failed since, and a repetition was told so: this is the same request
+                await self._view(connection, order)
+            return written or answer
 
     async def _view(
         self, connection: Connection, order: ServerOrder, before: dict[str, Any] | None = None

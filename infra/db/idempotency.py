@@ -76,8 +76,11 @@ async def reserve(connection: Connection, key: IdempotencyKey, server_id: int, a
     return done.rowcount == 1
 
 
-async def write_answer(connection: Connection, key: IdempotencyKey, server_id: int, answer: Answer) -> Answer:
-    """Write the answer unless one is there, and return the one that is: the first written wins."""
+async def write_answer(connection: Connection, key: IdempotencyKey, server_id: int, answer: Answer) -> Answer | None:
+    """Write the answer unless one is there, and return the one that is: the first written wins.
+
+    None: the key does not stand for this order any more.
+    """
     row = await (
         await connection.execute(
             "UPDATE idempotency_keys SET status = coalesce(status, %s), response = coalesce(response, %s)"
@@ -85,7 +88,7 @@ async def write_answer(connection: Connection, key: IdempotencyKey, server_id: i
             (answer.status, Jsonb(answer.body), key.project_id, key.route, key.key, server_id),
         )
     ).fetchone()
-    return Answer(row["status"], row["response"]) if row else answer
+    return Answer(row["status"], row["response"]) if row else None
 
 
 async def release(connection: Connection, server_id: int) -> None:

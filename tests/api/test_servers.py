@@ -130,7 +130,8 @@ async def test_the_same_request_written_differently_is_the_same_request(api: Api
     once = {"Idempotency-Key": "once"}
     body = f'{{"name": "web", "server_type": "px1", "image": "tiny", "location": "{api.region.location}"}}'
     other = (
-        f'{{"image":"tiny","location":"{api.region.location}","labels":null,"name":"web","server_type":"px1","new":1}}'
+        f'{{"image":"tiny","location":"{api.region.location}","labels":null,"name":"web","server_type":"px1","new":1,'
+        '"start_after_create":true,"ssh_keys":[],"public_net":{"enable_ipv4":true}}'
     )
 
     first = await api.http.post("/servers", content=body, headers=once)

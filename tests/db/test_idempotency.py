@@ -59,7 +59,7 @@ async def test_other_keys_with_one_name_make_one_order(project: Project) -> None
 async def test_the_first_answer_written_is_everyones(project: Project) -> None:
     accepted = await project.accept(key=key_of(project))
 
-    async def write(number: int) -> Answer:
+    async def write(number: int) -> Answer | None:
         async with project.pool.connection() as connection:
             answer = Answer(201, f'{{"b": 1, "a": "\\u00fc {number}"}}')
             return await idempotency.write_answer(connection, key_of(project), accepted.server_id, answer)
@@ -68,6 +68,18 @@ async def test_the_first_answer_written_is_everyones(project: Project) -> None:
 
     assert len(written) == 1
     assert {(await project.accept(key=key_of(project))).answer} == written
+
+
+async def test_an_answer_to_an_order_that_was_refused_is_not_written(project: Project) -> None:
+    accepted = await project.accept(key=key_of(project))
+    async with project.pool.connection() as connection:
+        await idempotency.release(connection, accepted.server_id)
+        again = await project.accept("again", key=key_of(project))
+
+        late = await idempotency.write_answer(connection, key_of(project), accepted.server_id, Answer(201, "{}"))
+
+    assert late is None
+    assert await project.accept("again", key=key_of(project)) == again
 
 
 async def test_another_body_is_a_conflict(project: Project) -> None:
