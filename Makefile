@@ -6,13 +6,17 @@ VENV  := .venv
 PY    := $(VENV)/bin/python
 ARGS  := $(if $(ONCE),--once) $(if $(HOST),--host $(HOST))
 
-.PHONY: run test bench lint fmt setup clean histories
+.PHONY: run test duplicates bench lint fmt setup clean histories
 
 run: setup
 	PUCHIFY_STATE=$(STATE) $(VENV)/bin/puchify up $(ARGS)
 
 test: setup lint
 	$(PY) -m pytest
+
+# A thousand creates through a network that loses and repeats; `make test` orders fewer. SEED draws other faults.
+duplicates: setup
+	CREATES=1000 $(PY) -m pytest -s tests/e2e/test_duplicates.py
 
 bench: setup
 	$(PY) -m tests.bench $(if $(QUICK),--quick) $(if $(HOST),--host $(HOST))

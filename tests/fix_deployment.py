@@ -19,8 +19,9 @@ from typing import Any
 import httpx
 import pytest_asyncio
 
+from infra.domain.models import Resources
 from infra.drivers.simulated import Latencies
-from tests.fix_region import NewRegion, Region, eventually, host_key, host_path
+from tests.fix_region import ROOM, NewRegion, Region, eventually, host_key, host_path
 from workers.processes import Process, Supervisor
 
 ROOT = Path(__file__).parents[1]
@@ -102,7 +103,7 @@ class Deployment:
 @pytest_asyncio.fixture
 async def deployment(new_region: NewRegion, tmp_path: Path) -> AsyncIterator[Deployment]:
     """All three at work."""
-    async with _deployed(new_region, tmp_path) as deployment:
+    async with deployed(new_region, tmp_path) as deployment:
         await deployment.start()
         yield deployment
 
@@ -110,14 +111,14 @@ async def deployment(new_region: NewRegion, tmp_path: Path) -> AsyncIterator[Dep
 @pytest_asyncio.fixture
 async def stopped_deployment(new_region: NewRegion, tmp_path: Path) -> AsyncIterator[Deployment]:
     """None of them at work yet."""
-    async with _deployed(new_region, tmp_path) as deployment:
+    async with deployed(new_region, tmp_path) as deployment:
         yield deployment
 
 
 @asynccontextmanager
-async def _deployed(new_region: NewRegion, directory: Path) -> AsyncIterator[Deployment]:
+async def deployed(new_region: NewRegion, directory: Path, room: Resources = ROOM) -> AsyncIterator[Deployment]:
     async with (
-        new_region(workers=False, latencies=Latencies()) as region,
+        new_region(workers=False, latencies=Latencies(), room=room) as region,
         Supervisor(directory / "pids", print) as supervisor,
     ):
         yield Deployment(region, supervisor, directory, f"http://127.0.0.1:{_free_port()}")
