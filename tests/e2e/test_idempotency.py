@@ -5,7 +5,9 @@ from __future__ import annotations
 import asyncio
 
 import httpx
+from temporalio.service import RPCError
 
+from infra.temporal.names import provision_id
 from tests.fix_deployment import Deployment
 from tests.fix_region import eventually
 
@@ -18,13 +20,14 @@ async def test_fifty_at_once_get_one_server_and_the_same_answer(deployment: Depl
     assert await _servers(deployment) == [replies[0].json()["server"]["id"]]
 
 
-async def test_the_api_killed_between_commit_and_answer(stopped_deployment: Deployment) -> None:
+async def test_the_api_killed_before_the_order_is_admitted(stopped_deployment: Deployment) -> None:
     deployment = stopped_deployment
-    await deployment.start("api", "host")  # nobody admits the order, so the answer waits after the commit
+    await deployment.start("api", "host")  # nobody admits the order, so the answer waits for its story
     body = {"name": "web", "server_type": "px1", "image": "tiny", "location": deployment.region.location}
     async with deployment.client() as http:
         asking = asyncio.create_task(http.post("/servers", json=body, headers={"Idempotency-Key": "once"}))
         (server_id,) = await eventually(lambda: _servers(deployment))
+        await eventually(lambda: _has_begun(deployment, server_id))
         deployment.kill("api")
         assert isinstance((await asyncio.gather(asking, return_exceptions=True))[0], httpx.TransportError)
     await deployment.start("region")
@@ -52,6 +55,14 @@ async def test_an_order_whose_story_never_began_is_swept_up(stopped_deployment: 
     await stopped_deployment.start()
 
     await eventually(lambda: _runs(stopped_deployment, order.server_id), 90)
+
+
+async def _has_begun(deployment: Deployment, server_id: int) -> bool:
+    try:
+        await deployment.region.client.get_workflow_handle(provision_id(server_id)).describe()
+    except RPCError:
+        return False
+    return True
 
 
 async def _runs(deployment: Deployment, server_id: int) -> bool:
