@@ -12,7 +12,16 @@ from psycopg.types.json import Jsonb
 from infra.db import claims, orders
 from infra.db.addresses import of_server
 from infra.db.pool import Connection
-from infra.domain.models import Addresses, DeleteOrder, FailedOrder, FinishedOrder, Holdings, Machine, ServerOrder
+from infra.domain.models import (
+    DELETED,
+    Addresses,
+    DeleteOrder,
+    FailedOrder,
+    FinishedOrder,
+    Holdings,
+    Machine,
+    ServerOrder,
+)
 
 FINISH_SERVER = """
 UPDATE servers SET host_key = coalesce(%(host_key)s, host_key),
@@ -30,6 +39,12 @@ FAIL = """
 UPDATE actions SET status = 'error', finished = now(), error_code = %(code)s, error_message = %(message)s,
                    timeline = %(timeline)s
 WHERE id = ANY(%(actions)s) AND status = 'running'
+"""
+
+
+OVERTAKE = """
+UPDATE actions SET status = 'error', finished = now(), error_code = %(code)s, error_message = %(message)s
+WHERE server_id = %(server_id)s AND id <> %(delete)s AND status = 'running'
 """
 
 
@@ -64,7 +79,10 @@ async def holdings(connection: Connection, server_id: int) -> Holdings | None:
 
 
 async def finish_delete(connection: Connection, order: DeleteOrder, timeline: list[dict[str, Any]]) -> None:
+    """A create that never began ends here as well: nobody else would tell those who wait for it."""
     await connection.execute("DELETE FROM servers WHERE id = %s", (order.server_id,))
+    parameters = {"server_id": order.server_id, "delete": order.action_id}
+    await connection.execute(OVERTAKE, {**parameters, "code": DELETED.code, "message": DELETED.message})
     await connection.execute(SUCCEED, {"actions": [order.action_id], "timeline": Jsonb(timeline)})
 
 

@@ -135,6 +135,10 @@ class Failure:
     details: dict[str, Any] | None = None
 
 
+DELETED = Failure("server_deleted", "the server was deleted before it was ready", 409)
+"""How a create ends whose server is deleted meanwhile."""
+
+
 @dataclass(frozen=True, slots=True)
 class Admission:
     """The answer to an order: granted with addresses, or refused with the reason."""

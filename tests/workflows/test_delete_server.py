@@ -49,6 +49,10 @@ async def test_a_delete_before_the_story_began_wins(region: Region) -> None:
 
     await region.assert_nothing_left(order)
     assert region.host.calls() == []
+    assert order.start_action_id is not None
+    for action_id in (order.action_id, order.start_action_id):  # those who wait for them are told
+        told = await region.one("SELECT status, error_code FROM actions WHERE id = %s", action_id)
+        assert told == {"status": "error", "error_code": "server_deleted"}
 
 
 async def test_a_host_that_is_gone_does_not_hold_a_delete_up(new_region: NewRegion) -> None:
