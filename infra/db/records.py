@@ -1,6 +1,7 @@
 """Records: how an operation ends, and what a server holds until then.
 
-A row is the lock: a create ends its server's story only while it holds ``locked_by``, which a delete takes over.
+A row is the lock: a create ends its server's story only while it holds ``locked_by``, which a delete takes over. With
+the row goes whatever the server holds by then: a reserving step whose worker was paused may have come after its undo.
 """
 
 from __future__ import annotations
@@ -9,8 +10,7 @@ from typing import Any
 
 from psycopg.types.json import Jsonb
 
-from infra.db import claims, orders
-from infra.db.addresses import of_server
+from infra.db import addresses, claims, orders, quotas
 from infra.db.pool import Connection
 from infra.domain.models import (
     DELETED,
@@ -41,7 +41,6 @@ UPDATE actions SET status = 'error', finished = now(), error_code = %(code)s, er
 WHERE id = ANY(%(actions)s) AND status = 'running'
 """
 
-
 OVERTAKE = """
 UPDATE actions SET status = 'error', finished = now(), error_code = %(code)s, error_message = %(message)s
 WHERE server_id = %(server_id)s AND id <> %(delete)s AND status = 'running'
@@ -65,7 +64,9 @@ async def fail(connection: Connection, failed: FailedOrder, timeline: list[dict[
     order = failed.order
     parameters = {"actions": _actions(order), "code": failed.failure.code, "message": failed.failure.message}
     await connection.execute(FAIL, {**parameters, "timeline": Jsonb(timeline)})
-    await connection.execute("DELETE FROM servers WHERE id = %s AND locked_by = %s", (order.server_id, order.action_id))
+    mine = "SELECT id FROM servers WHERE id = %s AND locked_by = %s"
+    if await (await connection.execute(mine + " FOR UPDATE", (order.server_id, order.action_id))).fetchone():
+        await _forget(connection, order.server_id)
 
 
 async def holdings(connection: Connection, server_id: int) -> Holdings | None:
@@ -73,17 +74,25 @@ async def holdings(connection: Connection, server_id: int) -> Holdings | None:
     if order is None:
         return None
     claim = await claims.of_server(connection, server_id)
-    held = await of_server(connection, server_id)
-    addresses = Addresses(held.get("ipv4"), held.get("ipv6"))
-    return Holdings(order, Machine.of(order, claim, addresses) if claim else None)
+    held = await addresses.of_server(connection, server_id)
+    public = Addresses(held.get("ipv4"), held.get("ipv6"))
+    return Holdings(order, Machine.of(order, claim, public) if claim else None)
 
 
 async def finish_delete(connection: Connection, order: DeleteOrder, timeline: list[dict[str, Any]]) -> None:
     """A create that never began ends here as well: nobody else would tell those who wait for it."""
-    await connection.execute("DELETE FROM servers WHERE id = %s", (order.server_id,))
+    await connection.execute("SELECT FROM servers WHERE id = %s FOR UPDATE", (order.server_id,))
+    await _forget(connection, order.server_id)
     parameters = {"server_id": order.server_id, "delete": order.action_id}
     await connection.execute(OVERTAKE, {**parameters, "code": DELETED.code, "message": DELETED.message})
     await connection.execute(SUCCEED, {"actions": [order.action_id], "timeline": Jsonb(timeline)})
+
+
+async def _forget(connection: Connection, server_id: int) -> None:
+    """The row, which the caller has locked so that nobody takes more for it, and what it holds."""
+    for release in (addresses.release, claims.release, quotas.release):
+        await release(connection, server_id)
+    await connection.execute("DELETE FROM servers WHERE id = %s", (server_id,))
 
 
 def _actions(order: ServerOrder) -> list[int]:

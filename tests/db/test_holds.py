@@ -8,10 +8,10 @@ from collections.abc import AsyncIterator
 import pytest
 import pytest_asyncio
 
-from infra.db import addresses, claims, orders, quotas
+from infra.db import addresses, claims, orders, quotas, records
 from infra.db.orders import Withdrawal
 from infra.domain.errors import OrderWithdrawn, QuotaExceeded, ResourceUnavailable
-from infra.domain.models import Addresses, Claim, Resources, ServerOrder
+from infra.domain.models import Addresses, Claim, FailedOrder, Failure, Resources, ServerOrder
 from tests.fix_region import NewRegion, Region
 
 
@@ -127,3 +127,52 @@ async def test_a_delete_takes_the_order_over_before_it_began(books_of_region: Re
 
     with pytest.raises(OrderWithdrawn):
         await reserve(books_of_region, order)
+
+
+@pytest.mark.parametrize("ending", ["fail", "delete"])
+async def test_a_hold_that_came_after_its_undo_goes_with_the_server(books_of_region: Region, ending: str) -> None:
+    region = books_of_region
+    order = await region.order()
+    await reserve(region, order)
+    if ending == "delete":
+        async with region.pool.connection() as connection:
+            delete = await orders.order_delete(connection, region.project_id, order.server_id)
+    await take(region, order)
+    await assign(region, order)
+
+    async with region.pool.connection() as connection, connection.transaction():
+        if ending == "delete":
+            await records.finish_delete(connection, delete, [])
+        else:
+            await records.fail(connection, FailedOrder(order, Failure("image_unusable", "it is damaged")), [])
+
+    await region.assert_nothing_left(order)
+
+
+async def test_a_create_that_fails_leaves_the_server_to_its_delete(books_of_region: Region) -> None:
+    region = books_of_region
+    order = await region.order()
+    await reserve(region, order)
+    async with region.pool.connection() as connection, connection.transaction():
+        await orders.order_delete(connection, region.project_id, order.server_id)
+        await records.fail(connection, FailedOrder(order, Failure("server_deleted", "it was deleted")), [])
+
+    assert await region.server(order) is not None
+    assert await region.one("SELECT FROM quota_reservations WHERE server_id = %s", order.server_id) is not None
+
+
+async def test_a_pool_is_stocked_once_however_many_find_it_empty(books_of_region: Region) -> None:
+    region = books_of_region
+
+    async def stock() -> None:
+        async with region.pool.connection() as connection:
+            await addresses.stock(connection, region.location, "ipv6")
+
+    await asyncio.gather(*(stock() for _ in range(5)))
+
+    stocked = await region.one(
+        "SELECT count(*) AS n FROM addresses a JOIN address_pools p ON p.id = a.pool_id"
+        " WHERE p.location_id = %s AND a.type = 'ipv6'",
+        region.location_id,
+    )
+    assert stocked == {"n": addresses.STOCK}
