@@ -43,7 +43,7 @@ WHERE l.name = %(location)s AND p.type = %(type)s AND p.next_index <= p.last_ind
 ORDER BY p.id LIMIT 1 FOR UPDATE OF p
 """
 
-UNUSED = "SELECT FROM addresses WHERE pool_id = %(pool_id)s AND server_id IS NULL AND released IS NULL LIMIT 1"
+UNUSED = "SELECT id FROM addresses WHERE pool_id = %(pool_id)s AND server_id IS NULL AND released IS NULL LIMIT 1"
 
 
 async def assign(connection: Connection, order: ServerOrder, rest: float) -> Addresses:
