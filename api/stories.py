@@ -14,6 +14,7 @@ from typing import Any
 from temporalio.client import (
     Client,
     RPCTimeoutOrCancelledError,
+    WithStartWorkflowOperation,
     WorkflowFailureError,
     WorkflowUpdateFailedError,
 )
@@ -45,11 +46,11 @@ class Stories:
 
         None: the story ended without telling (the books know how). Unavailable: no answer within ``ADMISSION``.
         """
-        update = f"admit-{order.server_id}"
-        async with _answering(ADMISSION):
+        update, beginning = f"admit-{order.server_id}", begin.provision(order)
+        async with _answering(ADMISSION), _looked_at(beginning):
             try:
                 told: Admission = await self._client.execute_update_with_start_workflow(
-                    "admit", start_workflow_operation=begin.provision(order), id=update, result_type=Admission
+                    "admit", start_workflow_operation=beginning, id=update, result_type=Admission
                 )
                 return told
             except WorkflowAlreadyStartedError:
@@ -101,6 +102,17 @@ class Stories:
                 return await self._client.service_client.check_health()
         except AWAY:
             return False
+
+
+@asynccontextmanager
+async def _looked_at(beginning: WithStartWorkflowOperation[Any, Any]) -> AsyncIterator[None]:
+    """The SDK keeps an error here as well, and logs it as lost unless somebody looks."""
+    try:
+        yield
+    except BaseException:
+        with suppress(BaseException):
+            await beginning.workflow_handle()
+        raise
 
 
 @asynccontextmanager
