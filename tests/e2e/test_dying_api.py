@@ -51,11 +51,13 @@ async def mortal(stopped_deployment: Deployment, tmp_path: Path) -> AsyncIterato
     grave = tmp_path / "grave"
     await stopped_deployment.supervisor.start(replace(api, argv=argv, env={**api.env, "GRAVE": str(grave)}))
     await stopped_deployment.start("region", "host")
+    await stopped_deployment.order("first")
+    await eventually(lambda: running(stopped_deployment, ["first"]))  # everybody is at work
     yield Mortal(stopped_deployment, grave)
 
 
 async def test_a_repeated_order_is_one_server_wherever_the_api_dies(mortal: Mortal) -> None:
-    ids, deaths = {}, []
+    servers, deaths = {}, []
     for point in itertools.count(1):
         name = f"die-{point}"
         death, heard = await mortal.order(name, point, **{"Idempotency-Key": name})
@@ -63,7 +65,7 @@ async def test_a_repeated_order_is_one_server_wherever_the_api_dies(mortal: Mort
         first, second = [await mortal.deployment.order(name) for _ in range(2)]
 
         assert (first.status_code, second.content) == (201, first.content), death
-        ids[name] = int(first.json()["server"]["id"])
+        servers[name] = first.json()["server"]["id"]
         if death is None:
             break
         deaths.append(death)
@@ -71,7 +73,8 @@ async def test_a_repeated_order_is_one_server_wherever_the_api_dies(mortal: Mort
     assert set(deaths) >= {"BEGIN", "COMMIT", STORY, ADMISSION, THE_REST}
     assert any(death.startswith("UPDATE idempotency_keys") for death in deaths)
 
-    await eventually(lambda: all_run(mortal.deployment, ids), 60)
+    ids = await eventually(lambda: running(mortal.deployment, ["first", *servers]))
+    assert {name: ids[name] for name in servers} == servers
     await mortal.deployment.region.assert_balanced()
 
 
@@ -82,9 +85,9 @@ async def test_an_order_that_nobody_repeats_is_a_server_or_nothing(mortal: Morta
         if death is None:
             break
         deaths.append(death)
-    accepted = [f"die-{point}" for point in range(deaths.index("COMMIT") + 2, len(deaths) + 2)]
+    accepted = ["first"] + [f"die-{point}" for point in range(deaths.index("COMMIT") + 2, len(deaths) + 2)]
 
-    await eventually(lambda: all_run(mortal.deployment, accepted), 60)
+    await eventually(lambda: running(mortal.deployment, accepted))
     counted = await mortal.deployment.region.one(
         "SELECT count(*) AS n FROM actions WHERE project_id = %s", mortal.deployment.region.project_id
     )
@@ -92,14 +95,15 @@ async def test_an_order_that_nobody_repeats_is_a_server_or_nothing(mortal: Morta
     await mortal.deployment.region.assert_balanced()
 
 
-async def all_run(deployment: Deployment, expected: dict[str, int] | list[str]) -> bool:
-    """Whether these servers run, in the books and on the host. There are never others."""
+async def running(deployment: Deployment, names: list[str]) -> dict[str, int] | None:
+    """Their ids once these servers run, in the books and on the host. There are never others."""
     async with deployment.region.pool.connection() as connection:
         found = await connection.execute(
             "SELECT id, name, status FROM servers WHERE project_id = %s ORDER BY id", (deployment.region.project_id,)
         )
         servers = await found.fetchall()
-    ids = {row["name"]: int(row["id"]) for row in servers}
-    assert ids == expected if isinstance(expected, dict) else list(ids) == expected
-    running = {row["id"] for row in servers if row["status"] == "running"}
-    return len(running) == len(expected) and deployment.region.host.inventory().machines == dict.fromkeys(running, True)
+    assert [row["name"] for row in servers] == names
+    if {row["status"] for row in servers} != {"running"}:
+        return None
+    assert deployment.region.host.inventory().machines == {row["id"]: True for row in servers}
+    return {row["name"]: row["id"] for row in servers}
