@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from contextlib import suppress
+from dataclasses import replace
 from datetime import timedelta
 
 from temporalio.client import Client
@@ -27,7 +28,7 @@ from infra.drivers.protocols import Host
 from infra.internal_api import InternalApi, open_internal_api
 from infra.temporal.connect import connect
 from infra.temporal.names import host_queue
-from workers.reconcile import Found, clear_away, held_and_claimed, restore
+from workers.reconcile import Found, clear_away, held_and_claimed, parts_held, restore
 from workers.wiring import open_host
 from workflows.options import FACTOR
 
@@ -81,7 +82,7 @@ async def report(settings: Settings, host: Host, internal_api: InternalApi, fenc
     """Make the host as the books say, then report: only a clean host is given servers, also after it was cut off."""
     found = await held_and_claimed(host, internal_api)
     await clear_away(host, found, internal_api, fence)
-    await internal_api.report(await host.facts.report(settings.host_id))
+    await internal_api.report(replace(await host.facts.report(settings.host_id), holds=await parts_held(host)))
     return found
 
 

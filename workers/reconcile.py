@@ -6,11 +6,12 @@ The books are the truth. One server that cannot be helped never stands in the wa
 from __future__ import annotations
 
 import logging
+from collections.abc import Collection
 from dataclasses import dataclass
 
 from activities.fence import Fence
 from activities.machines import bring_up
-from infra.domain.models import HostClaims
+from infra.domain.models import PARTS, HostClaims, Part
 from infra.drivers.protocols import Host
 from infra.internal_api import InternalApi
 
@@ -25,11 +26,22 @@ class Found:
     claims: HostClaims
 
 
+async def parts_held(host: Host) -> dict[int, list[Part]]:
+    """What is here, by server."""
+    held: dict[Part, Collection[int]] = {
+        "machine": await host.machines.held(),
+        "port": await host.ports.held(),
+        "disk": await host.disks.held(),
+        "seed": await host.seeds.held(),
+    }
+    servers = sorted(set().union(*held.values()))
+    return {server_id: [part for part in PARTS if server_id in held[part]] for server_id in servers}
+
+
 async def held_and_claimed(host: Host, internal_api: InternalApi) -> Found:
     """What is here, then what should be: in this order, so that a server claimed in between is no stray."""
-    machines, ports = await host.machines.held(), await host.ports.held()
-    disks, seeds = await host.disks.held(), await host.seeds.held()
-    return Found(frozenset({*machines, *ports, *disks, *seeds}), await internal_api.claims())
+    held = await parts_held(host)
+    return Found(frozenset(held), await internal_api.claims())
 
 
 async def clear_away(host: Host, found: Found, internal_api: InternalApi, fence: Fence) -> None:

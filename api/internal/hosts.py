@@ -12,14 +12,18 @@ from fastapi import APIRouter, Depends, Header
 from pydantic import Field
 
 from api.routes.paths import PathId
-from api.schemas.fields import Wire
+from api.schemas.fields import LARGEST_ID, Wire
 from api.services import Use
 from infra.db import hosts
 from infra.domain.errors import Forbidden, NotFound
-from infra.domain.models import HostReport, Tombstone
+from infra.domain.models import PARTS, HostReport, Part, Tombstone
 from infra.domain.seed import seed_of
 
 LARGEST = 2**31 - 1
+MOST_SERVERS = 10_000  # that one host holds
+
+ServerId = Annotated[int, Field(strict=False, ge=1, le=LARGEST_ID)]  # a key of JSON is text
+Parts = Annotated[list[Part], Field(max_length=len(PARTS))]
 
 
 class Report(Wire):
@@ -32,6 +36,7 @@ class Report(Wire):
     net_saturation: Annotated[float, Field(ge=0, le=1)] = 0.0
     driver: str = ""
     facts: dict[str, Any] = Field(default_factory=dict)
+    holds: Annotated[dict[ServerId, Parts], Field(max_length=MOST_SERVERS)] | None = None
 
 
 async def itself(use: Use, id: PathId, authorization: Annotated[str | None, Header()] = None) -> int:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from datetime import datetime
 
 from psycopg.rows import DictRow
@@ -80,22 +80,38 @@ async def list_hosts(connection: Connection) -> list[HostState]:
     return [HostState(**row) for row in await found.fetchall()]
 
 
-async def record_report(connection: Connection, report: HostReport) -> None:
-    """The host's newest account of itself; the time is the database's, so that no host's clock counts."""
-    done = await connection.execute(
-        "UPDATE hosts SET cores = %s, memory_mib = %s, disk_gib = %s, io_wait = %s, net_saturation = %s, driver = %s,"
-        " facts = %s, reported = now() WHERE id = %s",
-        (
-            report.cores,
-            report.memory_mib,
-            report.disk_gib,
-            report.io_wait,
-            report.net_saturation,
-            report.driver,
-            Jsonb(report.facts),
-            report.host_id,
-        ),
+REPORT = """
+WITH host AS (
+    UPDATE hosts SET cores = %(cores)s, memory_mib = %(memory_mib)s, disk_gib = %(disk_gib)s, io_wait = %(io_wait)s,
+                     net_saturation = %(net_saturation)s, driver = %(driver)s, facts = %(facts)s, reported = now(),
+                     told = CASE WHEN %(holds)s::jsonb IS NULL THEN told ELSE now() END
+    WHERE id = %(host_id)s RETURNING id
+), said AS MATERIALIZED (
+    SELECT id AS host_id, key::bigint AS server_id, ARRAY(SELECT jsonb_array_elements_text(value)) AS parts
+    FROM host, jsonb_each(%(holds)s::jsonb)
+), dropped AS (
+    DELETE FROM host_holdings h USING host
+    WHERE h.host_id = host.id AND %(holds)s::jsonb IS NOT NULL
+      AND NOT EXISTS (SELECT FROM said WHERE said.server_id = h.server_id)
+), taken_up AS (
+    INSERT INTO host_holdings (host_id, server_id, parts)
+    SELECT * FROM said WHERE NOT EXISTS (
+        SELECT FROM host_holdings h
+        WHERE h.host_id = said.host_id AND h.server_id = said.server_id AND h.parts = said.parts
     )
+    ON CONFLICT (host_id, server_id) DO UPDATE SET parts = excluded.parts
+)
+SELECT id FROM host
+"""
+
+
+async def record_report(connection: Connection, report: HostReport) -> None:
+    """The host's newest account of itself; the time is the database's, so that no host's clock counts.
+
+    One statement, and nothing is written for what the host holds as before. NotFound: the host is not registered.
+    """
+    holds = None if report.holds is None else Jsonb(report.holds)
+    done = await connection.execute(REPORT, {**asdict(report), "facts": Jsonb(report.facts), "holds": holds})
     if done.rowcount == 0:
         raise NotFound(f"host {report.host_id} is not registered")
 

@@ -7,7 +7,7 @@ and passwords stay in the books and reach a host through the internal endpoint.
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Literal, get_args
 from uuid import NAMESPACE_OID, UUID, uuid5
 
 MACHINES = uuid5(NAMESPACE_OID, "machines.puchify.org")
@@ -137,6 +137,8 @@ class Failure:
 
 DELETED = Failure("server_deleted", "the server was deleted before it was ready", 409)
 """How a create ends whose server is deleted meanwhile."""
+LATE = Failure("timeout", "the server was not ready in time", 504)
+"""How a create ends at its deadline."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -210,6 +212,11 @@ class Holdings:
     """None while no host is claimed."""
 
 
+Part = Literal["machine", "disk", "seed", "port"]
+"""What a host holds of a server, each at most once."""
+PARTS: tuple[Part, ...] = get_args(Part)
+
+
 @dataclass(frozen=True, slots=True)
 class HostReport:
     """A host's own account of itself, every 30 s."""
@@ -222,3 +229,23 @@ class HostReport:
     net_saturation: float = 0.0
     driver: str = "libvirt"
     facts: dict[str, Any] = field(default_factory=dict)
+    holds: dict[int, list[Part]] | None = None
+    """What is here, by server; None: the host does not say."""
+
+
+@dataclass(frozen=True, slots=True)
+class AuditRequest:
+    """Whose books and hosts to look at, and within how many seconds an order is at its end, whatever that is."""
+
+    location: str
+    create_within: float
+    delete_within: float
+
+
+@dataclass(frozen=True, slots=True)
+class Audited:
+    """What an audit came to, by kind of finding; zeros are left out."""
+
+    leaks: dict[str, int]
+    pending: dict[str, int]
+    healed: dict[str, int]

@@ -32,6 +32,22 @@ async def test_a_report_is_recorded_with_our_own_time(api: Api) -> None:
     assert row == {**REPORT, "fresh": True}
 
 
+async def test_what_a_host_holds_is_recorded_with_its_report(api: Api) -> None:
+    (host_id,) = api.region.hosts
+    wrong = [{"0": []}, {"x": []}, {"1": ["engine"]}, {"1": "disk"}, {str(number): [] for number in range(1, 10_002)}]
+    async with asking(api, host_key(api.region, host_id)) as http:
+        told = await http.post("/report", json={**REPORT, "holds": {"17": ["machine", "disk"], "18": ["seed"]}})
+        await http.post("/report", json=REPORT)  # of a host that cannot tell now
+        refused = [(await http.post("/report", json={**REPORT, "holds": holds})).json() for holds in wrong]
+
+    assert told.status_code == 200
+    assert [reply["error"]["code"] for reply in refused] == ["invalid_input"] * len(wrong)
+    row = await api.region.one(
+        "SELECT json_object_agg(server_id, parts) AS holds FROM host_holdings WHERE host_id = %s", host_id
+    )
+    assert row == {"holds": {"17": ["machine", "disk"], "18": ["seed"]}}
+
+
 @pytest.mark.parametrize("field", ["cores", "io_wait"])
 async def test_a_wrong_report_is_refused(api: Api, field: str) -> None:
     (host_id,) = api.region.hosts
