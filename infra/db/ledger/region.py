@@ -1,0 +1,86 @@
+"""What is wrong between the books and the world: what hosts say that they hold, and orders that take too long.
+
+Hosts report and clear up every ten seconds, so each of these may be true for a moment in a healthy region. ``given``
+has the limits: ``silence`` is a host's age of report, ``create_within`` and ``delete_within`` an order's, in seconds.
+"""
+
+from __future__ import annotations
+
+from infra.db.ledger.checks import check, last_ended
+
+
+def is_silent(column: str) -> str:
+    return f"(h.{column} IS NULL OR h.{column} < now() - make_interval(secs => given.silence))"
+
+
+STRAYS = """
+host_holdings b JOIN hosts h ON h.id = b.host_id LEFT JOIN servers s ON s.id = b.server_id
+LEFT JOIN claims c ON c.server_id = b.server_id CROSS JOIN given
+WHERE c.host_id IS DISTINCT FROM b.host_id
+  AND NOT EXISTS (SELECT FROM tombstones t WHERE t.host_id = b.host_id AND t.server_id = b.server_id)
+"""
+
+MISSING = f"""
+servers s JOIN claims c ON c.server_id = s.id JOIN hosts h ON h.id = c.host_id CROSS JOIN given CROSS JOIN LATERAL (
+    SELECT string_agg('its ' || part, ', ' ORDER BY nr) AS parts
+    FROM unnest(ARRAY['machine', 'disk', 'seed', 'port']) WITH ORDINALITY wanted (part, nr)
+    WHERE NOT EXISTS (
+        SELECT FROM host_holdings b WHERE b.host_id = h.id AND b.server_id = s.id AND part = ANY(b.parts)
+    )
+) m
+WHERE s.status IN ('running', 'off') AND m.parts IS NOT NULL AND NOT {is_silent("told")}
+  AND h.told > ({last_ended("s.id")})
+"""
+
+TOMBSTONES = "tombstones t JOIN hosts h ON h.id = t.host_id CROSS JOIN given"
+
+OVERDUE = """
+actions a JOIN servers s ON s.id = a.server_id CROSS JOIN given CROSS JOIN LATERAL (
+    SELECT CASE a.command WHEN 'create_server' THEN coalesce(s.began, a.started) ELSE a.started END
+           + make_interval(secs => CASE a.command WHEN 'create_server' THEN create_within ELSE delete_within END) AS at
+) due
+WHERE a.status = 'running' AND a.command IN ('create_server', 'delete_server') AND due.at < now()
+"""
+
+REGION = (
+    check(
+        "stray",
+        "format('host %s holds the %s of server %s, which %s', b.host_id, array_to_string(b.parts, ', '), b.server_id,"
+        " CASE WHEN s.id IS NULL THEN 'is gone' WHEN c.host_id IS NULL THEN 'is placed nowhere'"
+        " ELSE format('is placed on host %s', c.host_id) END)",
+        STRAYS,
+        location_id="h.location_id",
+        server_id="b.server_id",
+        host_id="b.host_id",
+        since=f"CASE WHEN {is_silent('told')} THEN b.since"
+        f" WHEN s.id IS NULL THEN greatest(b.since, ({last_ended('b.server_id')})) END",
+        pending=is_silent("told"),
+    ),
+    check(
+        "missing",
+        "format('server %s is %s on host %s, which does not have %s', s.id, s.status, h.id, m.parts)",
+        MISSING,
+        location_id="s.location_id",
+        server_id="s.id",
+        host_id="h.id",
+    ),
+    check(
+        "tombstone",
+        "format('host %s has yet to forget server %s', t.host_id, t.server_id)",
+        TOMBSTONES,
+        location_id="h.location_id",
+        server_id="t.server_id",
+        host_id="t.host_id",
+        since=f"CASE WHEN {is_silent('reported')} THEN t.created END",
+        pending=is_silent("reported"),
+    ),
+    check(
+        "overdue",
+        "format('action %s (%s) on server %s is running past its deadline', a.id, a.command, s.id)",
+        OVERDUE,
+        subject="'action ' || a.id",
+        location_id="s.location_id",
+        server_id="s.id",
+        since="due.at",
+    ),
+)
