@@ -17,6 +17,7 @@ from infra.domain.models import (
     Addresses,
     DeleteOrder,
     FailedOrder,
+    Failure,
     FinishedOrder,
     Holdings,
     Machine,
@@ -41,9 +42,9 @@ UPDATE actions SET status = 'error', finished = now(), error_code = %(code)s, er
 WHERE id = ANY(%(actions)s) AND status = 'running'
 """
 
-OVERTAKE = """
+END_ALL = """
 UPDATE actions SET status = 'error', finished = now(), error_code = %(code)s, error_message = %(message)s
-WHERE server_id = %(server_id)s AND id <> %(delete)s AND status = 'running'
+WHERE server_id = %(server_id)s AND status = 'running'
 """
 
 
@@ -83,9 +84,14 @@ async def finish_delete(connection: Connection, order: DeleteOrder, timeline: li
     """A create that never began ends here as well: nobody else would tell those who wait for it."""
     await connection.execute("SELECT FROM servers WHERE id = %s FOR UPDATE", (order.server_id,))
     await _forget(connection, order.server_id)
-    parameters = {"server_id": order.server_id, "delete": order.action_id}
-    await connection.execute(OVERTAKE, {**parameters, "code": DELETED.code, "message": DELETED.message})
     await connection.execute(SUCCEED, {"actions": [order.action_id], "timeline": Jsonb(timeline)})
+    await end_all(connection, order.server_id, DELETED)
+
+
+async def end_all(connection: Connection, server_id: int, failure: Failure) -> int:
+    """End what is running on a server and nobody works on any more; the number of actions."""
+    parameters = {"server_id": server_id, "code": failure.code, "message": failure.message}
+    return (await connection.execute(END_ALL, parameters)).rowcount
 
 
 async def _forget(connection: Connection, server_id: int) -> None:

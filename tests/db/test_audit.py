@@ -1,0 +1,376 @@
+"""The audit: every kind of leak, planted by hand, is found, told in words, and healed after the grace period only."""
+
+from __future__ import annotations
+
+import asyncio
+import re
+from dataclasses import replace
+
+import pytest
+import pytest_asyncio
+
+from activities.audits import Audits
+from infra.db import addresses, audits, claims, hosts, ledger, orders, quotas, records
+from infra.db.healing import HEALERS, Leak, heal
+from infra.db.hosts import NewHost
+from infra.db.ledger import Finding, Limits
+from infra.db.pools import ensure_pool
+from infra.domain.models import (
+    PARTS,
+    Audited,
+    AuditRequest,
+    FinishedOrder,
+    HostReport,
+    Part,
+    Readiness,
+    ServerOrder,
+    Tombstone,
+)
+from tests.db.conftest import Project
+
+GRACE = 120.0
+WITHIN = 900.0  # seconds, of creates and deletes
+HOUR = "interval '1 hour'"
+GONE = 999_999
+"""A server that is not in the books."""
+
+
+class Scene:
+    """A region with one host, which reports when it is told to, and one server that runs on it."""
+
+    host_id = 7
+
+    def __init__(self, project: Project) -> None:
+        self.project = project
+        self.server_id = 0
+        self.holds: dict[int, list[Part]] = {}
+
+    async def order(self, name: str = "web") -> ServerOrder:
+        accepted = await self.project.accept(name)
+        async with self.project.pool.connection() as connection:
+            order = await orders.load_order(connection, accepted.server_id)
+        assert order is not None
+        return order
+
+    async def begin(self, order: ServerOrder) -> None:
+        """As far as the host: all that a create holds in the books, and its parts."""
+        async with self.project.pool.connection() as connection:
+            await quotas.reserve(connection, order)
+            assert await claims.take(connection, order, self.host_id, {})
+            await addresses.assign(connection, order, rest=0)
+        self.holds[order.server_id] = list(PARTS)
+
+    async def finish(self, order: ServerOrder) -> None:
+        async with self.project.pool.connection() as connection, connection.transaction():
+            claim = await claims.of_server(connection, order.server_id)
+            assert claim is not None
+            await records.finish(connection, FinishedOrder(order, claim, Readiness("ssh-ed25519 AAAA", True)), [])
+
+    async def report(self) -> None:
+        async with self.project.pool.connection() as connection:
+            await hosts.record_report(connection, HostReport(self.host_id, 64, 65_536, 2_000, holds=self.holds))
+
+    async def plant(self, statement: str) -> None:
+        """``{server}``: the one that runs; ``{gone}``: one that is not in the books."""
+        await self.project.all(statement.format(server=self.server_id, gone=GONE, host=self.host_id))
+
+    async def examine(self) -> list[Finding]:
+        async with self.project.pool.connection() as connection:
+            return await ledger.examine(connection, "local", Limits(WITHIN, WITHIN))
+
+    async def audit(self) -> Audited:
+        return await Audits(self.project.pool, GRACE).audit_region(AuditRequest("local", WITHIN, WITHIN))
+
+    async def an_hour_passes(self) -> None:
+        for statement in (
+            f"UPDATE findings SET since = since - {HOUR}",
+            f"UPDATE audits SET at = at - {HOUR}",
+            f"UPDATE actions SET started = started - {HOUR}, finished = finished - {HOUR}",
+            f"UPDATE servers SET began = began - {HOUR}, created = created - {HOUR}",
+            f"UPDATE host_holdings SET since = since - {HOUR}",
+            f"UPDATE tombstones SET created = created - {HOUR}",
+        ):
+            await self.project.all(statement)
+
+
+@pytest_asyncio.fixture
+async def scene(project: Project) -> Scene:
+    scene = Scene(project)
+    async with project.pool.connection() as connection:
+        await hosts.register_host(connection, NewHost(scene.host_id, "h7", project.location_id, b"k" * 32))
+        for cidr in ("203.0.113.0/24", "2001:db8:100::/48"):
+            await ensure_pool(connection, project.location_id, cidr)
+    await scene.report()
+    order = await scene.order()
+    await scene.begin(order)
+    await scene.finish(order)
+    scene.server_id = order.server_id
+    await scene.report()
+    return scene
+
+
+PLANTED = {
+    "quota_counter": (
+        "UPDATE quotas SET used_cores = used_cores + 3 WHERE scope = 'project'",
+        r"quota of project \d+ counts 1 servers, 4 cores, .*; its reservations are 1, 1, .*",
+    ),
+    "host_counter": (
+        "UPDATE hosts SET used_memory_mib = used_memory_mib + 512",
+        "host 7 counts 1 cores, 768 MiB, 2 GiB; its claims are 1, 256, 2",
+    ),
+    "reservation": (
+        "INSERT INTO quota_reservations SELECT {gone}, user_id, project_id, 1, 256, 2 FROM quota_reservations;"
+        "UPDATE quotas SET used_servers = 2, used_cores = 2, used_memory_mib = 512, used_disk_gib = 4",
+        "quota is reserved for server 999999, which is gone",
+    ),
+    "lacking": (
+        "UPDATE addresses SET server_id = NULL, released = now() WHERE type = 'ipv6'",
+        r"server \d+ is running and lacks its ipv6",
+    ),
+    "lock": (
+        "UPDATE servers SET locked_by = (SELECT min(id) FROM actions)",
+        r"server \d+ is running and locked by action \d+, which has ended",
+    ),
+    "abandoned": (
+        "UPDATE servers SET status = 'deleting'",
+        r"server \d+ is deleting and nothing works on it",
+    ),
+    "action": (
+        "INSERT INTO actions (project_id, server_id, command) SELECT project_id, {gone}, 'start_server' FROM servers",
+        r"action \d+ \(start_server\) is running and its server 999999 is gone",
+    ),
+    "stray": (
+        "INSERT INTO host_holdings (host_id, server_id, parts) VALUES ({host}, {gone}, ARRAY['disk', 'port'])",
+        "host 7 holds the disk, port of server 999999, which is gone",
+    ),
+    "missing": (
+        "UPDATE host_holdings SET parts = ARRAY['machine', 'disk']",
+        r"server \d+ is running on host 7, which does not have its seed, its port",
+    ),
+    "tombstone": (
+        "INSERT INTO tombstones (host_id, server_id, epoch) VALUES ({host}, {gone}, 1)",
+        "host 7 has yet to forget server 999999",
+    ),
+    "overdue": (
+        "INSERT INTO actions (project_id, server_id, command, workflow_id, started)"
+        " SELECT project_id, id, 'create_server', 'w', now() - interval '900 s' FROM servers;"
+        "UPDATE servers SET status = 'initializing', began = NULL, locked_by = (SELECT max(id) FROM actions)",
+        r"action \d+ \(create_server\) on server \d+ is running past its deadline",
+    ),
+}
+"""By kind: how it comes about, and what is said of it."""
+
+ONLY_TOLD = {"lacking", "missing", "tombstone"}
+"""Nothing can make up for these: the host has to, or somebody has to look."""
+
+
+def test_every_kind_is_planted_and_every_other_one_is_healed() -> None:
+    assert set(PLANTED) == set(ledger.KINDS)
+    assert set(HEALERS) == set(PLANTED) - ONLY_TOLD
+
+
+async def test_nothing_is_wrong_with_a_region_at_work(scene: Scene) -> None:
+    await scene.order("waiting")
+    await scene.begin(await scene.order("at-work"))
+
+    assert await scene.examine() == []
+    await scene.report()
+    assert await scene.examine() == []
+    assert await scene.audit() == Audited({}, {}, {})
+
+
+@pytest.mark.parametrize("kind", PLANTED)
+async def test_a_leak_is_told_in_words(scene: Scene, kind: str) -> None:
+    plant, words = PLANTED[kind]
+    await scene.plant(plant)
+
+    (finding,) = await scene.examine()
+
+    assert (finding.kind, finding.pending) == (kind, False)
+    assert re.fullmatch(words, finding.text), finding.text
+
+
+@pytest.mark.parametrize("kind", PLANTED)
+async def test_a_leak_is_healed_after_the_grace_period_and_not_before(scene: Scene, kind: str) -> None:
+    plant, _ = PLANTED[kind]
+    await scene.plant(plant)
+
+    assert await scene.audit() == Audited({}, {}, {})
+    assert [finding.kind for finding in await scene.examine()] == [kind]
+
+    await scene.an_hour_passes()
+    healed = {} if kind in ONLY_TOLD else {kind: 1}
+    assert await scene.audit() == Audited({kind: 1}, {}, healed)
+    left = [finding.kind for finding in await scene.examine()]
+    assert left == {"stray": ["tombstone"]}.get(kind, [kind] if kind in ONLY_TOLD else [])
+    async with scene.project.pool.connection() as connection:
+        (tally,) = [one for one in await audits.latest(connection) if one.kind == kind]
+        assert (await ledger.imbalances(connection) == []) == (kind != "lacking")
+    assert (tally.location, tally.leaks, tally.healed) == ("local", 1, len(healed))
+
+
+async def test_what_is_right_again_is_young_when_it_goes_wrong_again(scene: Scene) -> None:
+    plant, _ = PLANTED["missing"]
+    await scene.plant(plant)
+    await scene.audit()
+    await scene.an_hour_passes()
+    await scene.report()
+    await scene.audit()
+    await scene.plant(plant)
+
+    assert await scene.audit() == Audited({}, {}, {})
+
+
+async def test_what_nobody_has_watched_counts_as_old(scene: Scene) -> None:
+    await scene.plant(PLANTED["host_counter"][0])
+    (never_watched,) = await scene.examine()
+    await scene.audit()
+    await scene.plant(PLANTED["missing"][0])
+    watched = await scene.examine()
+
+    assert never_watched.is_leak(GRACE)
+    assert [finding.is_leak(GRACE) for finding in watched] == [False, False]
+
+
+@pytest.mark.parametrize("kind", ["stray", "tombstone"])
+async def test_a_silent_host_is_waited_for(scene: Scene, kind: str) -> None:
+    await scene.plant(PLANTED[kind][0])
+    await scene.plant("UPDATE hosts SET reported = now() - interval '91 s', told = now() - interval '91 s'")
+    await scene.audit()
+    await scene.an_hour_passes()
+
+    assert await scene.audit() == Audited({}, {kind: 1}, {})
+    assert await scene.audit() == Audited({}, {kind: 1}, {})
+
+    await scene.report() if kind == "tombstone" else await scene.plant(
+        "UPDATE hosts SET told = now(), reported = now()"
+    )
+    (back,) = await scene.examine()
+    assert back.pending is False
+
+
+async def test_what_a_server_left_on_another_host_is_a_stray_there(scene: Scene) -> None:
+    async with scene.project.pool.connection() as connection:
+        await hosts.register_host(connection, NewHost(8, "h8", scene.project.location_id, b"l" * 32))
+        await hosts.record_report(connection, HostReport(8, 4, 4096, 40, holds={scene.server_id: ["disk"]}))
+    await scene.audit()
+    await scene.an_hour_passes()
+
+    assert (await scene.audit()).healed == {"stray": 1}
+
+    server = await scene.project.all("SELECT epoch FROM servers")
+    assert await scene.project.all("SELECT host_id, server_id, epoch FROM tombstones") == [
+        {"host_id": 8, "server_id": scene.server_id, **server[0]}
+    ]
+
+
+async def test_a_create_is_left_alone_within_its_deadline_and_deleted_after_it(scene: Scene) -> None:
+    order = await scene.order("slow")
+    await scene.begin(order)
+    await scene.report()
+    late = WITHIN + GRACE
+    await scene.plant(f"UPDATE servers SET began = now() - interval '{late - 60} s' WHERE name = 'slow'")
+    await scene.plant(f"UPDATE actions SET started = now() - {HOUR} WHERE server_id <> {{server}}")
+
+    assert await scene.audit() == Audited({}, {}, {})
+
+    await scene.plant(f"UPDATE servers SET began = now() - interval '{late + 1} s' WHERE name = 'slow'")
+    assert await scene.audit() == Audited({"overdue": 1}, {}, {"overdue": 1})
+    actions = await scene.project.all(
+        "SELECT command, status, error_code, error_message FROM actions WHERE server_id = %s ORDER BY id",
+        order.server_id,
+    )
+    told = {"status": "error", "error_code": "timeout", "error_message": "the server was not ready in time"}
+    running = {"status": "running", "error_code": None, "error_message": None}
+    assert actions == [
+        {"command": "create_server", **told},
+        {"command": "start_server", **told},
+        {"command": "delete_server", **running},
+    ]
+    async with scene.project.pool.connection() as connection:
+        (delete,) = await orders.waiting_deletes(connection, "local", older_than=-1)
+    assert delete.server_id == order.server_id
+
+
+async def test_a_create_that_ends_well_while_it_is_given_up_stays(scene: Scene) -> None:
+    order = await scene.order("slow")
+    await scene.begin(order)
+    await scene.report()
+    await scene.an_hour_passes()
+    (finding,) = await scene.examine()
+    await scene.finish(order)
+
+    async with scene.project.pool.connection() as connection:
+        assert not await heal(connection, Leak(finding, Limits(WITHIN, WITHIN), GRACE))
+
+    assert [row["status"] for row in await scene.project.all("SELECT status FROM servers")] == ["running", "running"]
+
+
+async def test_counters_are_healed_while_orders_come_and_go(scene: Scene) -> None:
+    """A recount that missed an order under way would make the leak that it heals."""
+    ordered = [await scene.order(f"s{number}") for number in range(20)]
+    limits = Limits(WITHIN, WITHIN)
+    wrong = Finding("", f"project {scene.project.id}", None, None, scene.host_id, "", False, False, 0)
+    kinds = [replace(wrong, kind="quota_counter"), replace(wrong, kind="host_counter")]
+    done = asyncio.Event()
+
+    async def come_and_go(order: ServerOrder) -> None:
+        async with scene.project.pool.connection() as connection:
+            for _ in range(5):
+                await quotas.reserve(connection, order)
+                await claims.take(connection, order, scene.host_id, {})
+                await claims.release(connection, order.server_id)
+                await quotas.release(connection, order.server_id)
+
+    async def recount() -> int:
+        rounds = 0
+        async with scene.project.pool.connection() as connection:
+            while not done.is_set():
+                await connection.execute("UPDATE quotas SET used_cores = used_cores + 1 WHERE scope = 'project'")
+                await connection.execute("UPDATE hosts SET used_cores = used_cores + 1")
+                for finding in kinds:
+                    assert await heal(connection, Leak(finding, limits, GRACE))
+                assert await ledger.imbalances(connection) == []
+                rounds += 1
+        return rounds
+
+    recounting = asyncio.create_task(recount())
+    await asyncio.gather(*map(come_and_go, ordered))
+    done.set()
+
+    assert await recounting > 1
+
+
+async def test_a_host_is_taken_at_its_newest_word(scene: Scene) -> None:
+    await scene.an_hour_passes()
+    scene.holds = {scene.server_id: list(PARTS), 11: ["disk"]}
+    await scene.report()
+    (old, new) = await scene.project.all(
+        f"SELECT server_id, parts, since < now() - {HOUR} AS is_old FROM host_holdings ORDER BY server_id = 11"
+    )
+    assert (old["server_id"], old["parts"], old["is_old"]) == (scene.server_id, list(PARTS), True)
+    assert (new["server_id"], new["parts"], new["is_old"]) == (11, ["disk"], False)
+
+    async with scene.project.pool.connection() as connection:
+        await hosts.record_report(connection, HostReport(scene.host_id, 4, 4096, 40))
+        assert len(await ledger.held_by_server(connection, 11)) == 1  # it did not say
+        await hosts.record_report(connection, HostReport(scene.host_id, 4, 4096, 40, holds={}))
+    assert await scene.project.all("SELECT * FROM host_holdings") == []
+
+
+async def test_all_that_is_held_has_a_holder(scene: Scene) -> None:
+    order = await scene.order("at-work")
+    await scene.begin(order)
+    await scene.report()
+    async with scene.project.pool.connection() as connection:
+        held = await ledger.held_by_server(connection, order.server_id)
+        await claims.bury(connection, Tombstone(order.server_id, scene.host_id, 1))
+
+    assert [(hold.kind, hold.host_id, hold.what) for hold in held] == [
+        ("address", None, "2001:db8:100:2::/64"),
+        ("address", None, "203.0.113.2"),
+        ("claim", scene.host_id, "1 cores, 256 MiB, 2 GiB"),
+        ("lock", None, f"action {order.action_id}"),
+        ("parts", scene.host_id, "machine, disk, seed, port"),
+        ("quota", None, "1 cores, 256 MiB, 2 GiB"),
+    ]
