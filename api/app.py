@@ -13,6 +13,7 @@ from api import errors
 from api.auth import Authenticator
 from api.edge import Edge
 from api.internal import hosts
+from api.metrics import metrics
 from api.rate_limit import RateLimit
 from api.routes import actions, catalogue, servers, ssh_keys
 from api.services import Services, Use
@@ -38,6 +39,7 @@ def create_app(settings: Settings) -> FastAPI:
         app.include_router(module.router, prefix="/api/v1")
     app.include_router(hosts.router)
     app.add_api_route("/healthz", health, methods=["GET"], tags=["internal"])
+    app.add_api_route("/metrics", metrics, methods=["GET"], tags=["internal"])
     app.add_middleware(Edge, body_limit=settings.body_limit)
     return app
 

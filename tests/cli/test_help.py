@@ -17,7 +17,7 @@ from workers.cli import app
 GOLDEN = Path(__file__).with_name("golden")
 COMMANDS = (
     *("", "up", "api", "worker", "worker region", "worker host", "db", "db migrate", "key", "key create"),
-    *("project", "project create", "image", "image build", "doctor", "clean", "host"),
+    *("project", "project create", "image", "image build", "doctor", "clean", "audit", "host"),
     *(f"host {command}" for command in ("list", "cordon", "uncordon", "drain", "remove")),
 )
 
