@@ -9,7 +9,7 @@ from contextlib import suppress
 from typing import Any
 
 from temporalio import activity
-from temporalio.client import Client, WorkflowExecutionStatus, WorkflowFailureError, WorkflowHandle
+from temporalio.client import Client, WorkflowFailureError, WorkflowHandle
 from temporalio.exceptions import WorkflowAlreadyStartedError
 from temporalio.service import RPCError, RPCStatusCode
 
@@ -23,11 +23,13 @@ log = logging.getLogger(__name__)
 
 
 class Orders:
-    def __init__(self, pool: Pool, client: Client, sweep_after: float) -> None:
-        """``sweep_after``: seconds an order may wait for its story before the sweep begins it."""
+    def __init__(self, pool: Pool, client: Client, sweep_after: float, unwind: float) -> None:
+        """``sweep_after``: seconds an order may wait for its story before the sweep begins it. ``unwind``: seconds a
+        create that is told to stop has until it is ended by force."""
         self._pool = pool
         self._client = client
         self._sweep_after = sweep_after
+        self._unwind = unwind
 
     @activity.defn
     async def stop_create(self, order: DeleteOrder) -> None:
@@ -35,15 +37,24 @@ class Orders:
         handle = self._client.get_workflow_handle(provision_id(order.server_id))
         try:
             await handle.signal("abandon")
+            if not await self._ends(handle):
+                log.error("the create of server %s does not stop: it is ended by force", order.server_id)
+                await handle.terminate("told to stop and did not: the delete gives back what it holds")
         except RPCError as error:
-            if error.status is RPCStatusCode.NOT_FOUND:
-                return  # it never began, or ended before
-            raise
+            if error.status is not RPCStatusCode.NOT_FOUND:  # it never began, or ended before
+                raise
+
+    async def _ends(self, handle: WorkflowHandle[object, object]) -> bool:
+        """Whether it does within its time."""
+        until = asyncio.get_running_loop().time() + self._unwind
         waiting = asyncio.create_task(self._end_of(handle))
-        while not waiting.done():
-            activity.heartbeat()
-            await asyncio.wait([waiting], timeout=1)
-        waiting.result()
+        try:
+            while not waiting.done() and asyncio.get_running_loop().time() < until:
+                activity.heartbeat()
+                await asyncio.wait([waiting], timeout=1)
+            return waiting.done() and waiting.result()
+        finally:
+            waiting.cancel()
 
     @activity.defn
     async def sweep_orders(self, location: str) -> int:
@@ -67,7 +78,7 @@ class Orders:
             return False
         return True
 
-    async def _end_of(self, handle: WorkflowHandle[object, object]) -> None:
+    async def _end_of(self, handle: WorkflowHandle[object, object]) -> bool:
         with suppress(WorkflowFailureError):
             await handle.result()
-        assert (await handle.describe()).status is not WorkflowExecutionStatus.RUNNING
+        return True

@@ -215,6 +215,7 @@ async def new_region(books: str, temporal: TemporalCluster, tmp_path: Path) -> A
         database_url=books,
         temporal_address=temporal.settings.address,
         temporal_namespace=temporal.settings.namespace,
+        worker_pulse=1,  # the quickest there is: silence is known after two and a half
         rate_limit=0,
         address_rest=300,
     )

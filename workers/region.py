@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Sequence
 from datetime import timedelta
 
 from temporalio.client import Client
@@ -21,20 +22,21 @@ from infra.temporal.names import region_queue
 from infra.temporal.timeline import Timelines
 from workers.schedules import ensure_schedules
 from workflows.delete_server import DeleteServer
+from workflows.options import UNWIND
 from workflows.provision_server import ProvisionServer
 from workflows.sweep_orders import SweepOrders
 
 STORIES = (ProvisionServer, DeleteServer, SweepOrders)
 
 
-def region_worker(client: Client, pool: Pool, settings: Settings) -> Worker:
+def region_worker(client: Client, pool: Pool, settings: Settings, stories: Sequence[type] = STORIES) -> Worker:
     quotas, placements, records = Quotas(pool), Placements(pool), Records(pool, Timelines(client))
     address_book = AddressBook(pool, settings.address_rest)
-    orders = Orders(pool, client, settings.sweep_after)
+    orders = Orders(pool, client, settings.sweep_after, UNWIND)
     return Worker(
         client,
         task_queue=region_queue(settings.location),
-        workflows=list(STORIES),
+        workflows=stories,
         activities=[
             *(quotas.reserve_quota, quotas.release_quota),
             *(placements.place_server, placements.release_claim),

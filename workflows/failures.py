@@ -55,6 +55,6 @@ def _timed_out(error: BaseException, cause: TimeoutError) -> Failure:
 
 
 def is_away(error: BaseException) -> bool:
-    """True when the host did not even take the step: nothing else that it is asked will be done either."""
+    """True when the host did not even take the step, or went silent in it: what else it is asked it may not do."""
     cause = error.cause if isinstance(error, ActivityError) else None
-    return isinstance(cause, TimeoutError) and cause.type is TimeoutType.SCHEDULE_TO_START
+    return isinstance(cause, TimeoutError) and cause.type in (TimeoutType.SCHEDULE_TO_START, TimeoutType.HEARTBEAT)

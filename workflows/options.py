@@ -24,10 +24,11 @@ PATIENCE = settings().guest_patience
 
 QUEUE = max(5 * FACTOR, 1.0)
 """A host takes a step in milliseconds. One that has not by now is asked for a sign of life, and perhaps left."""
-LONGEST_QUEUE = 60 * FACTOR
-"""A host that lives may leave a step waiting for so long: fifty creates at once on one host queue for ten."""
 BEAT = max(5 * FACTOR, 2.0)
-"""A worker that dies is started again within seconds; the try that it had in hand is given out anew."""
+"""A step that says nothing for so long is nobody's any more. The host is asked, as above, and a worker that was only
+restarted does the step anew; Temporal's own retries would go to a dead worker's open polls, one after the other."""
+ASK = 12
+"""A host that gives signs of life may leave a step waiting so often: fifty creates at once on one queue for 10 s."""
 RETURN = 120 * FACTOR
 """When no other host fits, one that went silent may come back until then: a restart is waited for, a repair is not."""
 RETURN_PAUSE = max(5 * FACTOR, 1.0)
@@ -35,6 +36,11 @@ RETURN_PAUSE = max(5 * FACTOR, 1.0)
 HOSTS_TO_TRY = 3
 DEADLINE = (HOSTS_TO_TRY * PATIENCE + 30) * FACTOR + RETURN
 """A create is in a terminal state, or unwinding, after this: three hosts, each given up as late as it may be."""
+
+UNWIND_WITHIN = 330
+UNWIND = UNWIND_WITHIN * FACTOR
+"""A story that is to stop has given all back after this: the step in hand, then every undo as late as it may be.
+One that has not (a bug of ours, waiting for a mend) is ended by force, and the delete gives back what it holds."""
 
 Place = Literal["local", "region", "host"]
 
@@ -54,6 +60,7 @@ class Step:
             initial_interval=timedelta(seconds=0.1 if self.place == "local" else 1),
             maximum_interval=timedelta(seconds=10 * FACTOR),
             maximum_attempts=self.tries,
+            non_retryable_error_types=["TemporalTimeout:Heartbeat"] if self.place == "host" else None,
         )
 
 
@@ -87,7 +94,7 @@ STEPS: dict[str, Step] = {
     # a host that leaves a step waiting
     "hear_host": Step("region", 30, 60, "silent or only busy: that decides what is done next", beat=10),
     # delete
-    "stop_create": Step("region", 1800, None, "a create under way unwinds first", beat=15),
+    "stop_create": Step("region", UNWIND_WITHIN + 60, None, "a create under way unwinds first", beat=15),
     "read_holdings": Step("region", 10, None, "a delete never gives up"),
     "finish_delete": Step("region", 10, None, "a delete never gives up"),
     # the sweep looks at the world again next time

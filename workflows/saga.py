@@ -8,6 +8,7 @@ tombstone takes its place. Sagas nest: an inner one unwinds alone and hands its 
 from __future__ import annotations
 
 import asyncio
+import itertools
 from collections.abc import Awaitable, Callable, Coroutine
 from contextlib import suppress
 from datetime import timedelta
@@ -24,7 +25,7 @@ with workflow.unsafe.imports_passed_through():
     from infra.domain.models import Failure, HostQuestion, Tombstone
     from infra.temporal.names import host_queue
     from workflows.failures import CANCELLED, LATE, failure_of, is_away
-    from workflows.options import BEAT, FACTOR, LONGEST_QUEUE, QUEUE, STEPS
+    from workflows.options import ASK, BEAT, FACTOR, QUEUE, STEPS
 
 A = TypeVar("A")
 R = TypeVar("R")
@@ -97,9 +98,9 @@ async def run(do: Activity[A, R], value: A) -> R:
 
 
 async def _on_host(do: Activity[Any, R], machine: Any, times: dict[str, Any]) -> R:
-    """A step in the host's own queue. One left waiting there is no sign of death: the host is asked for one of life."""
-    patient_until = workflow.time() + LONGEST_QUEUE
-    while True:
+    """A step in the host's own queue. One left waiting there, or a worker that ended in the middle of it, is no sign
+    of death: the host is asked for one of life, and then to begin anew."""
+    for asked in itertools.count(1):
         try:
             return await workflow.execute_activity_method(
                 do,
@@ -110,10 +111,11 @@ async def _on_host(do: Activity[Any, R], machine: Any, times: dict[str, Any]) ->
                 **times,
             )
         except ActivityError as error:
-            if not is_away(error) or workflow.time() > patient_until:
+            if not is_away(error) or asked > ASK:
                 raise
             if not await run(Hosts.hear_host, HostQuestion(machine.host_id)):
                 raise
+    raise AssertionError("counting has no end")
 
 
 async def surely(work: Coroutine[Any, Any, R]) -> R:
