@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
-from typing import Any
+import json
+from typing import Annotated, Any
 
-from fastapi import APIRouter
+from fastapi import APIRouter, Header
+from fastapi.responses import Response
 
+from api.idempotency import key_of
 from api.pagination import Page, listed
 from api.routes.paths import PathId
 from api.schemas.ssh_keys import CreateSshKey, UpdateSshKey, ssh_key_wire
 from api.services import Asking, Use
-from infra.db import ssh_keys
+from infra.db import idempotency, ssh_keys
+from infra.db.idempotency import Answer
 from infra.db.ssh_keys import SshKeyFilter
 from infra.domain.labels import parse_selector
 from infra.domain.ssh_public_key import parse
@@ -19,10 +23,19 @@ router = APIRouter(tags=["ssh_keys"])
 
 
 @router.post("/ssh_keys", status_code=201)
-async def create_ssh_key(use: Use, asking: Asking, body: CreateSshKey) -> dict[str, Any]:
+async def create_ssh_key(
+    use: Use, asking: Asking, body: CreateSshKey, idempotency_key: Annotated[str | None, Header()] = None
+) -> Response:
+    project_id, public_key = asking.project_id, parse(body.public_key)
     async with use.pool.connection() as connection:
-        key = await ssh_keys.create(connection, asking.project_id, body.name, parse(body.public_key), dict(body.labels))
-    return {"ssh_key": ssh_key_wire(key)}
+
+        async def create() -> Answer:
+            made = await ssh_keys.create(connection, project_id, body.name, public_key, dict(body.labels))
+            return Answer(201, json.dumps({"ssh_key": ssh_key_wire(made)}, ensure_ascii=False))
+
+        key = key_of(idempotency_key, project_id, "POST /ssh_keys", body)
+        answer = await idempotency.once(connection, key, create)
+    return Response(answer.body, answer.status, media_type="application/json")
 
 
 @router.get("/ssh_keys")

@@ -131,6 +131,20 @@ async def test_a_key_is_an_ssh_key_once(api: Api) -> None:
     assert (wrong.status_code, wrong.json()["error"]["details"]["fields"][0]["name"]) == (422, "public_key")
 
 
+async def test_a_repeated_request_adds_one_ssh_key(api: Api) -> None:
+    once = {"Idempotency-Key": "once"}
+
+    replies = await asyncio.gather(
+        *(api.http.post("/ssh_keys", json={"name": "a", "public_key": KEY}, headers=once) for _ in range(5))
+    )
+    other = await api.http.post("/ssh_keys", json={"name": "b", "public_key": KEY}, headers=once)
+    server = await api.http.post("/servers", json={"name": "web", "server_type": "px1", "image": "tiny"}, headers=once)
+
+    assert {(reply.status_code, reply.content) for reply in replies} == {(201, replies[0].content)}
+    assert "Idempotency-Key" in other.json()["error"]["message"]
+    assert server.status_code == 201  # each route has keys of its own
+
+
 async def test_keys_are_not_kept_in_clear(api: Api) -> None:
     row = await api.region.one("SELECT * FROM api_keys WHERE project_id = %s", api.region.project_id)
 

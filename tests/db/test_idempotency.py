@@ -132,3 +132,36 @@ async def test_a_withdrawn_order_leaves_nothing(project: Project) -> None:
     for table in ("servers", "actions", "idempotency_keys"):
         assert await project.all(f"SELECT FROM {table}") == []
     assert (await project.accept(key=key_of(project))).server_id > accepted.server_id
+
+
+async def test_what_one_transaction_does_is_done_once_by_twenty_at_once(project: Project) -> None:
+    async def ask(number: int) -> Answer:
+        async def do() -> Answer:
+            await connection.execute("INSERT INTO users (name) VALUES (%s)", (f"user {number}",))
+            return Answer(201, str(number))
+
+        async with project.pool.connection() as connection:
+            return await idempotency.once(connection, key_of(project), do)
+
+    answers = await asyncio.gather(*(ask(number) for number in range(20)))
+
+    (made,) = await project.all("SELECT name FROM users WHERE name LIKE 'user %%'")
+    assert {f"user {answer.body}" for answer in answers} == {made["name"]}
+
+
+async def test_what_fails_leaves_its_key_free(project: Project) -> None:
+    async def fail() -> Answer:
+        raise UniquenessError.of("name")
+
+    async def succeed() -> Answer:
+        return Answer(201, "done")
+
+    async with project.pool.connection() as connection:
+        with pytest.raises(UniquenessError):
+            await idempotency.once(connection, key_of(project), fail)
+        first = await idempotency.once(connection, key_of(project), succeed)
+        again = await idempotency.once(connection, key_of(project), fail)
+        with pytest.raises(Conflict, match="another request body"):
+            await idempotency.once(connection, key_of(project, body=b"c"), succeed)
+
+    assert first == again == Answer(201, "done")
