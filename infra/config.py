@@ -35,6 +35,11 @@ class Settings(BaseSettings):
     worker_pulse: float = Field(
         2, ge=1, le=60, description="Seconds between two signs of life of a worker; a host that misses two is left."
     )
+    build_id: str = Field(
+        "",
+        description="The region worker's version: set, what is under way ends on the version that it began with, and "
+        "new orders go to the newest. Empty: no versions, one code base at a time.",
+    )
     temporal_ui: str = Field("http://127.0.0.1:8233", description="Where operators watch; for the links we print.")
 
     # The API

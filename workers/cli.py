@@ -10,7 +10,7 @@ import sys
 
 import typer
 
-from workers.commands import audit, books, hosts, images, machine, run
+from workers.commands import audit, books, deadlines, hosts, images, machine, run
 
 HELP = """Self-hosted server provisioning: one order becomes one running server, or nothing at all.
 
@@ -30,6 +30,7 @@ hosts.register(app)
 images.register(app)
 machine.register(app)
 audit.register(app)
+deadlines.register(app)
 
 
 def main() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections.abc import Sequence
 from datetime import timedelta
 
@@ -17,6 +18,7 @@ from activities.quota import Quotas
 from activities.records import Records
 from infra.config import Settings
 from infra.db.pool import Pool, open_pool
+from infra.temporal import versions
 from infra.temporal.connect import connect
 from infra.temporal.names import region_queue
 from infra.temporal.timeline import Timelines
@@ -25,6 +27,8 @@ from workflows.delete_server import DeleteServer
 from workflows.options import UNWIND
 from workflows.provision_server import ProvisionServer
 from workflows.sweep_orders import SweepOrders
+
+log = logging.getLogger(__name__)
 
 STORIES = (ProvisionServer, DeleteServer, SweepOrders)
 
@@ -45,6 +49,7 @@ def region_worker(client: Client, pool: Pool, settings: Settings, stories: Seque
             Hosts(pool, client, settings.worker_pulse).hear_host,
             *(orders.stop_create, orders.sweep_orders),
         ],
+        deployment_config=versions.deployment(settings),
         # A worker that dies takes its cache with it: its stories wait this long before another worker may go on.
         sticky_queue_schedule_to_start_timeout=timedelta(seconds=2),
         max_heartbeat_throttle_interval=timedelta(seconds=3),
@@ -58,4 +63,6 @@ async def run_region(settings: Settings, stop: asyncio.Event) -> None:
         client = await connect(settings)
         await ensure_schedules(client, settings)
         async with region_worker(client, pool, settings):
+            if settings.build_id and await versions.take_over(client, settings):
+                log.info("new orders are version %s's from now on", settings.build_id)
             await stop.wait()

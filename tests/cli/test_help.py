@@ -16,8 +16,21 @@ from workers.cli import app
 
 GOLDEN = Path(__file__).with_name("golden")
 COMMANDS = (
-    *("", "up", "api", "worker", "worker region", "worker host", "db", "db migrate", "key", "key create"),
-    *("project", "project create", "image", "image build", "doctor", "clean", "audit", "host"),
+    *(
+        "",
+        "up",
+        "api",
+        "worker",
+        "worker region",
+        "worker host",
+        "worker versions",
+        "worker promote",
+        "db",
+        "db migrate",
+        "key",
+        "key create",
+    ),
+    *("project", "project create", "image", "image build", "doctor", "clean", "audit", "deadlines", "host"),
     *(f"host {command}" for command in ("list", "cordon", "uncordon", "drain", "remove")),
 )
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from workers.commands.hosts import table
+from workers.commands.table import table
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

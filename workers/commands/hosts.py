@@ -7,13 +7,14 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from contextlib import suppress
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from workers.commands.books import in_books
+from workers.commands.table import table
 
 if TYPE_CHECKING:
     from infra.db.host_care import Holder, HostUse, KnownHost, State
@@ -196,9 +197,3 @@ def _cells(host: HostUse) -> tuple[str, ...]:
         f"{host.used_disk_gib}/{host.disk_gib}",
         str(host.tombstones),
     )
-
-
-def table(rows: Sequence[tuple[str, ...]]) -> list[str]:
-    """Columns as wide as their widest cell, two spaces between."""
-    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
-    return ["  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows]

@@ -7,6 +7,8 @@ from typing import Annotated, Literal
 
 import typer
 
+from workers.commands import versions
+
 Host = Literal["auto", "libvirt", "simulated"]
 
 
@@ -16,6 +18,7 @@ def register(app: typer.Typer) -> None:
     worker = typer.Typer(help="Run a worker: what carries out the steps.", no_args_is_help=True)
     worker.command()(region)
     worker.command()(host)
+    versions.register(worker)
     app.add_typer(worker, name="worker")
 
 
