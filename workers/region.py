@@ -11,6 +11,7 @@ from temporalio.client import Client
 from temporalio.worker import Worker
 
 from activities.addresses import AddressBook
+from activities.audits import Audits
 from activities.hosts import Hosts
 from activities.orders import Orders
 from activities.placement import Placements
@@ -23,6 +24,7 @@ from infra.temporal.connect import connect
 from infra.temporal.names import region_queue
 from infra.temporal.timeline import Timelines
 from workers.schedules import ensure_schedules
+from workflows.audit_region import AuditRegion
 from workflows.delete_server import DeleteServer
 from workflows.options import UNWIND
 from workflows.provision_server import ProvisionServer
@@ -30,13 +32,13 @@ from workflows.sweep_orders import SweepOrders
 
 log = logging.getLogger(__name__)
 
-STORIES = (ProvisionServer, DeleteServer, SweepOrders)
+STORIES = (ProvisionServer, DeleteServer, SweepOrders, AuditRegion)
 
 
 def region_worker(client: Client, pool: Pool, settings: Settings, stories: Sequence[type] = STORIES) -> Worker:
     quotas, placements, records = Quotas(pool), Placements(pool), Records(pool, Timelines(client))
     address_book = AddressBook(pool, settings.address_rest)
-    orders = Orders(pool, client, settings.sweep_after, UNWIND)
+    orders, audits = Orders(pool, client, settings.sweep_after, UNWIND), Audits(pool, settings.audit_grace)
     return Worker(
         client,
         task_queue=region_queue(settings.location),
@@ -47,7 +49,7 @@ def region_worker(client: Client, pool: Pool, settings: Settings, stories: Seque
             *(address_book.assign_addresses, address_book.release_addresses),
             *(records.finish, records.fail, records.read_holdings, records.finish_delete, records.bury),
             Hosts(pool, client, settings.worker_pulse).hear_host,
-            *(orders.stop_create, orders.sweep_orders),
+            *(orders.stop_create, orders.sweep_orders, audits.audit_region),
         ],
         deployment_config=versions.deployment(settings),
         # A worker that dies takes its cache with it: its stories wait this long before another worker may go on.

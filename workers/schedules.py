@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Awaitable, Callable
 from datetime import timedelta
+from typing import Any
 
 from temporalio.client import (
     Client,
@@ -17,28 +19,35 @@ from temporalio.client import (
 )
 
 from infra.config import Settings
-from infra.temporal.names import region_queue, sweep_id
+from infra.temporal.names import audit_id, region_queue, sweep_id
+from workflows.audit_region import AuditRegion
 from workflows.sweep_orders import SweepOrders
 
+Story = Callable[[Any, str], Awaitable[Any]]
+
 SWEEP_EVERY = timedelta(seconds=10)
-SWEEP_LIMIT = timedelta(minutes=2)
+AUDIT_EVERY = timedelta(seconds=60)
+LIMIT = timedelta(minutes=2)
+"""One that hangs must not stop those after it."""
 
 
 async def ensure_schedules(client: Client, settings: Settings) -> None:
     """Make the location's schedules, as they are here."""
-    name = sweep_id(settings.location)
-    sweep = Schedule(
+    location = settings.location
+    await _ensure(client, sweep_id(location), SweepOrders.run, location, SWEEP_EVERY)
+    await _ensure(client, audit_id(location), AuditRegion.run, location, AUDIT_EVERY)
+
+
+async def _ensure(client: Client, name: str, story: Story, location: str, every: timedelta) -> None:
+    """``name``: the schedule's and its workflows'."""
+    schedule = Schedule(
         action=ScheduleActionStartWorkflow(
-            SweepOrders.run,
-            settings.location,
-            id=name,
-            task_queue=region_queue(settings.location),
-            execution_timeout=SWEEP_LIMIT,  # one that hangs must not stop those after it
+            story, location, id=name, task_queue=region_queue(location), execution_timeout=LIMIT
         ),
-        spec=ScheduleSpec(intervals=[ScheduleIntervalSpec(every=SWEEP_EVERY)]),
-        policy=SchedulePolicy(overlap=ScheduleOverlapPolicy.SKIP, catchup_window=SWEEP_EVERY),
+        spec=ScheduleSpec(intervals=[ScheduleIntervalSpec(every=every)]),
+        policy=SchedulePolicy(overlap=ScheduleOverlapPolicy.SKIP, catchup_window=every),
     )
     try:
-        await client.create_schedule(name, sweep)
+        await client.create_schedule(name, schedule)
     except ScheduleAlreadyRunningError:  # perhaps made by an earlier version of this very code
-        await client.get_schedule_handle(name).update(lambda _: ScheduleUpdate(sweep))
+        await client.get_schedule_handle(name).update(lambda _: ScheduleUpdate(schedule))

@@ -10,17 +10,13 @@ from temporalio import workflow
 with workflow.unsafe.imports_passed_through():
     from activities.audits import Audits
     from infra.domain.models import Audited, AuditRequest
-    from workflows.options import DEADLINE, FACTOR, STEPS
+    from workflows.options import DEADLINE, UNWIND
     from workflows.saga import run
 
-UNDO = ("destroy_machine", "detach_ports", "remove_seed", "remove_disk")
-UNWINDING = sum(STEPS[undo].within or 0 for undo in UNDO) * FACTOR
-"""Seconds until a host has undone everything, or has been given up on."""
-
-CREATE_WITHIN = DEADLINE + UNWINDING
-"""Seconds from its beginning until a create has ended, whatever happens: at its deadline it unwinds the last host."""
-DELETE_WITHIN = CREATE_WITHIN
-"""Seconds from its order until a delete has ended: it waits for the create to unwind, and then unwinds the rest."""
+CREATE_WITHIN = DEADLINE + UNWIND
+"""Seconds from its beginning until a create has ended, whatever happens."""
+DELETE_WITHIN = 2 * UNWIND
+"""Seconds from its order until a delete has ended: first the create unwinds, then what is left."""
 
 
 @workflow.defn

@@ -19,11 +19,11 @@ from temporalio.exceptions import (
 from temporalio.workflow import NondeterminismError
 
 from infra.domain.models import DELETED as DELETED  # the story takes it from here
+from infra.domain.models import LATE as LATE
 from infra.domain.models import Failure
 from workflows.options import STEPS
 
 CANCELLED = Failure("cancelled", "the operation was stopped", 409)
-LATE = Failure("timeout", "the server was not ready in time", 504)
 NOT_READY = Failure("server_not_ready", "the server did not answer in time", 504)
 HOST_AWAY = Failure("host_unavailable", "the host does not answer; try again", 503)
 REGION_AWAY = Failure("unavailable", "a part of the service does not answer; try again", 503)

@@ -97,6 +97,7 @@ STEPS: dict[str, Step] = {
     "stop_create": Step("region", UNWIND_WITHIN + 60, None, "a create under way unwinds first", beat=15),
     "read_holdings": Step("region", 10, None, "a delete never gives up"),
     "finish_delete": Step("region", 10, None, "a delete never gives up"),
-    # the sweep looks at the world again next time
+    # these look at the world again next time
     "sweep_orders": Step("region", 60, 60, "next time is in ten seconds", tries=1),
+    "audit_region": Step("region", 120, 120, "next time is in a minute", tries=1),
 }

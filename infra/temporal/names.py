@@ -27,6 +27,10 @@ def sweep_id(location: str) -> str:
     return f"sweep-orders-{location}"
 
 
+def audit_id(location: str) -> str:
+    return f"audit-region-{location}"
+
+
 def region_queue(location: str) -> str:
     return f"region.{location}"
 
