@@ -27,6 +27,8 @@ class HostUse:
     state: State
     driver: str
     report_age_s: float | None
+    unheard: bool
+    """A create waited for it in vain, and it has not reported since."""
     servers: int
     used_cores: int
     cores: int
@@ -39,7 +41,7 @@ class HostUse:
     @property
     def fresh(self) -> bool:
         """Whether placement believes its report."""
-        return self.report_age_s is not None and self.report_age_s <= STALE_S
+        return self.report_age_s is not None and self.report_age_s <= STALE_S and not self.unheard
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,6 +64,7 @@ async def list_hosts(connection: Connection) -> list[HostUse]:
     found = await connection.execute(
         "SELECT h.id, h.name, l.name AS location, h.state, h.driver,"
         " extract(epoch FROM now() - h.reported)::float8 AS report_age_s,"
+        " coalesce(h.silent >= h.reported, false) AS unheard,"
         " (SELECT count(*) FROM claims c WHERE c.host_id = h.id) AS servers,"
         " h.used_cores, floor(h.cores * h.overcommit)::int AS cores,"
         " h.used_memory_mib, h.memory_mib, h.used_disk_gib, h.disk_gib,"

@@ -73,6 +73,24 @@ async def test_a_list_says_how_full_and_how_fresh(books: Region) -> None:
     assert (fresh.fresh, silent.fresh) == (True, False)
 
 
+async def test_a_host_that_was_waited_for_in_vain_takes_nothing_until_it_reports_again(books: Region) -> None:
+    order, report = await books.order(), HostReport(id_of(books), 2, 4096, 100)
+    async with books.pool.connection() as connection:
+        await hosts.mark_silent(connection, id_of(books))
+
+    assert (host := await listed(books)) is not None
+    assert not host.fresh
+    assert await taken(books, order) is None
+    async with books.pool.connection() as connection:
+        assert [view.report_age_s for view in (await claims.region(connection, order)).hosts] == [None]
+
+    async with books.pool.connection() as connection:
+        await hosts.record_report(connection, report)
+    assert (host := await listed(books)) is not None
+    assert host.fresh
+    assert await taken(books, order) is not None
+
+
 async def test_a_host_is_found_by_its_id_and_by_its_name(books: Region) -> None:
     async with books.pool.connection() as connection:
         by_id = await host_care.find_host(connection, str(id_of(books)))
