@@ -31,8 +31,11 @@ PATIENCE = 5.0  # seconds that a client waits for an answer before it asks again
 
 
 @pytest_asyncio.fixture
-async def spacious_deployment(new_region: NewRegion, tmp_path: Path) -> AsyncIterator[Deployment]:
+async def spacious_deployment(
+    new_region: NewRegion, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> AsyncIterator[Deployment]:
     """With room, quota and addresses for a thousand servers and any doubles."""
+    monkeypatch.setenv("PUCHIFY_TIMEOUT_FACTOR", "1")  # a busy machine is no silent host: every order has to succeed
     async with deployed(new_region, tmp_path, Resources(4_000, 8_000_000, 40_000)) as deployment:
         region = deployment.region
         many = 4 * CREATES
@@ -105,11 +108,16 @@ async def test_every_create_makes_one_server(spacious_deployment: Deployment) ->
 
 
 async def all_run(deployment: Deployment) -> bool:
-    """And every action has ended well."""
+    """And no action has failed, but for those of orders that were refused."""
     region = deployment.region
+    failed = await region.one(
+        "SELECT * FROM actions WHERE project_id = %s AND error_code NOT IN ('resource_unavailable') LIMIT 1",
+        region.project_id,
+    )
+    assert failed is None
     waiting = await region.one(
         "SELECT (SELECT count(*) FROM servers WHERE project_id = %s AND status <> 'running')"
-        " + (SELECT count(*) FROM actions WHERE project_id = %s AND status <> 'success') AS n",
+        " + (SELECT count(*) FROM actions WHERE project_id = %s AND status = 'running') AS n",
         region.project_id,
         region.project_id,
     )

@@ -12,6 +12,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 import httpx
+import pytest
 import pytest_asyncio
 
 from tests.fix_deployment import Deployment
@@ -45,7 +46,10 @@ class Mortal:
 
 
 @pytest_asyncio.fixture
-async def mortal(stopped_deployment: Deployment, tmp_path: Path) -> AsyncIterator[Mortal]:
+async def mortal(
+    stopped_deployment: Deployment, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> AsyncIterator[Mortal]:
+    monkeypatch.setenv("PUCHIFY_TIMEOUT_FACTOR", "1")  # a busy machine is no silent host
     api = stopped_deployment.process("api")
     argv = (sys.executable, "-m", "tests.mortal_api")
     grave = tmp_path / "grave"
