@@ -2,16 +2,37 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from typing import TypeVar
 
-from psycopg import AsyncConnection
+from psycopg import AsyncConnection, OperationalError
+from psycopg.abc import PQGen
 from psycopg.rows import DictRow, dict_row
 from psycopg_pool import AsyncConnectionPool
 
 from infra.domain.errors import Unavailable
 
-Connection = AsyncConnection[DictRow]
+T = TypeVar("T")
+
+SILENCE = 20.0
+"""Seconds after which a database that says nothing is away: a network that drops packets would keep a request for a
+quarter of an hour. What we ask takes milliseconds; a lock may be waited for as long as a local step may take."""
+
+
+class Connection(AsyncConnection[DictRow]):
+    """A connection that waits for no answer longer than ``SILENCE``: then it is closed, and OperationalError raised."""
+
+    async def wait(self, gen: PQGen[T], interval: float = 0.1, timeout: float | None = None) -> T:
+        try:
+            async with asyncio.timeout(SILENCE):
+                return await super().wait(gen, interval, timeout)
+        except TimeoutError as cause:
+            self.pgconn.finish()
+            raise OperationalError(f"the database said nothing for {SILENCE:g} s") from cause
+
+
 Pool = AsyncConnectionPool[Connection]
 
 

@@ -15,6 +15,7 @@ import httpx
 import pytest
 import pytest_asyncio
 
+from infra.db import pool
 from infra.temporal.names import region_queue
 from tests.api.test_cut_from_temporal import (
     assert_nothing_in_the_books,
@@ -99,6 +100,20 @@ async def test_a_commit_whose_answer_is_lost_is_begun_by_the_sweep(apart: Apart)
     servers = (await apart.http.get("/servers")).json()["servers"]
     assert [server["name"] for server in servers] == ["web"]
     await one_server_runs(region, servers[0]["id"])
+
+
+@pytest.mark.parametrize("word", [b"SELECT", b"COMMIT"])
+async def test_a_database_that_says_nothing_is_away(apart: Apart, word: bytes, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As behind a network that drops packets: nothing is reset, nothing is refused."""
+    monkeypatch.setattr(pool, "SILENCE", 2.0)
+    apart.link.when(word, apart.link.stall)
+
+    assert_unavailable(await apart.post())
+
+    apart.link.heal()
+    monkeypatch.undo()
+    reply = await apart.post()
+    await one_server_runs(apart.region, id_of(reply))
 
 
 @pytest.mark.parametrize("moment", ["when", "when_answered"])

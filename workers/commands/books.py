@@ -94,15 +94,15 @@ def create_project(
 
 def in_books(work: Callable[[Connection], Awaitable[T]]) -> T:
     """Do it in the books of the settings: those named, or those of the instance that runs here."""
-    from psycopg import AsyncConnection
     from psycopg.rows import dict_row
 
     from infra.config import settings
+    from infra.db import pool
     from workers.local.place import of_instance
 
     async def once() -> T:
         url = of_instance(settings()).database_url
-        async with await AsyncConnection.connect(url, autocommit=True, row_factory=dict_row) as connection:
+        async with await pool.Connection.connect(url, autocommit=True, row_factory=dict_row) as connection:
             return await work(connection)
 
     return asyncio.run(once())
