@@ -1,26 +1,34 @@
-"""A deployment: the API, a region worker and a host worker as processes of their own, as in production, to be killed.
+"""A deployment: APIs, region workers and host workers as processes of their own, as in production, to be killed.
 
-They work for a region of `tests.fix_region`, on the session's PostgreSQL and Temporal, with a simulated host whose
-state outlives its worker. A supervisor starts again whoever dies.
+They work for a region of `tests.fix_region`, on the session's PostgreSQL and Temporal, with simulated hosts whose
+state outlives their workers. A supervisor starts again whoever dies.
 """
 
 from __future__ import annotations
 
+import contextlib
 import os
+import random
 import signal
 import socket
 import sys
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
 import httpx
 import pytest_asyncio
+from temporalio.api.enums.v1 import TaskQueueType
+from temporalio.api.taskqueue.v1 import TaskQueue
+from temporalio.api.workflowservice.v1 import DescribeTaskQueueRequest
+from temporalio.service import RPCError
 
 from infra.domain.models import Resources
 from infra.drivers.simulated import Latencies
+from infra.temporal.names import host_queue, region_queue
 from tests.fix_region import ROOM, NewRegion, Region, eventually, host_key, host_path
 from workers.processes import Process, Supervisor
 
@@ -30,54 +38,103 @@ ROLES = {"api": ("api",), "region": ("worker", "region"), "host": ("worker", "ho
 
 @dataclass
 class Deployment:
+    """``urls``: one of each API. A host asks the API of its number, as if a load balancer had sent it there."""
+
     region: Region
     supervisor: Supervisor
     directory: Path
-    url: str
+    urls: list[str]
+    region_workers: int = 1
 
-    def process(self, role: str) -> Process:
-        region, (host_id,) = self.region, self.region.hosts
-        settings = region.settings
-        env = {
+    @property
+    def url(self) -> str:
+        return self.urls[0]
+
+    @property
+    def crew(self) -> dict[str, list[str]]:
+        """The names of each role's processes: ``api``, ``api-2``, and so on."""
+        sizes = {"api": len(self.urls), "region": self.region_workers, "host": len(self.region.hosts)}
+        return {role: [role, *(f"{role}-{n}" for n in range(2, sizes[role] + 1))] for role in ROLES}
+
+    def process(self, name: str) -> Process:
+        role, index = _role(name)
+        url = self.urls[index % len(self.urls)]
+        env = self._environment(url) | (self._of_host(index) if role == "host" else {})
+        return Process(
+            name=name,
+            argv=(sys.executable, "-m", "workers.cli", *ROLES[role]),
+            log_path=self.directory / f"{name}.log",
+            env={"PYTHONPATH": str(ROOT), **{f"PUCHIFY_{key}": str(value) for key, value in env.items()}},
+            ready=(lambda: self.answers(url)) if role == "api" else None,
+        )
+
+    def _environment(self, url: str) -> dict[str, object]:
+        settings = self.region.settings
+        return {
             "STATE": settings.state,
-            "LOCATION": region.location,
+            "LOCATION": self.region.location,
             "DATABASE_URL": settings.database_url,
             "TEMPORAL_ADDRESS": settings.temporal_address,
             "TEMPORAL_NAMESPACE": settings.temporal_namespace,
-            "API_PORT": self.url.rsplit(":", 1)[1],
-            "INTERNAL_URL": self.url,
+            "API_PORT": url.rsplit(":", 1)[1],
+            "INTERNAL_URL": url,
             "RATE_LIMIT": 0,
             "SWEEP_AFTER": 2,
+            "ADDRESS_REST": settings.address_rest,
+            "GUEST_PATIENCE": settings.guest_patience,
+        }
+
+    def _of_host(self, index: int) -> dict[str, object]:
+        host_id = list(self.region.hosts)[index]
+        return {
             "HOST": "simulated",
             "HOST_ID": host_id,
-            "HOST_KEY": host_key(region, host_id),
+            "HOST_KEY": host_key(self.region, host_id),
             "HOST_PATH": host_path(self.directory, host_id),
         }
-        return Process(
-            name=role,
-            argv=(sys.executable, "-m", "workers.cli", *ROLES[role]),
-            log_path=self.directory / f"{role}.log",
-            env={"PYTHONPATH": str(ROOT), **{f"PUCHIFY_{name}": str(value) for name, value in env.items()}},
-            ready=self.answers if role == "api" else None,
-        )
 
     async def start(self, *roles: str) -> None:
         for role in roles or ROLES:
-            await self.supervisor.start(self.process(role))
+            for name in self.crew[role]:
+                await self.supervisor.start(self.process(name))
 
-    def kill(self, role: str) -> None:
+    def kill(self, name: str) -> None:
         """kill -9; the supervisor starts it again."""
-        os.kill(self.pid(role), signal.SIGKILL)
+        os.kill(self.pid(name), signal.SIGKILL)
 
-    def pid(self, role: str) -> int:
-        return int((self.directory / "pids" / f"{role}.pid").read_text().split()[0])
+    def pid(self, name: str) -> int:
+        return int((self.directory / "pids" / f"{name}.pid").read_text().split()[0])
 
-    async def answers(self) -> bool:
+    async def serves(self, name: str) -> bool:
+        """Whether the process that has this name now does its work: the API answers, a worker asks for steps."""
+        role, index = _role(name)
+        if role == "api":
+            return await self.answers(self.urls[index])
+        ours = f"{self.pid(name)}@"
+        return any(identity.startswith(ours) for identity in await self._polling(role, index))
+
+    async def answers(self, url: str) -> bool:
+        """The API does, and what stands behind it."""
         try:
             async with httpx.AsyncClient() as http:
-                return (await http.get(f"{self.url}/healthz", timeout=2)).status_code == 200
+                return (await http.get(f"{url}/healthz", timeout=5)).status_code == 200
         except httpx.TransportError:
             return False
+
+    async def _polling(self, role: str, index: int) -> list[str]:
+        """Who polls the queue of that role, as <pid>@<machine>."""
+        client = self.region.client
+        queue = region_queue(self.region.location) if role == "region" else host_queue(list(self.region.hosts)[index])
+        request = DescribeTaskQueueRequest(
+            namespace=client.namespace,
+            task_queue=TaskQueue(name=queue),
+            task_queue_type=TaskQueueType.TASK_QUEUE_TYPE_ACTIVITY,
+        )
+        try:
+            found = await client.workflow_service.describe_task_queue(request, timeout=timedelta(seconds=2))
+        except RPCError:
+            return []
+        return [poller.identity for poller in found.pollers]
 
     def client(self, **options: Any) -> httpx.AsyncClient:
         headers = {"Authorization": f"Bearer {self.region.token}"}
@@ -101,11 +158,10 @@ class Deployment:
 
 
 @pytest_asyncio.fixture
-async def deployment(new_region: NewRegion, tmp_path: Path) -> AsyncIterator[Deployment]:
+async def deployment(stopped_deployment: Deployment) -> Deployment:
     """All three at work."""
-    async with deployed(new_region, tmp_path) as deployment:
-        await deployment.start()
-        yield deployment
+    await stopped_deployment.start()
+    return stopped_deployment
 
 
 @pytest_asyncio.fixture
@@ -121,9 +177,18 @@ async def deployed(new_region: NewRegion, directory: Path, room: Resources = ROO
         new_region(workers=False, latencies=Latencies(), room=room) as region,
         Supervisor(directory / "pids", print) as supervisor,
     ):
-        yield Deployment(region, supervisor, directory, f"http://127.0.0.1:{_free_port()}")
+        yield Deployment(region, supervisor, directory, [free_url()])
 
 
-def _free_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as server:
-        return int(server.getsockname()[1])
+def free_url() -> str:
+    """At a port below those that the system gives to clients: while the API is dead, nobody else gets it."""
+    while True:
+        port = random.randrange(10_000, 30_000)
+        with contextlib.suppress(OSError), socket.create_server(("127.0.0.1", port)):
+            return f"http://127.0.0.1:{port}"
+
+
+def _role(name: str) -> tuple[str, int]:
+    """The role of a process, and its place among those of that role."""
+    role, _, number = name.partition("-")
+    return role, int(number or 1) - 1

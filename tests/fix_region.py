@@ -12,6 +12,7 @@ import secrets
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any, Literal
 
@@ -207,44 +208,48 @@ NewRegion = Callable[..., Any]
 
 
 @pytest_asyncio.fixture
-async def new_region(books: str, temporal: TemporalCluster, tmp_path: Path) -> AsyncIterator[NewRegion]:
-    """``async with new_region(hosts=2) as region``; ``workers=False`` leaves the workers to the test."""
-    settings = Settings(
-        state=tmp_path,
+async def new_region(books: str, temporal: TemporalCluster, tmp_path: Path) -> NewRegion:
+    """``async with new_region(number_of_hosts=2) as region``; ``workers=False`` leaves the workers to the test."""
+    return partial(open_region, region_settings(books, temporal, tmp_path), tmp_path)
+
+
+def region_settings(books: str, temporal: TemporalCluster, directory: Path) -> Settings:
+    return Settings(
+        state=directory,
         host="simulated",
         database_url=books,
         temporal_address=temporal.settings.address,
         temporal_namespace=temporal.settings.namespace,
         worker_pulse=1,  # the quickest there is: silence is known after two and a half
         rate_limit=0,
-        address_rest=300,
     )
 
-    @asynccontextmanager
-    async def make(
-        number_of_hosts: int = 1,
-        workers: bool = True,
-        latencies: Latencies | None = None,
-        room: Resources = ROOM,
-        ipv4_prefix: int = 24,
-        rest: float = 300,
-        patience: float = 290,
-    ) -> AsyncIterator[Region]:
-        name = f"t{secrets.token_hex(4)}"
-        ours = settings.model_copy(update={"location": name, "address_rest": rest, "guest_patience": patience})
-        async with open_pool(books, 20) as pool, AsyncExitStack() as stack:
-            client = await connect(ours)
-            region = await _furnish(ours, pool, client, name, ipv4_prefix)
-            for _ in range(number_of_hosts):
-                await _add_host(region, tmp_path, latencies or Latencies.none(), room)
-            if workers:
-                await stack.enter_async_context(region_worker(client, pool, ours))
-                for host_id in region.hosts:
-                    await stack.enter_async_context(working_host(region, host_id))
-            yield region
-            await region.replay_all()
 
-    yield make
+@asynccontextmanager
+async def open_region(
+    settings: Settings,
+    directory: Path,
+    number_of_hosts: int = 1,
+    workers: bool = True,
+    latencies: Latencies | None = None,
+    room: Resources = ROOM,
+    ipv4_prefix: int = 24,
+    rest: float = 300,
+    patience: float = 290,
+) -> AsyncIterator[Region]:
+    name = f"t{secrets.token_hex(4)}"
+    ours = settings.model_copy(update={"location": name, "address_rest": rest, "guest_patience": patience})
+    async with open_pool(settings.database_url, 20) as pool, AsyncExitStack() as stack:
+        client = await connect(ours)
+        region = await _furnish(ours, pool, client, name, ipv4_prefix)
+        for _ in range(number_of_hosts):
+            await _add_host(region, directory, latencies or Latencies.none(), room)
+        if workers:
+            await stack.enter_async_context(region_worker(client, pool, ours))
+            for host_id in region.hosts:
+                await stack.enter_async_context(working_host(region, host_id))
+        yield region
+        await region.replay_all()
 
 
 @pytest_asyncio.fixture

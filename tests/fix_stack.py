@@ -2,6 +2,7 @@
 
 `postgres` and `temporal` are the running clusters; `database` is the URL of a migrated database of one's own,
 `temporal_client` a client in the shared namespace, `task_queue` a name nobody else uses, `new_namespace` makes more.
+`own_stack` is a second pair of clusters, for a test that kills them.
 """
 
 from __future__ import annotations
@@ -10,6 +11,7 @@ import shutil
 import uuid
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from dataclasses import dataclass
 from pathlib import Path
 
 import psycopg
@@ -38,7 +40,7 @@ def pytest_collection_finish(session: pytest.Session) -> None:
     """Build Temporal before the first test if it has to be: it takes minutes, which no test's time limit allows."""
     if session.config.option.collectonly:
         return
-    if any("temporal" in getattr(item, "fixturenames", ()) for item in session.items):
+    if any({"temporal", "own_stack"} & set(getattr(item, "fixturenames", ())) for item in session.items):
         outside(lambda: ensure_binaries(lambda line: print(line, flush=True)))  # a build fetches its sources
 
 
@@ -75,13 +77,17 @@ def postgres_process(cluster: PostgresCluster, log: Path) -> Process:
 async def postgres(stack_state: Path, stack_runtime: RuntimeDir) -> AsyncIterator[PostgresCluster]:
     """The shared cluster. Its databases are for the asking: see `database`."""
     with stack_runtime as runtime:
-        cluster = PostgresCluster.within(runtime, stack_state / "postgres")
-        cluster.ensure_initialised()
         async with Supervisor(stack_state / "pids", print) as supervisor:
-            await supervisor.start(postgres_process(cluster, stack_state / "postgres.log"))
-            await cluster.ensure_databases({"puchify": "puchify"})
-            yield cluster
+            yield await start_postgres(supervisor, runtime, stack_state)
     shutil.rmtree(stack_state / "postgres")  # a hundred megabytes, of no use to anybody now; the logs stay
+
+
+async def start_postgres(supervisor: Supervisor, runtime: RuntimeDir, state: Path) -> PostgresCluster:
+    cluster = PostgresCluster.within(runtime, state / "postgres")
+    cluster.ensure_initialised()
+    await supervisor.start(postgres_process(cluster, state / "postgres.log"))
+    await cluster.ensure_databases({"puchify": "puchify"})
+    return cluster
 
 
 @pytest_asyncio.fixture(scope="session")
@@ -89,20 +95,44 @@ async def temporal(
     stack_state: Path, postgres: PostgresCluster, stack_supervisor: Supervisor
 ) -> AsyncIterator[TemporalCluster]:
     """The shared Temporal, with the namespace `puchify` and its search attributes."""
+    yield await start_temporal(stack_supervisor, postgres, stack_state)
+    await stack_supervisor.stop("temporal")
+
+
+async def start_temporal(supervisor: Supervisor, postgres: PostgresCluster, state: Path) -> TemporalCluster:
     settings = TemporalSettings(
-        state=stack_state / "temporal",
+        state=state / "temporal",
         database=Database(host=str(postgres.sockets), port=postgres.port),
         ports=Ports.free(),
         dynamic={"system.namespaceCacheRefreshInterval": "200ms"},  # a new namespace is usable sooner
     )
     cluster = TemporalCluster(settings, ensure_binaries(print))
     await cluster.prepare()
-    await stack_supervisor.start(
-        Process("temporal", cluster.server_argv(), stack_state / "temporal.log", ready=cluster.ready)
-    )
+    await supervisor.start(Process("temporal", cluster.server_argv(), state / "temporal.log", ready=cluster.ready))
     await cluster.furnish()
-    yield cluster
-    await stack_supervisor.stop("temporal")
+    return cluster
+
+
+@dataclass(frozen=True, slots=True)
+class Stack:
+    """A PostgreSQL and a Temporal that a supervisor starts again when they die; ``books``: a migrated database."""
+
+    supervisor: Supervisor
+    postgres: PostgresCluster
+    temporal: TemporalCluster
+    books: str
+
+
+@pytest_asyncio.fixture
+async def own_stack(tmp_path: Path) -> AsyncIterator[Stack]:
+    """Clusters of the test's own, to be killed: nobody else's work goes down with them."""
+    with RuntimeDir(tmp_path) as runtime:
+        async with Supervisor(tmp_path / "pids", print) as supervisor:
+            postgres = await start_postgres(supervisor, runtime, tmp_path)
+            await migrate(postgres.url())
+            temporal = await start_temporal(supervisor, postgres, tmp_path)
+            yield Stack(supervisor, postgres, temporal, postgres.url())
+    shutil.rmtree(tmp_path / "postgres")
 
 
 @pytest_asyncio.fixture(scope="session")
