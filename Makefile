@@ -6,7 +6,7 @@ VENV  := .venv
 PY    := $(VENV)/bin/python
 ARGS  := $(if $(ONCE),--once) $(if $(HOST),--host $(HOST))
 
-.PHONY: run test duplicates bench lint fmt setup clean histories
+.PHONY: run test duplicates soak bench lint fmt setup clean histories
 
 run: setup
 	PUCHIFY_STATE=$(STATE) $(VENV)/bin/puchify up $(ARGS)
@@ -20,6 +20,10 @@ duplicates: setup
 
 bench: setup
 	$(PY) -m tests.bench $(if $(QUICK),--quick) $(if $(HOST),--host $(HOST))
+
+# One restart storm after the other: kill -9 of every process in turn, PostgreSQL too, while fifty clients are at work.
+soak: setup
+	MINUTES=$(or $(MINUTES),10) SEED=$(SEED) $(PY) -m pytest -q tests/e2e/soak.py
 
 lint: setup
 	$(VENV)/bin/ruff check .
