@@ -156,11 +156,10 @@ async def together(*branches: Coroutine[Any, Any, Any]) -> None:
     except asyncio.CancelledError:
         await _stop(tasks)
         raise
+    # Before the others are stopped: an activity that is, fails as well, and says no more than that it was.
+    failed = [task for task in tasks if task.done() and not task.cancelled() and task.exception()]
     await _stop(tasks)
-    for task in tasks:
-        if not task.cancelled() and (error := task.exception()):
-            raise error
-    for task in tasks:
+    for task in (*failed, *tasks):
         task.result()
 
 
@@ -169,6 +168,8 @@ async def _stop(tasks: list[asyncio.Task[Any]]) -> None:
         task.cancel()  # does nothing to one that is done
     for task in tasks:
         await _ended(task)
+        if not task.cancelled():
+            task.exception()  # looked at: asyncio would report it as lost
 
 
 async def unless(told: Callable[[], Failure | None], work: Coroutine[Any, Any, R], deadline: float) -> R:

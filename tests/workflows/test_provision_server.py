@@ -92,6 +92,18 @@ async def test_a_host_that_fails_is_left_for_another(new_region: NewRegion, step
         await region.assert_balanced()
 
 
+async def test_the_branch_that_failed_says_why_and_not_the_one_that_was_stopped_for_it(new_region: NewRegion) -> None:
+    async with new_region(2) as region:
+        region.host.inject(Fault("images.ensure", when="hang"))
+        region.host.inject(Fault("ports.attach", error="HostFull"))
+
+        order = await region.create()
+
+        first, second = region.hosts.values()
+        assert held(first) == set()
+        assert held(second) == {order.server_id}
+
+
 async def test_the_addresses_stay_when_the_host_changes(new_region: NewRegion) -> None:
     async with new_region(2) as region:
         region.host.inject(Fault("machines.start", error="HostFull", count=None))
