@@ -92,7 +92,7 @@ STEPS: dict[str, Step] = {
     "release_quota": Step("region", 10, None, "undo retries for ever"),
     "fail": Step("region", 10, None, "the owner must learn how it ended"),
     # a host that leaves a step waiting
-    "hear_host": Step("region", 30, 60, "silent or only busy: that decides what is done next", beat=10),
+    "hear_host": Step("region", 30, 120, "silent or only busy: that decides what is done next", beat=10),
     # delete
     "stop_create": Step("region", UNWIND_WITHIN + 60, None, "a create under way unwinds first", beat=15),
     "read_holdings": Step("region", 10, None, "a delete never gives up"),
