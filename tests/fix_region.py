@@ -157,8 +157,7 @@ class Region:
 
     async def replay_all(self) -> None:
         """Every story told here replays: what a test provoked is also a test of determinism."""
-        # debug_mode: no story counts as stuck because the machine was busy for two seconds
-        replayer = Replayer(workflows=list(STORIES), plugins=[plugin()], debug_mode=True)
+        replayer = Replayer(workflows=list(STORIES), plugins=[plugin()])
         for order in self.orders:
             for workflow_id in (provision_id(order.server_id), delete_id(order.server_id)):
                 history = await _history(self.client, workflow_id)

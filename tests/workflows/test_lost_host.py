@@ -13,7 +13,6 @@ from temporalio.exceptions import ApplicationError
 from infra.db import ledger
 from infra.domain.models import Resources, ServerOrder
 from infra.drivers.simulated import Fault, SimulatedHost
-from infra.temporal.begin import begin_provision
 from tests.fix_api import serving
 from tests.fix_hosts import host_process
 from tests.fix_region import NewRegion, Region, eventually, held, working_host
@@ -74,7 +73,7 @@ async def test_twenty_creates_survive_the_death_of_their_hosts_at_every_step(new
         )
 
 
-@pytest.mark.parametrize("step", ["create_disk", "wait_ready"])
+@pytest.mark.parametrize("step", ["create_disk", "define_machine", "wait_ready"])
 async def test_a_host_that_wakes_after_its_server_moved_gives_it_up(new_region: NewRegion, step: str) -> None:
     """The zombie: paused in the middle of a step, left for another host, awake with that step still in its hands."""
     async with new_region(2, workers=False) as region, serving(region.settings) as url:
@@ -105,7 +104,7 @@ async def test_a_host_that_wakes_after_its_server_moved_gives_it_up(new_region: 
 
 async def _timed(region: Region, order: ServerOrder) -> tuple[str | None, float]:
     """How the create ended, as a code, and when."""
-    await begin_provision(region.client, order)
+    await region.admit(order)
     error = await region.ended(order)
     assert error is None or isinstance(error, ApplicationError)
     return (error.type if error else None), time.monotonic()

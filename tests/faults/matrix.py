@@ -1,0 +1,141 @@
+"""Running trials: many at a time on one ground; those that kill workers, or need a sweep, on grounds of their own."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+
+import httpx
+
+from tests.faults.ground import Battlefield
+from tests.faults.process import Mortal
+from tests.faults.steps import OF_LOCATION, Cell, is_on_host
+from tests.faults.stories import SETTING, Played, depart, play
+from tests.faults.trials import Trial, trial_of
+from tests.faults.verdict import leftovers, verdict
+from tests.fix_region import Region, eventually
+
+AT_ONCE = 40  # on the common ground: most of them wait for a timeout
+ALONE_AT_ONCE = 6
+PACE = 0.15  # seconds between two beginnings, so that they do not all work at the same time
+HOSTS = 4
+PROGRESS = Path(__file__).parents[2] / "build" / "faults.log"
+"""A line for each trial as it ends: a long run can be watched."""
+LIMIT = 600.0  # seconds; on an idle machine none needs a tenth of it
+
+
+@dataclass(frozen=True, slots=True)
+class Result:
+    name: str
+    seconds: float
+    wrong: tuple[str, ...]
+
+
+async def fight_together(field: Battlefield, trials: Sequence[Trial], limit: float = LIMIT) -> list[Result]:
+    """Trials that leave the workers alone. The last result is what all together leave behind."""
+    async with field.region(HOSTS) as region, field.at_work(region), field.owner(region) as http:
+
+        async def fight(trial: Trial) -> list[str]:
+            order = await region.order()
+            victim = field.saboteur.victims[str(order.server_id)]
+            played = await play(region, order, victim, trial.story, trial.plan)
+            missed = [f"{strike} never struck" for strike in victim.missed] if trial.is_sure else []
+            return [*missed, *await verdict(played, trial.ends, http), *await _deleted(played, http)]
+
+        results = await _each([(trial.name, partial(fight, trial)) for trial in trials], AT_ONCE, limit)
+        return [*results, await _timed("what is left", partial(leftovers, region), limit)]
+
+
+async def fight_alone(field: Battlefield, cells: Sequence[Cell]) -> list[Result]:
+    """Cells that take a location of their own."""
+    return await _each([(cell.name, partial(_alone, field, cell)) for cell in cells], ALONE_AT_ONCE, LIMIT)
+
+
+async def _alone(field: Battlefield, cell: Cell) -> list[str]:
+    trial = trial_of(cell)
+    async with field.region(2) as region, field.owner(region) as http:
+        order = await region.order()
+        victim = field.saboteur.victims[str(order.server_id)]
+        subject = region.location if trial.story in OF_LOCATION else str(order.server_id)
+        struck = _struck(field, region, cell, subject) if cell.is_process else None
+        absent = _absent(field, region) if trial.story == "silent" else None
+        mortals = [mortal for mortal in (struck, absent) if mortal]
+        if struck is None:
+            field.saboteur.victims[subject] = victim  # it serves nobody else here
+        async with field.at_work(region, mortals):
+            if struck and struck.role == "host":
+                await eventually(lambda: _reported(region), 60)
+            played = await play(region, order, victim, trial.story, () if struck else trial.plan)
+            missed = not struck.killed if struck else bool(victim.missed)
+            wrong = ["the fault never struck"] if missed else []
+            for mortal in mortals:
+                if not mortal.comes_back.is_set():
+                    wrong += await verdict(played, trial.ends, http, gone=mortal.settings.host_id)
+            if cell.fault != "host_gone":
+                for mortal in mortals:
+                    mortal.comes_back.set()
+                wrong += [*await verdict(played, trial.ends, http), *await _deleted(played, http)]
+        return wrong
+
+
+async def _deleted(played: Played, http: httpx.AsyncClient) -> list[str]:
+    """At last its owner deletes the server, if there is one: then nothing is left of it."""
+    await depart(played)
+    return [f"deleted in the end: {text}" for text in await verdict(played, frozenset({"gone"}), http)]
+
+
+def _struck(field: Battlefield, region: Region, cell: Cell, subject: str) -> Mortal:
+    """The worker that is going to be killed: the region's, or that of the host which placement takes first."""
+    trial = trial_of(cell)
+    plan = [*trial.plan, *SETTING[trial.story]]
+    if is_on_host(cell.step):
+        mortal = Mortal("host", field.host_settings(region, min(region.hosts)), subject, plan)
+    else:
+        mortal = Mortal("region", field.region_settings(region), subject, plan)
+    if cell.fault.startswith("killed"):
+        mortal.comes_back.set()
+    return mortal
+
+
+def _absent(field: Battlefield, region: Region) -> Mortal:
+    """The host that placement takes first: the books say that it is there, and it is not."""
+    return Mortal("host", field.host_settings(region, min(region.hosts)), "", [], is_absent=True)
+
+
+async def _reported(region: Region) -> bool:
+    return any(call.call == "facts.report" for call in region.hosts[min(region.hosts)].calls())
+
+
+Fight = Callable[[], Awaitable[list[str]]]
+
+
+async def _each(fights: Sequence[tuple[str, Fight]], at_once: int, limit: float) -> list[Result]:
+    room, gate = asyncio.Semaphore(at_once), asyncio.Lock()
+
+    async def one(name: str, fight: Fight) -> Result:
+        async with room:
+            async with gate:
+                await asyncio.sleep(PACE)
+            return await _timed(name, fight, limit)
+
+    return await asyncio.gather(*(one(name, fight) for name, fight in fights))
+
+
+async def _timed(name: str, fight: Fight, limit: float) -> Result:
+    PROGRESS.parent.mkdir(exist_ok=True)
+    began = time.monotonic()
+    try:
+        async with asyncio.timeout(limit):
+            wrong = await fight()
+    except TimeoutError:
+        wrong = [f"not over after {limit:.0f} s"]
+    except Exception as error:
+        wrong = [f"{type(error).__name__}: {error}"]
+    result = Result(name, time.monotonic() - began, tuple(dict.fromkeys(wrong)))
+    with PROGRESS.open("a") as progress:
+        print(f"{name:40} {result.seconds:4.0f} s  {'; '.join(result.wrong) or 'ok'}", file=progress)
+    return result

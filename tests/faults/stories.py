@@ -1,0 +1,114 @@
+"""The stories in which steps are struck: each is one server's life, played from its order to its end."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+
+from temporalio.client import WorkflowFailureError
+from temporalio.service import RPCError
+
+from api.stories import Stories
+from infra.domain.errors import NotFound, Unavailable
+from infra.domain.models import Failure, ServerOrder
+from infra.temporal.names import audit_id, delete_id, provision_id, region_queue
+from tests.faults.saboteur import Strike, Victim
+from tests.faults.steps import StoryName
+from tests.fix_region import Region, eventually
+
+ALWAYS = 1000
+
+SETTING: dict[StoryName, tuple[Strike, ...]] = {
+    "create": (),
+    "doomed": (Strike("wait_ready", "refused_before", ALWAYS),),
+    "buried": (Strike("wait_ready", "refused_before", ALWAYS), Strike("remove_disk", "refused_before", ALWAYS)),
+    "delete": (),
+    "delete_early": (Strike("wait_ready", "stays", ALWAYS),),
+    "silent": (),
+    "sweep": (),
+    "audit": (),
+}
+"""What goes wrong in a story of itself."""
+
+
+@dataclass(slots=True)
+class Played:
+    """A server's life as its owner had it. ``refused``: what the order was answered."""
+
+    region: Region
+    order: ServerOrder
+    victim: Victim
+    story: StoryName
+    refused: Failure | None = None
+    deleted: bool = False
+
+    async def delete(self) -> None:
+        """As the owner asks for it; asked twice, or too late, is fine."""
+        with suppress(NotFound):
+            await self.region.begin_delete(self.order)
+            self.deleted = True
+
+
+async def play(region: Region, order: ServerOrder, victim: Victim, story: StoryName, plan: Sequence[Strike]) -> Played:
+    """Until every story of the server has ended, and whatever the saboteur repeats has been repeated."""
+    played = Played(region, order, victim, story)
+    victim.plan, victim.delete = [*plan, *SETTING[story]], played.delete
+    if story != "sweep":
+        with suppress(Unavailable):  # the order stands, and the sweep begins it
+            admission = await Stories(region.client).admit(order)
+            played.refused = admission.refused if admission else None
+    if story == "delete_early":
+        await eventually(lambda: _reached(victim, "wait_ready"), 300)
+        await played.delete()
+    await _ended(played, provision_id(order.server_id))
+    if story == "delete":
+        await played.delete()
+    if story == "audit":
+        await _audit(region)
+    if played.deleted:
+        await _ended(played, delete_id(order.server_id))
+    await _repeated(victim)
+    return played
+
+
+async def depart(played: Played) -> None:
+    """The owner deletes the server, unless it is gone already."""
+    await played.delete()
+    if played.deleted:
+        await _ended(played, delete_id(played.order.server_id))
+        await _repeated(played.victim)
+
+
+async def _repeated(victim: Victim) -> None:
+    for repeat in victim.repeats:
+        await repeat
+
+
+async def _audit(region: Region) -> None:
+    """One audit now; those of the schedule come when they come."""
+    audit = await region.client.start_workflow(
+        "AuditRegion",
+        region.location,
+        id=f"{audit_id(region.location)}-now",
+        task_queue=region_queue(region.location),
+    )
+    with suppress(WorkflowFailureError):
+        await audit.result()
+
+
+async def _reached(victim: Victim, step: str) -> bool:
+    return step in victim.reached
+
+
+async def _ended(played: Played, workflow_id: str) -> None:
+    async def end() -> bool:
+        try:
+            await played.region.client.get_workflow_handle(workflow_id).result()
+        except WorkflowFailureError:
+            return True
+        except RPCError:
+            return played.deleted and await played.region.server(played.order) is None  # it never began
+        return True
+
+    await eventually(end, 600)
