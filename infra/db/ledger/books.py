@@ -30,15 +30,17 @@ WHERE (h.used_cores, h.used_memory_mib, h.used_disk_gib) IS DISTINCT FROM
 RESERVATIONS_OF_NOBODY = "quota_reservations r WHERE NOT EXISTS (SELECT FROM servers s WHERE s.id = r.server_id)"
 
 LACKING = """
-servers s CROSS JOIN LATERAL (
-    SELECT string_agg(what, ', ') AS what FROM (
-        SELECT 'its quota' WHERE NOT EXISTS (SELECT FROM quota_reservations r WHERE r.server_id = s.id)
-        UNION ALL SELECT 'its claim' WHERE NOT EXISTS (SELECT FROM claims c WHERE c.server_id = s.id)
-        UNION ALL SELECT 'its ' || t.type FROM (VALUES ('ipv4', s.want_ipv4), ('ipv6', s.want_ipv6)) t (type, wanted)
-        WHERE t.wanted AND NOT EXISTS (SELECT FROM addresses a WHERE a.server_id = s.id AND a.type = t.type)
-    ) missing (what)
-) m
-WHERE s.status IN ('running', 'off') AND m.what IS NOT NULL
+servers s LEFT JOIN quota_reservations r ON r.server_id = s.id LEFT JOIN claims c ON c.server_id = s.id
+LEFT JOIN addresses v4 ON v4.server_id = s.id AND v4.type = 'ipv4'
+LEFT JOIN addresses v6 ON v6.server_id = s.id AND v6.type = 'ipv6'
+WHERE s.status IN ('running', 'off')
+  AND (r.server_id IS NULL OR c.server_id IS NULL OR (s.want_ipv4 AND v4.id IS NULL) OR (s.want_ipv6 AND v6.id IS NULL))
+"""
+
+LACKED = """
+concat_ws(', ', CASE WHEN r.server_id IS NULL THEN 'its quota' END, CASE WHEN c.server_id IS NULL THEN 'its claim' END,
+          CASE WHEN s.want_ipv4 AND v4.id IS NULL THEN 'its ipv4' END,
+          CASE WHEN s.want_ipv6 AND v6.id IS NULL THEN 'its ipv6' END)
 """
 
 NOBODY_HAS_THE_LOCK = """
@@ -82,7 +84,7 @@ BOOKS = (
     ),
     check(
         "lacking",
-        "format('server %s is %s and lacks %s', s.id, s.status, m.what)",
+        f"format('server %s is %s and lacks %s', s.id, s.status, {LACKED})",
         LACKING,
         location_id="s.location_id",
         server_id="s.id",
