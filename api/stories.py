@@ -106,12 +106,13 @@ class Stories:
 
 @asynccontextmanager
 async def _looked_at(beginning: WithStartWorkflowOperation[Any, Any]) -> AsyncIterator[None]:
-    """The SDK keeps an error here as well, and logs it as lost unless somebody looks."""
+    """The SDK keeps an error here as well, and logs it as lost unless somebody looks. Some it does not keep."""
     try:
         yield
     except BaseException:
         with suppress(BaseException):
-            await beginning.workflow_handle()
+            async with asyncio.timeout(0):
+                await beginning.workflow_handle()
         raise
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,6 +11,7 @@ from pathlib import Path
 import httpx
 import pytest_asyncio
 
+from api import stories
 from infra.config import Settings
 from infra.db.cluster import PostgresCluster
 from infra.db.migrate import migrate
@@ -94,8 +96,10 @@ async def test_an_order_that_temporal_does_not_take_is_taken_back(
     region, http = without_temporal
     body = {"name": "web", "server_type": "px1", "image": "tiny", "location": region.location}
 
+    begun = time.monotonic()
     refused = await http.post("/servers", json=body, headers={"Idempotency-Key": "once"})
 
+    assert time.monotonic() - begun < stories.ADMISSION / 2  # what refuses is not waited for
     assert (refused.status_code, refused.json()["error"]["code"]) == (503, "unavailable")
     assert "workflow" not in refused.text
     for table in ("servers", "actions", "idempotency_keys"):
