@@ -64,7 +64,7 @@ async def asking(region: Region, temporal_address: str) -> AsyncIterator[httpx.A
     headers = {"Authorization": f"Bearer {region.token}"}
     async with (
         serving(settings) as url,
-        httpx.AsyncClient(base_url=f"{url}/api/v1", headers=headers, timeout=60) as http,
+        httpx.AsyncClient(base_url=f"{url}/api/v1", headers=headers, timeout=120) as http,
     ):
         yield http
 
@@ -162,7 +162,7 @@ async def test_whoever_waits_for_an_order_that_another_takes_back_is_told_to_try
 ) -> None:
     region = idle.region
     async with asking(region, region.settings.temporal_address) as healthy, asking(region, NOWHERE) as cut_off:
-        monkeypatch.setattr(stories, "ADMISSION", 30.0)
+        monkeypatch.setattr(stories, "ADMISSION", 100.0)  # longer than everybody needs to be at work
         waiting = asyncio.create_task(post(healthy, region, "once"))
         server = await eventually(lambda: region.one("SELECT id FROM servers WHERE project_id = %s", region.project_id))
         await eventually(lambda: story_is(region, server["id"], WorkflowExecutionStatus.RUNNING))

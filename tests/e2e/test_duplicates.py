@@ -27,6 +27,7 @@ CREATES = int(os.environ.get("CREATES", "100"))
 SEED = int(os.environ.get("SEED", "4"))
 WIDTH = 20  # clients at a time
 REFUSED = (412, 503)  # nothing was made: the only host was too busy to be heard, or the API to admit
+PAUSE = 1.0  # seconds before what was refused is asked again
 PATIENCE = 5.0  # seconds that a client waits for an answer before it asks again
 
 
@@ -75,6 +76,7 @@ class Clients:
                 reply = await self.http.post("/servers", json=body, headers={"Idempotency-Key": name})
                 if reply.status_code not in REFUSED:
                     return reply
+                await asyncio.sleep(PAUSE)
 
 
 @asynccontextmanager
