@@ -12,9 +12,9 @@ import random
 import signal
 import socket
 import sys
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -38,13 +38,17 @@ ROLES = {"api": ("api",), "region": ("worker", "region"), "host": ("worker", "ho
 
 @dataclass
 class Deployment:
-    """``urls``: one of each API. A host asks the API of its number, as if a load balancer had sent it there."""
+    """``urls``: one of each API. A host asks the API of its number, as if a load balancer had sent it there.
+
+    ``settings``: of all its processes, on top of the region's.
+    """
 
     region: Region
     supervisor: Supervisor
     directory: Path
     urls: list[str]
     region_workers: int = 1
+    settings: Mapping[str, object] = field(default_factory=dict)
 
     @property
     def url(self) -> str:
@@ -82,6 +86,7 @@ class Deployment:
             "SWEEP_AFTER": 2,
             "ADDRESS_REST": settings.address_rest,
             "GUEST_PATIENCE": settings.guest_patience,
+            **self.settings,
         }
 
     def _of_host(self, index: int) -> dict[str, object]:

@@ -171,11 +171,11 @@ def held(host: SimulatedHost) -> set[int]:
     return {*inventory.disks, *inventory.seeds, *inventory.ports, *inventory.machines}
 
 
-async def eventually(condition: Callable[[], Awaitable[Any]], seconds: float = 60) -> Any:
+async def eventually(condition: Callable[[], Awaitable[Any]], seconds: float = 60, every: float = 0.05) -> Any:
     """Wait until the condition gives something true, and return it."""
     async with asyncio.timeout(seconds):
         while not (answer := await condition()):  # noqa: ASYNC110  what is waited for is in other processes
-            await asyncio.sleep(0.05)
+            await asyncio.sleep(every)
         return answer
 
 

@@ -11,7 +11,7 @@ from tests.fix_stack import Stack
 from tests.storm.storm import Storm, deployed
 
 
-@pytest.mark.timeout(900)  # it takes two or three minutes on an idle machine
+@pytest.mark.timeout(1500)  # it takes two or three minutes on an idle machine
 async def test_nothing_is_lost_and_nothing_is_there_twice(
     own_stack: Stack, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

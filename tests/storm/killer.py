@@ -22,7 +22,7 @@ from tests.fix_stack import Stack
 
 KINDS = ("api", "region", "host", "temporal", "postgres")
 PAUSED = ("region", "host", "host")
-BACK_WITHIN = 60.0
+BACK_WITHIN = 90.0
 """Seconds until everybody works again after a blow; supervisors wait up to ten between two tries."""
 
 FAILING = ("images.ensure", "disks.create", "seeds.write", "ports.attach", "machines.define", "machines.start")
@@ -84,7 +84,7 @@ class Killer:
             return replaced and not await self._missing()
 
         try:
-            await eventually(back, BACK_WITHIN)
+            await eventually(back, BACK_WITHIN, every=0.25)
         except TimeoutError:
             self.wrongs.append(f"{BACK_WITHIN:.0f} s after {blow} these are away: {', '.join(await self._missing())}")
         self.back_after[str(blow)].append(time.monotonic() - struck)

@@ -21,7 +21,7 @@ from tests.fix_deployment import Deployment
 
 PATIENCE = 180.0
 """Seconds for one answer, however often it is asked for: more than any part is away."""
-LOOK_EVERY = 1.0
+LOOK_EVERY = 2.0
 
 INTERNAL = re.compile(r"\b(workflow|activit(y|ies)|task queue|temporal|postgres|psycopg|traceback)", re.IGNORECASE)
 """What no text for a user says."""
