@@ -275,6 +275,8 @@ async def test_a_create_is_left_alone_within_its_deadline_and_deleted_after_it(s
     assert await scene.audit() == Audited({}, {}, {})
 
     await scene.plant(f"UPDATE servers SET began = now() - interval '{late + 1} s' WHERE name = 'slow'")
+    assert await scene.audit() == Audited({}, {}, {})  # after an outage, say: it may be about to end by itself
+    await scene.plant(f"UPDATE findings SET since = since - {HOUR}")
     assert await scene.audit() == Audited({"overdue": 1}, {}, {"overdue": 1})
     actions = await scene.project.all(
         "SELECT command, status, error_code, error_message FROM actions WHERE server_id = %s ORDER BY id",

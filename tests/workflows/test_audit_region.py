@@ -31,11 +31,12 @@ async def sweep(region: Region) -> int:
 
 
 async def a_day_passes(region: Region) -> None:
-    """For every order of the region."""
+    """For every order of the region, and for the audit."""
     ours = "server_id = ANY(SELECT id FROM servers WHERE location_id = %s)"
     day = "interval '1 day'"
     await region.execute(f"UPDATE actions SET started = started - {day} WHERE {ours}", region.location_id)
     await region.execute(f"UPDATE servers SET began = began - {day} WHERE location_id = %s", region.location_id)
+    await region.execute(f"UPDATE findings SET since = since - {day} WHERE location_id = %s", region.location_id)
 
 
 async def hanging_in(region: Region, step: str) -> ServerOrder:
@@ -68,6 +69,8 @@ async def test_a_killed_create_is_given_back(region: Region, step: str) -> None:
 
     assert await audit(region) == Audited({}, {}, {})  # it is within its deadline: whoever killed it may have a plan
     await a_day_passes(region)
+    assert await audit(region) == Audited({}, {}, {})  # it is seen, and has the grace period to end by itself
+    await a_day_passes(region)
     assert await audit(region) == Audited({"overdue": 1}, {}, {"overdue": 1})
     await a_day_passes(region)
     assert await sweep(region) == 1
@@ -80,6 +83,8 @@ async def test_a_killed_create_is_given_back(region: Region, step: str) -> None:
 
 async def test_a_create_that_works_on_past_its_deadline_is_stopped(region: Region) -> None:
     order = await hanging_in(region, "wait_ready")
+    await a_day_passes(region)
+    await audit(region)
     await a_day_passes(region)
 
     assert await audit(region) == Audited({"overdue": 1}, {}, {"overdue": 1})
