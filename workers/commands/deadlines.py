@@ -42,8 +42,13 @@ def _cells(name: str, step: Step) -> tuple[str, ...]:
 
 def _whole() -> list[tuple[str, float]]:
     from api.stories import ADMISSION
+    from infra.config import settings
+    from workers.schedules import AUDIT_EVERY
+    from workflows.audit_region import CREATE_WITHIN
     from workflows.options import BEAT, DEADLINE, QUEUE, RETURN, UNWIND
 
+    # One audit sees it, and the first one after the grace period acts.
+    audited = CREATE_WITHIN + settings().audit_grace + 2 * AUDIT_EVERY.total_seconds()
     return [
         ("an order is answered: granted, refused, or taken back because a part of the service is away", ADMISSION),
         ("a step is left waiting by its host, which is then asked for a sign of life", QUEUE),
@@ -51,4 +56,5 @@ def _whole() -> list[tuple[str, float]]:
         ("a silent host is waited for when no other fits", RETURN),
         ("a create runs, or begins to undo", DEADLINE),
         ("a create that was stopped, or is late, has undone everything; else it is ended by force", UNWIND),
+        ("a create has failed for its owner, even if its workflow was killed: the audit orders its delete", audited),
     ]
