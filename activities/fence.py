@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from dataclasses import dataclass
 from typing import Any
 
 from temporalio.worker import ActivityInboundInterceptor, ExecuteActivityInput, Interceptor
@@ -21,13 +22,22 @@ from infra.drivers.epochs import Epochs
 UNDO = frozenset({"destroy_machine", "detach_ports", "remove_seed", "remove_disk"})
 
 
+@dataclass(frozen=True, slots=True)
+class Work:
+    """What is being done for a claim; ``done`` is set at its end. ``step``: it may be stopped, an undo may not."""
+
+    epoch: int
+    step: asyncio.Task[Any] | None
+    done: asyncio.Event
+
+
 class Fence(Interceptor):
     """One per host worker."""
 
     def __init__(self, epochs: Epochs) -> None:
         self.epochs = epochs
-        self._working: dict[int, dict[asyncio.Event, int]] = {}
-        """By server: what is at work on it, as the event of its end, and its epoch."""
+        self._working: dict[int, list[Work]] = {}
+        """By server."""
 
     def intercept_activity(self, next: ActivityInboundInterceptor) -> ActivityInboundInterceptor:
         return _Fenced(next, self)
@@ -35,51 +45,55 @@ class Fence(Interceptor):
     @asynccontextmanager
     async def forward(self, server_id: int, epoch: int) -> AsyncIterator[None]:
         """A step. What an older claim still does ends first. StaleClaim: there is a newer one, or its undo came."""
-        self._require_newest(server_id, epoch)
+        self._require(self.epochs.see(server_id, epoch))
         await self._ended(server_id, before=epoch)
-        self._require_newest(server_id, epoch)  # one may have come while it waited
-        async with self._at_work(server_id, epoch):
+        self._require(self.epochs.see(server_id, epoch))  # another may have come while it waited
+        async with self._at_work(server_id, epoch, asyncio.current_task()):
             yield
 
     @asynccontextmanager
     async def undo(self, server_id: int, epoch: int) -> AsyncIterator[None]:
         """An undo. Nothing of the server is at work then, and no step follows. StaleClaim: there is a newer claim."""
-        if not self.epochs.close(server_id, epoch):
-            raise StaleClaim("the server is placed anew")
+        self._require(self.epochs.close(server_id, epoch))
         await self._ended(server_id, before=epoch + 1)
+        self._require(self.epochs.close(server_id, epoch))  # another may have come while it waited
         async with self._at_work(server_id, epoch):
             yield
 
     @asynccontextmanager
-    async def purge(self, server_id: int, epoch: int | None = None) -> AsyncIterator[bool]:
-        """As an undo of everything up to ``epoch``, or of all that was seen; but False at once, and nothing may be
-        done, when there is a newer claim or something is still at work: next time."""
-        epoch = self.epochs.highest(server_id) if epoch is None else epoch
-        if self._working.get(server_id) or not self.epochs.close(server_id, epoch):
+    async def purge(self, server_id: int, epoch: int) -> AsyncIterator[bool]:
+        """As an undo of everything up to ``epoch``, but False at once, and nothing may be done, when there is a newer
+        claim or something is still at work: that is stopped, and next time is soon."""
+        may = self.epochs.close(server_id, epoch)
+        at_work = self._working.get(server_id, [])
+        if not may or at_work:
+            for work in at_work if may else ():
+                if work.step is not None:
+                    work.step.cancel()
             yield False
             return
         async with self._at_work(server_id, epoch):
             yield True
 
-    def _require_newest(self, server_id: int, epoch: int) -> None:
-        if not self.epochs.see(server_id, epoch):
+    def _require(self, newest: bool) -> None:
+        if not newest:
             raise StaleClaim("the server is not placed on this host any more")
 
     @asynccontextmanager
-    async def _at_work(self, server_id: int, epoch: int) -> AsyncIterator[None]:
-        end, works = asyncio.Event(), self._working.setdefault(server_id, {})
-        works[end] = epoch
+    async def _at_work(self, server_id: int, epoch: int, step: asyncio.Task[Any] | None = None) -> AsyncIterator[None]:
+        work = Work(epoch, step, asyncio.Event())
+        self._working.setdefault(server_id, []).append(work)
         try:
             yield
         finally:
-            del works[end]
-            end.set()
-            if not works and self._working.get(server_id) is works:
+            self._working[server_id].remove(work)
+            work.done.set()
+            if not self._working[server_id]:
                 del self._working[server_id]
 
     async def _ended(self, server_id: int, before: int) -> None:
-        while ends := [end for end, epoch in self._working.get(server_id, {}).items() if epoch < before]:
-            await ends[0].wait()
+        while older := [work for work in self._working.get(server_id, []) if work.epoch < before]:
+            await older[0].done.wait()
 
 
 class _Fenced(ActivityInboundInterceptor):

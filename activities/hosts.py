@@ -30,7 +30,13 @@ class Hosts:
     async def hear_host(self, question: HostQuestion) -> bool:
         """True as soon as the host's worker gives a new sign of life. One that gives none is marked as silent: it gets
         no server until it reports again. Signs are compared with each other, so no clock has to be right."""
-        queue = host_queue(question.host_id)
+        if not question.enough and await self._hears(host_queue(question.host_id)):
+            return True
+        async with self._pool.connection() as connection:
+            await hosts.mark_silent(connection, question.host_id)
+        return False
+
+    async def _hears(self, queue: str) -> bool:
         until = asyncio.get_running_loop().time() + self._window
         before = await self._newest(queue)
         while asyncio.get_running_loop().time() < until:
@@ -38,8 +44,6 @@ class Hosts:
             await asyncio.sleep(LOOK)
             if await self._newest(queue) > before:
                 return True
-        async with self._pool.connection() as connection:
-            await hosts.mark_silent(connection, question.host_id)
         return False
 
     async def _newest(self, queue: str) -> float:

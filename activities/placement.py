@@ -21,8 +21,8 @@ class Placements:
         order = request.order
         async with self._pool.connection() as connection:
             region = await claims.region(connection, order)
-            if region.claim is not None:
-                return region.claim
+            if region.claim is not None and region.claim.epoch == request.epoch:
+                return region.claim  # an earlier try took effect and its answer was lost
             ask = Ask(
                 location=order.location,
                 architecture=order.image.architecture,
@@ -32,7 +32,7 @@ class Placements:
             )
             decision = rank(ask, region.hosts)
             for candidate in decision.candidates:
-                claim = await claims.take(connection, order, candidate.host_id, decision.as_json())
+                claim = await claims.take(connection, order, candidate.host_id, decision.as_json(), request.epoch)
                 if claim is not None:
                     return claim
         raise ResourceUnavailable(*explain_refusal(ask, decision))
@@ -40,4 +40,4 @@ class Placements:
     @activity.defn
     async def release_claim(self, request: PlacementRequest) -> None:
         async with self._pool.connection() as connection:
-            await claims.release(connection, request.order.server_id)
+            await claims.release(connection, request.order.server_id, request.epoch)

@@ -33,7 +33,7 @@ class Settings(BaseSettings):
     temporal_address: str = Field("127.0.0.1:7233", description="Temporal's frontend.")
     temporal_namespace: str = Field("puchify", description="Made by `puchify up` when missing.")
     worker_pulse: float = Field(
-        2, ge=1, le=60, description="Seconds between two signs of life of a worker; a host that misses two is left."
+        2, ge=1, le=10, description="Seconds between two signs of life of a worker; a host that misses two is left."
     )
     build_id: str = Field(
         "",

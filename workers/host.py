@@ -80,7 +80,7 @@ async def run_host(settings: Settings, stop: asyncio.Event) -> None:
 
 async def report(settings: Settings, host: Host, internal_api: InternalApi, fence: Fence) -> Found:
     """Make the host as the books say, then report: only a clean host is given servers, also after it was cut off."""
-    found = await held_and_claimed(host, internal_api)
+    found = await held_and_claimed(host, internal_api, fence.epochs)
     await clear_away(host, found, internal_api, fence)
     await internal_api.report(replace(await host.facts.report(settings.host_id), holds=await parts_held(host)))
     return found
@@ -89,8 +89,8 @@ async def report(settings: Settings, host: Host, internal_api: InternalApi, fenc
 async def keep_reporting(settings: Settings, host: Host, internal_api: InternalApi, fence: Fence) -> None:
     """Report, again and again. Nothing that goes wrong here ends it: next time is in ten seconds."""
     while True:
-        await asyncio.sleep(REPORT_EVERY)
         try:
             await report(settings, host, internal_api, fence)
         except Exception:
             log.exception("no report this time")
+        await asyncio.sleep(REPORT_EVERY)

@@ -6,12 +6,13 @@ The books are the truth. One server that cannot be helped never stands in the wa
 from __future__ import annotations
 
 import logging
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 
 from activities.fence import Fence
 from activities.machines import bring_up
 from infra.domain.models import PARTS, HostClaims, Part
+from infra.drivers.epochs import Epochs
 from infra.drivers.protocols import Host
 from infra.internal_api import InternalApi
 
@@ -20,9 +21,9 @@ log = logging.getLogger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class Found:
-    """``held``: the servers of which anything is here. ``claims``: what the books say."""
+    """``held``: the servers of which anything is here, and their highest epoch by then. ``claims``: of the books."""
 
-    held: frozenset[int]
+    held: Mapping[int, int]
     claims: HostClaims
 
 
@@ -38,27 +39,29 @@ async def parts_held(host: Host) -> dict[int, list[Part]]:
     return {server_id: [part for part in PARTS if server_id in held[part]] for server_id in servers}
 
 
-async def held_and_claimed(host: Host, internal_api: InternalApi) -> Found:
+async def held_and_claimed(host: Host, internal_api: InternalApi, epochs: Epochs) -> Found:
     """What is here, then what should be: in this order, so that a server claimed in between is no stray."""
-    held = await parts_held(host)
-    return Found(frozenset(held), await internal_api.claims())
+    held = {server_id: epochs.highest(server_id) for server_id in await parts_held(host)}
+    return Found(held, await internal_api.claims())
 
 
 async def clear_away(host: Host, found: Found, internal_api: InternalApi, fence: Fence) -> None:
     """Purge strays, and forget what the books have buried while this host did not do as it was told."""
     claimed = {claim.machine.server_id: claim.machine.epoch for claim in found.claims.claims}
-    for server_id in sorted(found.held - claimed.keys()):
+    for server_id in sorted(found.held.keys() - claimed.keys()):
         log.warning("server %s is not this host's any more: it is purged", server_id)
-        await purge(host, fence, server_id)
+        await purge(host, fence, server_id, found.held[server_id])
     for tombstone in found.claims.tombstones:
-        # A server that was placed here again since keeps what is its own.
-        again = claimed.get(tombstone.server_id, 0) > tombstone.epoch
-        if again or await purge(host, fence, tombstone.server_id, tombstone.epoch):
+        server_id, epoch = tombstone.server_id, tombstone.epoch
+        # A server that was placed here again since keeps what is its own, or left nothing.
+        again = claimed.get(server_id, 0) > epoch
+        gone = server_id not in found.held and fence.epochs.highest(server_id) > epoch
+        if again or gone or await purge(host, fence, server_id, epoch):
             await internal_api.forgotten(tombstone)
     fence.epochs.forget(claimed.keys())
 
 
-async def purge(host: Host, fence: Fence, server_id: int, epoch: int | None = None) -> bool:
+async def purge(host: Host, fence: Fence, server_id: int, epoch: int) -> bool:
     """Take everything of a server away, whatever of it resists; True when nothing did, and nothing more can come."""
     async with fence.purge(server_id, epoch) as clean:
         if clean:

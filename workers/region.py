@@ -65,6 +65,6 @@ async def run_region(settings: Settings, stop: asyncio.Event) -> None:
         client = await connect(settings)
         await ensure_schedules(client, settings)
         async with region_worker(client, pool, settings):
-            if settings.build_id and await versions.take_over(client, settings):
-                log.info("new orders are version %s's from now on", settings.build_id)
+            if await versions.take_over(client, settings):
+                log.info("new orders are done by version '%s' from now on", settings.build_id)
             await stop.wait()

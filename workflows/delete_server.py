@@ -43,7 +43,7 @@ def everything_held(holdings: Holdings) -> list[Undo]:
     held: list[Undo] = [
         (Quotas.release_quota, order),
         (AddressBook.release_addresses, order),
-        (Placements.release_claim, PlacementRequest(order)),
+        (Placements.release_claim, PlacementRequest(order, epoch=machine.epoch if machine else 0)),
     ]
     if machine is not None:
         undo = (Disks.remove_disk, Seeds.remove_seed, Ports.detach_ports, Machines.destroy_machine)

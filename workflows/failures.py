@@ -56,5 +56,10 @@ def _timed_out(error: BaseException, cause: TimeoutError) -> Failure:
 
 def is_away(error: BaseException) -> bool:
     """True when the host did not even take the step, or went silent in it: what else it is asked it may not do."""
+    return timeout_of(error) in (TimeoutType.SCHEDULE_TO_START, TimeoutType.HEARTBEAT)
+
+
+def timeout_of(error: BaseException) -> TimeoutType | None:
+    """Which of a step's times ran out; None when none did."""
     cause = error.cause if isinstance(error, ActivityError) else None
-    return isinstance(cause, TimeoutError) and cause.type in (TimeoutType.SCHEDULE_TO_START, TimeoutType.HEARTBEAT)
+    return cause.type if isinstance(cause, TimeoutError) else None

@@ -16,6 +16,7 @@ from datetime import timedelta
 from typing import Literal
 
 from temporalio.common import RetryPolicy
+from temporalio.exceptions import TimeoutType
 
 from infra.config import settings
 
@@ -27,8 +28,9 @@ QUEUE = max(5 * FACTOR, 1.0)
 BEAT = max(5 * FACTOR, 2.0)
 """A step that says nothing for so long is nobody's any more. The host is asked, as above, and a worker that was only
 restarted does the step anew; Temporal's own retries would go to a dead worker's open polls, one after the other."""
-ASK = 12
-"""A host that gives signs of life may leave a step waiting so often: fifty creates at once on one queue for 10 s."""
+ASK = {TimeoutType.SCHEDULE_TO_START: 12, TimeoutType.HEARTBEAT: 2}
+"""How often a host that gives signs of life may leave a step waiting (fifty creates at once on one queue: for 10 s), or
+go silent in it (its worker was started again, and perhaps once more): after that it is not alive, whatever it says."""
 RETURN = 120 * FACTOR
 """When no other host fits, one that went silent may come back until then: a restart is waited for, a repair is not."""
 RETURN_PAUSE = max(5 * FACTOR, 1.0)

@@ -7,6 +7,7 @@ and retries stand in options.py; what a failure means to the user, in failures.p
 
 from __future__ import annotations
 
+import itertools
 from typing import NoReturn
 
 from temporalio import workflow
@@ -39,7 +40,7 @@ with workflow.unsafe.imports_passed_through():
     from infra.temporal.names import FAILURE_CODE, HOST_ID, PHASE
     from workflows.failures import DELETED, HOST_AWAY
     from workflows.options import DEADLINE, HOSTS_TO_TRY, RETURN, RETURN_PAUSE
-    from workflows.saga import Saga, Unwound, run, surely, together, unless
+    from workflows.saga import Saga, Unwound, heed_cancellation, run, surely, together, unless
 
 
 @workflow.defn
@@ -77,11 +78,12 @@ class ProvisionServer:
     async def provision(self, order: ServerOrder) -> FinishedOrder:
         async with Saga() as saga:
             await saga.step(Quotas.reserve_quota, order, undo=Quotas.release_quota)
-            while True:
+            for epoch in itertools.count(1):
                 try:
-                    return await self.provision_on_a_host(saga, PlacementRequest(order, self._excluded))
+                    return await self.provision_on_a_host(saga, PlacementRequest(order, self._excluded, epoch))
                 except Unwound as unwound:
                     await self.go_elsewhere(unwound)
+        raise AssertionError("counting has no end")
 
     async def provision_on_a_host(self, whole: Saga, request: PlacementRequest) -> FinishedOrder:
         order = request.order
@@ -110,6 +112,7 @@ class ProvisionServer:
 
     async def go_elsewhere(self, unwound: Unwound) -> None:
         """A host was left: it is excluded from the next try. Raises when there is to be none."""
+        heed_cancellation()  # one that the failing step outran
         if unwound.left_host:
             self._left.append((self._claim.host_id, unwound))
             if len(self._left) == HOSTS_TO_TRY:

@@ -8,7 +8,7 @@ tombstone takes its place. Sagas nest: an inner one unwinds alone and hands its 
 from __future__ import annotations
 
 import asyncio
-import itertools
+from collections import Counter
 from collections.abc import Awaitable, Callable, Coroutine
 from contextlib import suppress
 from datetime import timedelta
@@ -16,7 +16,7 @@ from types import TracebackType
 from typing import Any, TypeVar
 
 from temporalio import workflow
-from temporalio.exceptions import ActivityError
+from temporalio.exceptions import ActivityError, TimeoutType
 
 with workflow.unsafe.imports_passed_through():
     from activities.hosts import Hosts
@@ -24,7 +24,7 @@ with workflow.unsafe.imports_passed_through():
     from infra.domain.errors import HOST_FAILURES
     from infra.domain.models import Failure, HostQuestion, Tombstone
     from infra.temporal.names import host_queue
-    from workflows.failures import CANCELLED, LATE, failure_of, is_away
+    from workflows.failures import CANCELLED, LATE, failure_of, is_away, timeout_of
     from workflows.options import ASK, BEAT, FACTOR, QUEUE, STEPS
 
 A = TypeVar("A")
@@ -91,16 +91,22 @@ async def run(do: Activity[A, R], value: A) -> R:
         result = await workflow.execute_activity_method(do, value, heartbeat_timeout=beat, **times)
     else:
         result = await _on_host(do, value, times)
+    heed_cancellation()
+    return result  # type: ignore[no-any-return]
+
+
+def heed_cancellation() -> None:
+    """Raise the cancellation that came while something outran it."""
     task = asyncio.current_task()
     if task is not None and task.cancelling():
         raise asyncio.CancelledError
-    return result  # type: ignore[no-any-return]
 
 
 async def _on_host(do: Activity[Any, R], machine: Any, times: dict[str, Any]) -> R:
     """A step in the host's own queue. One left waiting there, or a worker that ended in the middle of it, is no sign
     of death: the host is asked for one of life, and then to begin anew."""
-    for asked in itertools.count(1):
+    waits: Counter[TimeoutType] = Counter()
+    while True:
         try:
             return await workflow.execute_activity_method(
                 do,
@@ -111,11 +117,12 @@ async def _on_host(do: Activity[Any, R], machine: Any, times: dict[str, Any]) ->
                 **times,
             )
         except ActivityError as error:
-            if not is_away(error) or asked > ASK:
+            waited = timeout_of(error)
+            if waited not in ASK:
                 raise
-            if not await run(Hosts.hear_host, HostQuestion(machine.host_id)):
+            waits[waited] += 1
+            if not await run(Hosts.hear_host, HostQuestion(machine.host_id, waits[waited] > ASK[waited])):
                 raise
-    raise AssertionError("counting has no end")
 
 
 async def surely(work: Coroutine[Any, Any, R]) -> R:

@@ -1,7 +1,8 @@
 """Hosts as placement sees them, and claims on them: one guarded UPDATE, which is the only way to room on a host.
 
-A claim raises its server's epoch. The claim and the host's counters change in one statement, so that at every moment
-a host's used capacity is the sum of its claims.
+A claim carries the epoch that was asked for, higher than any before; its release closes that epoch, so that neither
+touches another claim when it comes late. The claim and the host's counters change in one statement, so that at every
+moment a host's used capacity is the sum of its claims.
 """
 
 from __future__ import annotations
@@ -37,7 +38,7 @@ OF_SERVER = "SELECT server_id, host_id, epoch FROM claims WHERE server_id = %s"
 
 TAKE = """
 WITH alive AS MATERIALIZED (
-    SELECT id FROM servers WHERE id = %(server_id)s FOR UPDATE
+    SELECT id FROM servers WHERE id = %(server_id)s AND epoch < %(epoch)s FOR UPDATE
 ), taken AS (
     UPDATE hosts SET used_cores = used_cores + %(cores)s, used_memory_mib = used_memory_mib + %(memory_mib)s,
                      used_disk_gib = used_disk_gib + %(disk_gib)s
@@ -47,7 +48,7 @@ WITH alive AS MATERIALIZED (
       AND used_memory_mib + %(memory_mib)s <= memory_mib AND used_disk_gib + %(disk_gib)s <= disk_gib
     RETURNING id
 ), raised AS (
-    UPDATE servers SET epoch = epoch + 1 FROM taken WHERE servers.id = %(server_id)s RETURNING epoch
+    UPDATE servers SET epoch = %(epoch)s FROM taken WHERE servers.id = %(server_id)s RETURNING epoch
 )
 INSERT INTO claims (server_id, host_id, epoch, cores, memory_mib, disk_gib, decision)
 SELECT %(server_id)s, taken.id, raised.epoch, %(cores)s, %(memory_mib)s, %(disk_gib)s, %(decision)s FROM taken, raised
@@ -55,8 +56,11 @@ RETURNING server_id, host_id, epoch
 """
 
 RELEASE = """
-WITH freed AS (
-    DELETE FROM claims WHERE server_id = %s RETURNING host_id, cores, memory_mib, disk_gib
+WITH closed AS (
+    UPDATE servers SET epoch = greatest(epoch, %(epoch)s) WHERE id = %(server_id)s RETURNING id
+), freed AS (
+    DELETE FROM claims USING closed WHERE server_id = closed.id AND claims.epoch <= %(epoch)s
+    RETURNING host_id, cores, memory_mib, disk_gib
 )
 UPDATE hosts SET used_cores = used_cores - freed.cores, used_memory_mib = used_memory_mib - freed.memory_mib,
                  used_disk_gib = used_disk_gib - freed.disk_gib
@@ -99,9 +103,12 @@ async def of_server(connection: Connection, server_id: int) -> Claim | None:
     return Claim(**row) if row else None
 
 
-async def take(connection: Connection, order: ServerOrder, host_id: int, decision: dict[str, Any]) -> Claim | None:
-    """Claim the host; None when it has no room any more or takes no servers now: the race was lost."""
+async def take(
+    connection: Connection, order: ServerOrder, host_id: int, decision: dict[str, Any], epoch: int = 1
+) -> Claim | None:
+    """Claim the host; None when it has no room any more, takes no servers now, or the epoch is not the newest."""
     parameters = {
+        "epoch": epoch,
         "server_id": order.server_id,
         "host_id": host_id,
         "cores": order.resources.cores,
@@ -113,9 +120,12 @@ async def take(connection: Connection, order: ServerOrder, host_id: int, decisio
     return Claim(**row) if row else None
 
 
-async def release(connection: Connection, server_id: int) -> None:
-    """Give back the server's hold on its host; holding none is fine."""
-    await connection.execute(RELEASE, (server_id,))
+EVERY = 2**31 - 1
+
+
+async def release(connection: Connection, server_id: int, epoch: int = EVERY) -> None:
+    """Give back the server's hold on its host, unless it is newer; holding none is fine."""
+    await connection.execute(RELEASE, {"server_id": server_id, "epoch": epoch})
 
 
 async def bury(connection: Connection, tombstone: Tombstone) -> None:

@@ -80,10 +80,12 @@ class Claim:
 
 @dataclass(frozen=True, slots=True)
 class PlacementRequest:
-    """What to place, and where not to."""
+    """What to place, and where not to. ``epoch`` is the claim's, made before it: a claim, or its release, that comes
+    late cannot touch another one."""
 
     order: ServerOrder
     excluded_hosts: tuple[int, ...] = ()
+    epoch: int = 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -174,9 +176,10 @@ class Tombstone:
 
 @dataclass(frozen=True, slots=True)
 class HostQuestion:
-    """Which host is asked for a sign of life."""
+    """Which host is asked for a sign of life. ``enough``: it gave some, and did nothing; it counts as silent."""
 
     host_id: int
+    enough: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -22,8 +22,9 @@ from temporalio.service import RPCError, RPCStatusCode
 from temporalio.worker import WorkerDeploymentConfig
 
 from infra.config import Settings
-from infra.domain.errors import NotFound
+from infra.domain.errors import NotFound, Unavailable
 
+PATIENCE = 30.0  # seconds
 PAUSE = 0.2  # seconds between two looks for a version that Temporal is still making known
 
 
@@ -50,7 +51,13 @@ def deployment(settings: Settings) -> WorkerDeploymentConfig | None:
 
 
 async def take_over(client: Client, settings: Settings) -> bool:
-    """Make the running worker's version current unless it was before. True when it did."""
+    """Make the running worker's version current unless it was before. True when it did. A worker without a version
+    takes over from whatever version is current: nobody else would do its work."""
+    if not settings.build_id:
+        takes = any(one.state == "current" for one in await versions(client, settings.location))
+        if takes:
+            await promote(client, settings.location, "")
+        return takes
     while (state := await _state_of(client, settings)) is None:  # noqa: ASYNC110  Temporal tells nobody when it knows it
         await asyncio.sleep(PAUSE)
     if state != "new":
@@ -60,7 +67,9 @@ async def take_over(client: Client, settings: Settings) -> bool:
 
 
 async def promote(client: Client, location: str, build_id: str) -> None:
-    """New stories begin on this version from now on. NotFound: no worker of it was ever seen."""
+    """New stories begin on this version from now on; "": on workers without one. NotFound: no worker of it was ever
+    seen. Unavailable: Temporal does not let it be current, and says why."""
+    until = asyncio.get_running_loop().time() + PATIENCE
     while True:
         try:
             await client.workflow_service.set_worker_deployment_current_version(
@@ -74,8 +83,10 @@ async def promote(client: Client, location: str, build_id: str) -> None:
         except RPCError as error:
             if error.status is RPCStatusCode.NOT_FOUND:
                 raise NotFound(f"no worker of version '{build_id}' was ever seen in {location}") from error
-            if error.status is not RPCStatusCode.FAILED_PRECONDITION:  # its queue is still being made known
+            if error.status is not RPCStatusCode.FAILED_PRECONDITION:
                 raise
+            if asyncio.get_running_loop().time() > until:  # before that, its queue may still be being made known
+                raise Unavailable(f"version '{build_id}' cannot be current: {error.message}") from error
             await asyncio.sleep(PAUSE)
         else:
             return

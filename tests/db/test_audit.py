@@ -318,10 +318,10 @@ async def test_counters_are_healed_while_orders_come_and_go(scene: Scene) -> Non
 
     async def come_and_go(order: ServerOrder) -> None:
         async with scene.project.pool.connection() as connection:
-            for _ in range(5):
+            for epoch in range(1, 6):
                 await quotas.reserve(connection, order)
-                await claims.take(connection, order, scene.host_id, {})
-                await claims.release(connection, order.server_id)
+                await claims.take(connection, order, scene.host_id, {}, epoch)
+                await claims.release(connection, order.server_id, epoch)
                 await quotas.release(connection, order.server_id)
 
     async def recount() -> int:

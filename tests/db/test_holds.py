@@ -176,3 +176,20 @@ async def test_a_pool_is_stocked_once_however_many_find_it_empty(books_of_region
         region.location_id,
     )
     assert stocked == {"n": addresses.STOCK}
+
+
+async def test_a_claim_or_its_release_that_comes_late_touches_no_newer_one(books_of_region: Region) -> None:
+    """A region worker that was paused in the middle of a statement has it done whenever it wakes."""
+    region = books_of_region
+    order, host_id = await region.order(), next(iter(region.hosts))
+    async with region.pool.connection() as connection:
+        assert await claims.take(connection, order, host_id, {}, epoch=1) is not None
+        await claims.release(connection, order.server_id, epoch=1)
+        assert await claims.take(connection, order, host_id, {}, epoch=1) is None  # late: it is closed
+        newer = await claims.take(connection, order, host_id, {}, epoch=2)
+        assert newer is not None
+
+        await claims.release(connection, order.server_id, epoch=1)
+
+        assert await claims.of_server(connection, order.server_id) == newer
+    await region.assert_balanced()

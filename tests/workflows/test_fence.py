@@ -42,6 +42,11 @@ async def undoes(fence: Fence, epoch: int) -> bool:
         return False
 
 
+async def _works(fence: Fence, epoch: int) -> None:
+    async with fence.forward(SERVER, epoch):
+        await asyncio.Event().wait()
+
+
 async def test_a_step_of_an_older_claim_is_refused(fence: Fence) -> None:
     assert await enters(fence, 2)
 
@@ -93,14 +98,31 @@ async def test_a_newer_claim_waits_for_what_an_older_one_still_does(fence: Fence
     assert await entering
 
 
-async def test_a_purge_waits_for_nobody(fence: Fence) -> None:
-    async with fence.forward(SERVER, 1), fence.purge(SERVER) as may:
+async def test_a_purge_waits_for_nobody_and_stops_what_is_at_work(fence: Fence) -> None:
+    stale = asyncio.create_task(_works(fence, 1))
+    await asyncio.sleep(0)
+    async with fence.purge(SERVER, 1) as may:
         assert not may
+
+    with pytest.raises(asyncio.CancelledError):  # the books do not know it any more
+        await stale
+    async with fence.purge(SERVER, 1) as may:
+        assert may
+
+
+async def test_an_undo_that_waited_too_long_leaves_a_newer_claim_alone(fence: Fence) -> None:
+    async with fence.forward(SERVER, 1):
+        undoing = asyncio.create_task(undoes(fence, 1))
+        newer = asyncio.create_task(_works(fence, 2))
+        await asyncio.sleep(0)
+
+    assert not await undoing
+    newer.cancel()
 
 
 async def test_a_purge_shuts_the_door_behind_it(fence: Fence) -> None:
     assert await enters(fence, 3)
-    async with fence.purge(SERVER) as may:
+    async with fence.purge(SERVER, 3) as may:
         assert may
 
     assert not await enters(fence, 3)

@@ -277,7 +277,7 @@ async def test_the_only_host_is_tried_again_when_it_was_just_away(new_region: Ne
             assert await region.ended(order) is None
         server = await region.server(order)
         assert server is not None
-        assert server["epoch"] == 2
+        assert server["epoch"] > 1
         await region.assert_balanced()
 
 
