@@ -15,7 +15,7 @@ import httpx
 from pydantic import TypeAdapter, ValidationError
 
 from infra.config import Settings
-from infra.domain.errors import StaleClaim, Unavailable
+from infra.domain.errors import HostUnavailable, PuchifyError, StaleClaim, Unavailable
 from infra.domain.models import HostClaims, HostReport, Machine, Tombstone
 from infra.domain.seed import Seed
 
@@ -32,7 +32,8 @@ class InternalApi:
 
     async def seed(self, machine: Machine) -> Seed:
         """StaleClaim: this host has no such claim on the server any more."""
-        reply = await self._call("GET", f"seeds/{machine.server_id}", params={"epoch": machine.epoch})
+        gone = StaleClaim("the server is not placed on this host any more")
+        reply = await self._call("GET", f"seeds/{machine.server_id}", absent=gone, params={"epoch": machine.epoch})
         try:
             return _SEED.validate_json(reply.content)
         except ValidationError:  # its text would tell the seed's secrets
@@ -48,14 +49,18 @@ class InternalApi:
         """Nothing of the server is left here."""
         await self._call("DELETE", f"tombstones/{tombstone.server_id}", params={"epoch": tombstone.epoch})
 
-    async def _call(self, method: str, path: str, **request: Any) -> httpx.Response:
-        """Unavailable: the API does not answer as it should, which passes and is not the host's fault. StaleClaim."""
+    async def _call(self, method: str, path: str, absent: PuchifyError | None = None, **request: Any) -> httpx.Response:
+        """Unavailable: the API does not answer as it should, which passes and is not the host's fault.
+        HostUnavailable: the books do not know this host. ``absent`` is raised for what is not found."""
         try:
             reply = await self._client.request(method, f"/internal/v1/hosts/{self._host_id}/{path}", **request)
         except httpx.TransportError as cause:
             raise Unavailable("a part of the service does not answer; try again") from cause
-        if reply.status_code == 404:
-            raise StaleClaim("the server is not placed on this host any more")
+        if reply.status_code == 404 and absent is not None:
+            raise absent
+        if reply.status_code in (401, 403, 404):
+            log.error("host %s is refused: it was removed from the books, or has another key there", self._host_id)
+            raise HostUnavailable("the host is not in service; try again")
         if reply.is_error:
             log.error("%s %s is answered %s: %s", method, path, reply.status_code, reply.text[:200])
             raise Unavailable("a part of the service does not answer; try again")

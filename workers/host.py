@@ -23,6 +23,7 @@ from activities.machines import Machines
 from activities.ports import Ports
 from activities.seeds import Seeds
 from infra.config import Settings
+from infra.domain.errors import PuchifyError
 from infra.drivers.epochs import Epochs
 from infra.drivers.protocols import Host
 from infra.internal_api import InternalApi, open_internal_api
@@ -91,6 +92,8 @@ async def keep_reporting(settings: Settings, host: Host, internal_api: InternalA
     while True:
         try:
             await report(settings, host, internal_api, fence)
+        except PuchifyError as error:  # it has said in the log what it is
+            log.warning("no report this time: %s", error)
         except Exception:
             log.exception("no report this time")
         await asyncio.sleep(REPORT_EVERY)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import asdict, dataclass
-from datetime import datetime
 
 from psycopg.rows import DictRow
 from psycopg.types.json import Jsonb
@@ -44,18 +43,6 @@ class ClaimedSeed:
     user_data: str
 
 
-@dataclass(frozen=True, slots=True)
-class HostState:
-    """A host as operators list it."""
-
-    id: int
-    name: str
-    location: str
-    state: str
-    driver: str
-    reported: datetime | None
-
-
 async def register_host(connection: Connection, host: NewHost) -> None:
     """Make the host known, or give it a new key, name or place; what it holds and reports stays."""
     await connection.execute(
@@ -70,14 +57,6 @@ async def register_host(connection: Connection, host: NewHost) -> None:
 async def host_of_key(connection: Connection, digest: bytes) -> int | None:
     row = await (await connection.execute("SELECT id FROM hosts WHERE key_digest = %s", (digest,))).fetchone()
     return int(row["id"]) if row else None
-
-
-async def list_hosts(connection: Connection) -> list[HostState]:
-    found = await connection.execute(
-        "SELECT h.id, h.name, l.name AS location, h.state, h.driver, h.reported"
-        " FROM hosts h JOIN locations l ON l.id = h.location_id ORDER BY h.id"
-    )
-    return [HostState(**row) for row in await found.fetchall()]
 
 
 REPORT = """

@@ -1,4 +1,4 @@
-"""A host that is gone for good: it goes with its servers, and may come anew."""
+"""A host that is gone for good: it goes with its servers, and should its worker come back, it is told so, quietly."""
 
 from __future__ import annotations
 
@@ -34,6 +34,19 @@ async def test_a_lost_host_is_removed_with_its_servers_and_may_come_anew(deploym
     await region.assert_balanced()
 
 
+async def test_a_worker_of_a_removed_host_says_so_in_a_line(deployment: Deployment) -> None:
+    (host_id,) = deployment.region.hosts
+    log = deployment.directory / "host.log"
+
+    told = await removed(deployment, host_id)
+    assert told.code == 0, told
+    await eventually(lambda: says(deployment, "it was removed from the books"), 60)
+    deployment.kill("host")  # one that starts is refused, too
+    await eventually(lambda: says(deployment, "puchify: the host is not in service"), 60)
+
+    assert "Traceback" not in log.read_text()
+
+
 async def removed(deployment: Deployment, host_id: int) -> Ended:
     settings = deployment.region.settings
     words = ("host", "remove", str(host_id), "--lost", "--yes")
@@ -54,3 +67,7 @@ async def status_of(deployment: Deployment, server_id: int, status: str) -> bool
 
 async def clean(deployment: Deployment) -> bool:
     return deployment.region.host.inventory().is_empty
+
+
+async def says(deployment: Deployment, words: str) -> bool:
+    return words in (deployment.directory / "host.log").read_text()
