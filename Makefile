@@ -22,7 +22,7 @@ duplicates: setup
 # SEED=7 draws others, RUNS=2000 draws more. Guests have less time than elsewhere, so that deadlines are near.
 faults: setup
 	PUCHIFY_GUEST_PATIENCE=60 FAULTS_ALL=1 FAULTS_ONLY="$(ONLY)" FAULTS_SEED=$(SEED) FAULTS_RUNS=$(RUNS) \
-	  $(PY) -m pytest -q tests/faults
+	  $(PY) -m pytest -q tests/faults tests/host/test_faults.py
 
 bench: setup
 	$(PY) -m tests.bench $(if $(QUICK),--quick) $(if $(HOST),--host $(HOST))

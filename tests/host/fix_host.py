@@ -84,7 +84,7 @@ async def real_host(private_network: None, tmp_path_factory: pytest.TempPathFact
     """Storage and libvirtd at work; images are added by who needs them."""
     state = tmp_path_factory.mktemp("host")
     with RuntimeDir(state) as runtime:
-        storage = HostStorage(runtime.directory("host"), state / "host.xfs", size_gib=20)
+        storage = HostStorage(runtime.directory("host"), state / "host.xfs", size_gib=40)
         storage.directory.chmod(0o711)
         storage.open()
         libvirtd = PrivateLibvirtd(runtime.bind(state / "libvirt", "libvirt"))
