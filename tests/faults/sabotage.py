@@ -151,13 +151,15 @@ def _repeat(delivery: Delivery, due: Any) -> None:
         with suppress(Exception):
             await delivery.work()
 
-    delivery.victim.repeats.append(asyncio.create_task(repeat()))
+    delivery.victim.aftermath.append(asyncio.create_task(repeat()))
 
 
 async def delete_arrives(delivery: Delivery) -> Any:
     """The owner deletes the server now; the step goes on when the stories know."""
     assert delivery.victim.delete is not None
-    await delivery.victim.delete()
+    deleting = asyncio.ensure_future(delivery.victim.delete())
+    delivery.victim.aftermath.append(deleting)  # it is not the step's: it goes on when the step is given up
+    await asyncio.shield(deleting)
     await asyncio.sleep(0.3)
     return await delivery.work()
 

@@ -45,7 +45,7 @@ class Victim:
     reached: list[str] = field(default_factory=list)
     ended: list[str] = field(default_factory=list)
     changed: asyncio.Condition = field(default_factory=asyncio.Condition)
-    repeats: list[asyncio.Task[Any]] = field(default_factory=list)
+    aftermath: list[asyncio.Task[Any]] = field(default_factory=list)
     delete: Callable[[], Awaitable[None]] | None = None
     """The owner's delete, for the fault that is one."""
 

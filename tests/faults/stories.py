@@ -44,10 +44,10 @@ class Played:
     deleted: bool = False
 
     async def delete(self) -> None:
-        """As the owner asks for it; asked twice, or too late, is fine."""
-        with suppress(NotFound):
+        """As the owner asks for it: twice or too late is fine, and what Temporal does not take the sweep begins."""
+        self.deleted = True
+        with suppress(NotFound, Unavailable):
             await self.region.begin_delete(self.order)
-            self.deleted = True
 
 
 async def play(region: Region, order: ServerOrder, victim: Victim, story: StoryName, plan: Sequence[Strike]) -> Played:
@@ -59,7 +59,7 @@ async def play(region: Region, order: ServerOrder, victim: Victim, story: StoryN
             admission = await Stories(region.client).admit(order)
             played.refused = admission.refused if admission else None
     if story == "delete_early":
-        await eventually(lambda: _reached(victim, "wait_ready"), 300)
+        await eventually(lambda: _waits_or_ended(played), 300)
         await played.delete()
     await _ended(played, provision_id(order.server_id))
     if story == "delete":
@@ -75,13 +75,12 @@ async def play(region: Region, order: ServerOrder, victim: Victim, story: StoryN
 async def depart(played: Played) -> None:
     """The owner deletes the server, unless it is gone already."""
     await played.delete()
-    if played.deleted:
-        await _ended(played, delete_id(played.order.server_id))
-        await _repeated(played.victim)
+    await _ended(played, delete_id(played.order.server_id))
+    await _repeated(played.victim)
 
 
 async def _repeated(victim: Victim) -> None:
-    for repeat in victim.repeats:
+    for repeat in victim.aftermath:
         await repeat
 
 
@@ -97,8 +96,9 @@ async def _audit(region: Region) -> None:
         await audit.result()
 
 
-async def _reached(victim: Victim, step: str) -> bool:
-    return step in victim.reached
+async def _waits_or_ended(played: Played) -> bool:
+    """A guest is waited for, or something else has ended the create before."""
+    return "wait_ready" in played.victim.reached or played.deleted or await played.region.server(played.order) is None
 
 
 async def _ended(played: Played, workflow_id: str) -> None:
@@ -108,7 +108,7 @@ async def _ended(played: Played, workflow_id: str) -> None:
         except WorkflowFailureError:
             return True
         except RPCError:
-            return played.deleted and await played.region.server(played.order) is None  # it never began
+            return played.deleted and await played.region.server(played.order) is None  # it never began, and never will
         return True
 
     await eventually(end, 600)
