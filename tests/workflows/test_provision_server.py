@@ -61,37 +61,6 @@ async def test_a_server_that_is_not_to_be_started_is_off(region: Region) -> None
     assert region.host.inventory().machines == {order.server_id: False}
 
 
-@pytest.mark.parametrize("step", HOST_STEPS)
-@pytest.mark.parametrize("when", ["before", "after"])
-async def test_a_step_that_fails_for_good_leaves_nothing(region: Region, step: str, when: str) -> None:
-    region.host.inject(Fault(HOST_STEPS[step], when=when, error="ImageUnusable", count=None))
-    order = await region.order()
-
-    await region.admit(order)
-    error = await region.ended(order)
-
-    assert isinstance(error, ApplicationError)
-    assert error.type == "image_unusable"
-    action = await region.action(order)
-    assert (action["status"], action["error_code"]) == ("error", "image_unusable")
-    await region.assert_nothing_left(order)
-
-
-@pytest.mark.parametrize("step", HOST_STEPS)
-async def test_a_host_that_fails_is_left_for_another(new_region: NewRegion, step: str) -> None:
-    async with new_region(2) as region:
-        region.host.inject(Fault(HOST_STEPS[step], error="HostFull", count=None))
-        order = await region.create()
-        first, second = region.hosts.values()
-
-        assert held(first) == set()
-        assert second.inventory().machines == {order.server_id: True}
-        server = await region.server(order)
-        assert server is not None
-        assert server["epoch"] == 2
-        await region.assert_balanced()
-
-
 async def test_the_branch_that_failed_says_why_and_not_the_one_that_was_stopped_for_it(new_region: NewRegion) -> None:
     async with new_region(2) as region:
         region.host.inject(Fault("images.ensure", when="hang"))
@@ -146,16 +115,6 @@ async def test_no_more_than_three_hosts_are_tried(new_region: NewRegion) -> None
         tried = [host for host in region.hosts.values() if any(call.call == "machines.start" for call in host.calls())]
         assert len(tried) == 3
         await region.assert_nothing_left(order)
-
-
-async def test_a_lost_answer_is_not_a_second_effect(region: Region) -> None:
-    for call in HOST_STEPS.values():
-        region.host.inject(Fault(call, when="after", error="HostUnavailable", count=1))
-
-    order = await region.create()
-
-    assert held(region.host) == {order.server_id}
-    await region.assert_balanced()
 
 
 async def test_a_quota_that_is_spent_refuses_and_says_by_how_much(region: Region) -> None:

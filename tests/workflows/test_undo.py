@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import pytest
-from temporalio.exceptions import ApplicationError
 
 from activities.fence import UNDO
 from infra.drivers.simulated import Fault
-from tests.fix_region import NewRegion, Region, held, working_host
+from tests.fix_region import NewRegion, held, working_host
 from workers.region import region_worker
 from workflows.options import STEPS
 
@@ -22,21 +21,6 @@ UNDO_CALLS = {
 def test_every_undo_on_a_host_is_tried_here_and_fenced() -> None:
     assert set(UNDO_CALLS) == UNDO
     assert all(STEPS[undo].place == "host" for undo in UNDO)
-
-
-@pytest.mark.parametrize("undo", UNDO_CALLS)
-@pytest.mark.parametrize("when", ["before", "after"])
-async def test_an_undo_that_fails_once_is_done_in_the_end(region: Region, undo: str, when: str) -> None:
-    region.host.inject(Fault("machines.start", when="after", error="ImageUnusable", count=None))
-    region.host.inject(Fault(UNDO_CALLS[undo], when=when, error="HostUnavailable", count=1))
-    order = await region.order()
-    await region.admit(order)
-
-    error = await region.ended(order)
-
-    assert isinstance(error, ApplicationError)
-    assert error.type == "image_unusable"
-    await region.assert_nothing_left(order)
 
 
 @pytest.mark.parametrize("undo", UNDO_CALLS)
