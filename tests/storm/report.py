@@ -29,7 +29,7 @@ class Report:
         yield f"storm, seed {self.seed}: {self.seconds:.0f} s, calm {self.calm_after:.1f} s after the last blow"
         for blow, times in sorted(self.back_after.items()):
             again = f"all at work again after {median(times):.1f} s, at most {max(times):.1f} s"
-            yield f"  {blow:<16}{len(times):>3} times, {again}"
+            yield f"  {blow:<16}{len(times):>3} ×  {again}"
         for fate in Fate:
             ended = Counter(life.outcome or "no end" for life in self.lives if life.fate is fate)
             yield f"  {fate.value:<24}{ended.total():>4} orders: {_counted(ended)}"
