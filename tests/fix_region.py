@@ -275,7 +275,8 @@ async def working_host(
             with Epochs(host_path(region.settings.state, host_id) / "epochs.sqlite") as epochs:
                 fence = Fence(epochs)
                 if purge:
-                    await restore(host, await report(ours, host, internal_api, fence))
+                    found = await report(ours, host, internal_api, fence)
+                    await restore(host, fence, found.claims.claims)
                 async with host_worker(region.client, host, internal_api, ours, fence):
                     yield
 

@@ -68,8 +68,9 @@ async def run_host(settings: Settings, stop: asyncio.Event) -> None:
         client = await connect(settings)
         with Epochs(settings.host_path / "epochs.sqlite") as epochs:
             fence = Fence(epochs)
-            await restore(host, await report(settings, host, internal_api, fence))
-            reporting = asyncio.create_task(keep_reporting(settings, host, internal_api, fence))
+            found = await report(settings, host, internal_api, fence)
+            down = await restore(host, fence, found.claims.claims)
+            reporting = asyncio.create_task(keep_reporting(settings, host, internal_api, fence, down))
             try:
                 async with host_worker(client, host, internal_api, settings, fence):
                     await stop.wait()
@@ -87,11 +88,15 @@ async def report(settings: Settings, host: Host, internal_api: InternalApi, fenc
     return found
 
 
-async def keep_reporting(settings: Settings, host: Host, internal_api: InternalApi, fence: Fence) -> None:
-    """Report, again and again. Nothing that goes wrong here ends it: next time is in ten seconds."""
+async def keep_reporting(
+    settings: Settings, host: Host, internal_api: InternalApi, fence: Fence, down: frozenset[int]
+) -> None:
+    """Report, again and again, and try again to bring up what is ``down``. Nothing that goes wrong here ends it."""
     while True:
         try:
-            await report(settings, host, internal_api, fence)
+            found = await report(settings, host, internal_api, fence)
+            left = [claim for claim in found.claims.claims if claim.machine.server_id in down]
+            down = await restore(host, fence, left)
         except PuchifyError as error:  # it has said in the log what it is
             log.warning("no report this time: %s", error)
         except Exception:

@@ -6,12 +6,13 @@ The books are the truth. One server that cannot be helped never stands in the wa
 from __future__ import annotations
 
 import logging
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 
 from activities.fence import Fence
 from activities.machines import bring_up
-from infra.domain.models import PARTS, HostClaims, Part
+from infra.domain.errors import StaleClaim
+from infra.domain.models import PARTS, Confirmed, HostClaims, Part
 from infra.drivers.epochs import Epochs
 from infra.drivers.protocols import Host
 from infra.internal_api import InternalApi
@@ -74,11 +75,16 @@ async def purge(host: Host, fence: Fence, server_id: int, epoch: int) -> bool:
         return clean
 
 
-async def restore(host: Host, found: Found) -> None:
-    """Bring those servers back that ran when the host went down."""
-    for claim in found.claims.claims:
-        if claim.runs:
-            try:
-                await bring_up(host, claim.machine)
-            except Exception:
-                log.exception("server %s should run and does not", claim.machine.server_id)
+async def restore(host: Host, fence: Fence, claims: Iterable[Confirmed]) -> frozenset[int]:
+    """Bring those servers back that ran when the host went down. Which of them are not up: for another time."""
+    down = set()
+    for machine in [claim.machine for claim in claims if claim.runs]:
+        try:
+            async with fence.forward(machine.server_id, machine.epoch):
+                await bring_up(host, machine)
+        except StaleClaim:
+            continue  # its delete was quicker
+        except Exception:
+            log.exception("server %s should run and does not yet", machine.server_id)
+            down.add(machine.server_id)
+    return frozenset(down)

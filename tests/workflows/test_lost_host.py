@@ -131,3 +131,19 @@ async def _empty_handed(region: Region, host_id: int) -> bool:
         claimed = await ledger.held_by_host(connection, host_id)
     buried = await region.one("SELECT host_id FROM tombstones WHERE host_id = %s", host_id)
     return not held(region.hosts[host_id]) and not claimed and buried is None
+
+
+async def test_a_server_that_cannot_be_brought_up_at_once_is_brought_up_later(new_region: NewRegion) -> None:
+    async with new_region(workers=False) as region, serving(region.settings) as url:
+        (host_id,) = region.hosts
+        async with region_worker(region.client, region.pool, region.settings), working_host(region, host_id):
+            order = await region.create()
+        await region.host.host().machines.destroy(order.server_id)  # the host's power was cut
+        region.host.inject(Fault("machines.start", error="HostUnavailable", count=1))
+
+        async with host_process(region, host_id, url):
+            await eventually(lambda: _runs(region, order))
+
+
+async def _runs(region: Region, order: ServerOrder) -> bool:
+    return region.host.inventory().machines.get(order.server_id, False)
