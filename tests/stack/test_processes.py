@@ -153,7 +153,7 @@ async def test_a_killed_supervisor_leaves_no_orphan(tmp_path: Path) -> None:
     supervised = await asyncio.to_thread(_supervised, tmp_path)
     pids = [pid_of(tmp_path, "plain"), pid_of(tmp_path, "other")]
     assert all(map(alive, pids))
-    assert owner(pids[1]) == "nobody"  # the kernel forgets the wish when a process changes its user
+    await eventually(lambda: owner(pids[1]) == "nobody")  # the kernel forgets the wish when a process changes its user
     supervised.kill()
     await asyncio.to_thread(supervised.communicate)
     await eventually(lambda: not any(map(alive, pids)), 5)
