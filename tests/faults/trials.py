@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 from tests.faults.saboteur import Strike
 from tests.faults.steps import FAULTS, PROCESS, STORY, Cell, StoryName, is_on_host, why_not
-from tests.faults.stories import ALWAYS
+from tests.faults.stories import ALWAYS, SETTING
 from tests.faults.verdict import End
 from workflows.options import STEPS
 
@@ -54,7 +54,9 @@ def drawn(name: str, seed: int) -> Trial:
     steps = [step for step in STEPS if STORY[step] in COMES_TO[story]]
     possible = [cell for step in steps for fault in DRAWN if why_not(cell := Cell(step, fault)) is None]
     plan = tuple(_strike(cell) for cell in dice.sample(possible, strikes))
-    ends: frozenset[End] = frozenset({"running", "gone"} if story == "create" else {"gone"})
+    dooms = {strike.step for strike in SETTING[story]}  # one of ours may come before what dooms the story
+    open_end = story == "create" or (story == "doomed" and any(strike.step in dooms for strike in plan))
+    ends: frozenset[End] = frozenset({"running", "gone"} if open_end else {"gone"})
     return Trial(name, story, plan, ends, is_sure=False)
 
 
