@@ -11,6 +11,7 @@ from fastapi.responses import JSONResponse
 
 from api import errors
 from api.auth import Authenticator
+from api.documented import failing
 from api.edge import Edge
 from api.internal import hosts
 from api.metrics import metrics
@@ -29,6 +30,9 @@ def create_app(settings: Settings) -> FastAPI:
     app = FastAPI(
         title="Puchify",
         version="1",
+        openapi_url="/api/v1/openapi.json",
+        docs_url=None,  # their pages load scripts from elsewhere
+        redoc_url=None,
         lifespan=lifespan_of(settings),
         redirect_slashes=False,  # a redirected POST becomes a GET in many clients
         separate_input_output_schemas=False,
@@ -36,7 +40,7 @@ def create_app(settings: Settings) -> FastAPI:
     errors.install(app)
     # /servers/actions stands before /servers/{id}.
     for module in (actions, servers, ssh_keys, catalogue):
-        app.include_router(module.router, prefix="/api/v1")
+        app.include_router(module.router, prefix="/api/v1", responses=failing())
     app.include_router(hosts.router)
     app.add_api_route("/healthz", health, methods=["GET"], tags=["internal"])
     app.add_api_route("/metrics", metrics, methods=["GET"], tags=["internal"])

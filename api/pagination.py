@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from typing import Annotated, Any
 
 from fastapi import Depends, Query
+from typing_extensions import TypedDict
 
 from infra.db.listing import Window
 from infra.domain.errors import InvalidInput
@@ -33,8 +34,22 @@ def _sorting(text: str) -> tuple[str, bool]:
     return field, direction == "desc"
 
 
-def meta(page: Window, total: int) -> dict[str, Any]:
+class Pagination(TypedDict):
     """Exactly these keys: some clients take every other one for an error."""
+
+    page: int
+    per_page: int
+    previous_page: int | None
+    next_page: int | None
+    last_page: int
+    total_entries: int
+
+
+class Meta(TypedDict):
+    pagination: Pagination
+
+
+def meta(page: Window, total: int) -> Meta:
     last = max(1, -(-total // page.per_page))
     return {
         "pagination": {

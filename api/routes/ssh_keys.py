@@ -3,26 +3,28 @@
 from __future__ import annotations
 
 import json
-from typing import Annotated, Any
+from typing import Annotated
 
 from fastapi import APIRouter, Header
 from fastapi.responses import Response
 
+from api.documented import failing
 from api.idempotency import key_of
-from api.pagination import Page, listed
+from api.pagination import Page, meta
 from api.routes.paths import PathId
-from api.schemas.ssh_keys import CreateSshKey, UpdateSshKey, ssh_key_wire
+from api.schemas.ssh_keys import CreateSshKey, SshKeyAnswer, SshKeysAnswer, UpdateSshKey, ssh_key_wire
 from api.services import Asking, Use
 from infra.db import idempotency, ssh_keys
 from infra.db.idempotency import Answer
 from infra.db.ssh_keys import SshKeyFilter
+from infra.domain.errors import Conflict, NotFound, UniquenessError
 from infra.domain.labels import parse_selector
 from infra.domain.ssh_public_key import parse
 
 router = APIRouter(tags=["ssh_keys"])
 
 
-@router.post("/ssh_keys", status_code=201)
+@router.post("/ssh_keys", status_code=201, response_model=SshKeyAnswer, responses=failing(UniquenessError, Conflict))
 async def create_ssh_key(
     use: Use, asking: Asking, body: CreateSshKey, idempotency_key: Annotated[str | None, Header()] = None
 ) -> Response:
@@ -46,27 +48,27 @@ async def list_ssh_keys(
     name: str | None = None,
     fingerprint: str | None = None,
     label_selector: str = "",
-) -> dict[str, Any]:
+) -> SshKeysAnswer:
     wanted = SshKeyFilter(asking.project_id, name, fingerprint, parse_selector(label_selector))
     async with use.pool.connection() as connection:
         found = await ssh_keys.find_all(connection, wanted, page)
-    return listed("ssh_keys", [ssh_key_wire(key) for key in found.items], page, found.total)
+    return {"ssh_keys": [ssh_key_wire(key) for key in found.items], "meta": meta(page, found.total)}
 
 
-@router.get("/ssh_keys/{id}")
-async def get_ssh_key(use: Use, asking: Asking, id: PathId) -> dict[str, Any]:
+@router.get("/ssh_keys/{id}", responses=failing(NotFound))
+async def get_ssh_key(use: Use, asking: Asking, id: PathId) -> SshKeyAnswer:
     async with use.pool.connection() as connection:
         return {"ssh_key": ssh_key_wire(await ssh_keys.get(connection, asking.project_id, id))}
 
 
-@router.put("/ssh_keys/{id}")
-async def update_ssh_key(use: Use, asking: Asking, id: PathId, body: UpdateSshKey) -> dict[str, Any]:
+@router.put("/ssh_keys/{id}", responses=failing(NotFound, UniquenessError))
+async def update_ssh_key(use: Use, asking: Asking, id: PathId, body: UpdateSshKey) -> SshKeyAnswer:
     async with use.pool.connection() as connection:
         key = await ssh_keys.update(connection, asking.project_id, id, body.name, body.labels)
     return {"ssh_key": ssh_key_wire(key)}
 
 
-@router.delete("/ssh_keys/{id}", status_code=204)
+@router.delete("/ssh_keys/{id}", status_code=204, responses=failing(NotFound))
 async def delete_ssh_key(use: Use, asking: Asking, id: PathId) -> None:
     async with use.pool.connection() as connection:
         await ssh_keys.delete(connection, asking.project_id, id)

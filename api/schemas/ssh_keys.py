@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any
+from typing import Annotated
 
 from pydantic import AfterValidator, Field
+from typing_extensions import TypedDict
 
+from api.pagination import Meta
 from api.schemas.fields import Labels, Name, Wire
 from api.schemas.times import timestamp
 from infra.db.ssh_keys import SshKey
@@ -29,7 +31,27 @@ class UpdateSshKey(Wire):
     labels: Labels | None = None
 
 
-def ssh_key_wire(key: SshKey) -> dict[str, Any]:
+class SshKeyWire(TypedDict):
+    """``fingerprint``: MD5, as 16 hex pairs."""
+
+    id: int
+    name: str
+    fingerprint: str
+    public_key: str
+    labels: dict[str, str]
+    created: str
+
+
+class SshKeyAnswer(TypedDict):
+    ssh_key: SshKeyWire
+
+
+class SshKeysAnswer(TypedDict):
+    ssh_keys: list[SshKeyWire]
+    meta: Meta
+
+
+def ssh_key_wire(key: SshKey) -> SshKeyWire:
     return {
         "id": key.id,
         "name": key.name,
