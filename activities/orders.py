@@ -13,7 +13,7 @@ from temporalio.client import Client, WorkflowFailureError, WorkflowHandle
 from temporalio.exceptions import WorkflowAlreadyStartedError
 from temporalio.service import RPCError, RPCStatusCode
 
-from infra.db import idempotency, orders
+from infra.db import changes, idempotency, orders
 from infra.db.pool import Pool
 from infra.domain.models import DeleteOrder
 from infra.temporal import begin
@@ -63,8 +63,10 @@ class Orders:
             await idempotency.forget_old(connection)
             creates = await orders.waiting_orders(connection, location, self._sweep_after)
             deletes = await orders.waiting_deletes(connection, location, self._sweep_after)
+            waiting = await changes.waiting(connection, location, self._sweep_after)
         begun = [await self._begin(begin.begin_provision(self._client, create)) for create in creates]
         begun += [await self._begin(begin.begin_delete(self._client, delete)) for delete in deletes]
+        begun += [await self._begin(begin.begin_change(self._client, change)) for change in waiting]
         return sum(begun)
 
     async def _begin(self, beginning: Coroutine[Any, Any, None]) -> bool:

@@ -16,14 +16,26 @@ from api.edge import Edge
 from api.internal import hosts
 from api.metrics import metrics
 from api.rate_limit import RateLimit
-from api.routes import actions, catalogue, servers, ssh_keys
+from api.routes import actions, catalogue, placement_groups, server_actions, servers, ssh_keys
+from api.routes.action_lists import action_lists
 from api.services import Services, Use
 from api.stories import Stories
 from infra.config import Settings
+from infra.db import servers as server_books
 from infra.db.keys import server_secret
 from infra.db.pool import open_pool, ping
 from infra.domain.errors import Unavailable
 from infra.temporal.connect import connect
+
+ROUTERS = (
+    actions.router,
+    action_lists("servers", "server", server_books.get),  # the lists of actions stand before /servers/{id}
+    server_actions.router,
+    servers.router,
+    ssh_keys.router,
+    placement_groups.router,
+    catalogue.router,
+)
 
 
 def create_app(settings: Settings) -> FastAPI:
@@ -38,9 +50,8 @@ def create_app(settings: Settings) -> FastAPI:
         separate_input_output_schemas=False,
     )
     errors.install(app)
-    # /servers/actions stands before /servers/{id}.
-    for module in (actions, servers, ssh_keys, catalogue):
-        app.include_router(module.router, prefix="/api/v1", responses=failing())
+    for router in ROUTERS:
+        app.include_router(router, prefix="/api/v1", responses=failing())
     app.include_router(hosts.router)
     app.add_api_route("/healthz", health, methods=["GET"], tags=["internal"])
     app.add_api_route("/metrics", metrics, methods=["GET"], tags=["internal"])

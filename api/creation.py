@@ -22,6 +22,7 @@ from infra.db.orders import Accepted, Withdrawal
 from infra.db.pool import Connection
 from infra.domain.errors import BY_NAME, Conflict, OrderWithdrawn, PuchifyError, Unavailable
 from infra.domain.models import Failure, ServerOrder
+from infra.temporal.names import provision_id
 
 STATUS = {kind.code: kind.status for kind in BY_NAME.values()}
 
@@ -83,7 +84,7 @@ class Creation:
         async with self.services.pool.connection() as connection:
             told = await self._view(connection, order)
         if self.wait:
-            await self.services.stories.wait(order.server_id, self.wait)
+            await self.services.stories.wait(provision_id(order.server_id), self.wait)
             async with self.services.pool.connection() as connection:
                 told = await self._view(connection, order, told)
         answer = Answer(201, json.dumps(told, ensure_ascii=False))

@@ -21,6 +21,7 @@ from temporalio.client import (
 from temporalio.exceptions import WorkflowAlreadyStartedError
 from temporalio.service import RPCError, RPCStatusCode
 
+from infra.domain.changes import Change
 from infra.domain.errors import Unavailable
 from infra.domain.models import Admission, DeleteOrder, ServerOrder
 from infra.temporal import begin
@@ -78,9 +79,15 @@ class Stories:
             with suppress(WorkflowAlreadyStartedError):
                 await begin.begin_delete(self._client, order)
 
-    async def wait(self, server_id: int, seconds: float) -> None:
-        """Until the server's create has ended, however it ends, or the time is up; the books tell the rest."""
-        handle = self._client.get_workflow_handle(provision_id(server_id))
+    async def begin_change(self, change: Change) -> None:
+        """Repeated, it is the same story. Unavailable: the sweep begins it later, the change stands."""
+        async with _answering(BEGINNING):
+            with suppress(WorkflowAlreadyStartedError):
+                await begin.begin_change(self._client, change)
+
+    async def wait(self, workflow_id: str, seconds: float) -> None:
+        """Until the story has ended, however it ends, or the time is up; the books tell the rest."""
+        handle = self._client.get_workflow_handle(workflow_id)
         with suppress(WorkflowFailureError, *AWAY):
             async with asyncio.timeout(seconds):
                 await handle.result()

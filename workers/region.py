@@ -12,6 +12,7 @@ from temporalio.worker import Worker
 
 from activities.addresses import AddressBook
 from activities.audits import Audits
+from activities.changes import Changes
 from activities.hosts import Hosts
 from activities.orders import Orders
 from activities.placement import Placements
@@ -24,7 +25,9 @@ from infra.temporal.connect import connect
 from infra.temporal.names import region_queue
 from infra.temporal.timeline import Timelines
 from workers.schedules import ensure_schedules
+from workers.wiring import data_planes
 from workflows.audit_region import AuditRegion
+from workflows.change_resource import ChangeResource
 from workflows.delete_server import DeleteServer
 from workflows.options import UNWIND
 from workflows.provision_server import ProvisionServer
@@ -32,12 +35,13 @@ from workflows.sweep_orders import SweepOrders
 
 log = logging.getLogger(__name__)
 
-STORIES = (ProvisionServer, DeleteServer, SweepOrders, AuditRegion)
+STORIES = (ProvisionServer, DeleteServer, ChangeResource, SweepOrders, AuditRegion)
 
 
 def region_worker(client: Client, pool: Pool, settings: Settings, stories: Sequence[type] = STORIES) -> Worker:
     quotas, placements, records = Quotas(pool), Placements(pool), Records(pool, Timelines(client))
     address_book = AddressBook(pool, settings.address_rest)
+    changes = Changes(pool, Timelines(client), data_planes())
     orders, audits = Orders(pool, client, settings.sweep_after, UNWIND), Audits(pool, settings.audit_grace)
     return Worker(
         client,
@@ -48,6 +52,7 @@ def region_worker(client: Client, pool: Pool, settings: Settings, stories: Seque
             *(placements.place_server, placements.release_claim),
             *(address_book.assign_addresses, address_book.release_addresses),
             *(records.finish, records.fail, records.read_holdings, records.finish_delete, records.bury),
+            *(changes.follow_change, changes.finish_change),
             Hosts(pool, client, settings.worker_pulse).hear_host,
             *(orders.stop_create, orders.sweep_orders, audits.audit_region),
         ],

@@ -1,12 +1,17 @@
-"""The wiring: settings in, the hands of a host out. The only place that knows which driver stands behind a protocol."""
+"""The wiring: settings in, the hands of a host and of the network out.
+
+The only place that knows which driver stands behind a protocol.
+"""
 
 from __future__ import annotations
 
 import shutil
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 
+from activities.changes import DataPlane
 from infra.config import Settings
+from infra.domain.changes import ResourceType
 from infra.drivers.protocols import Host
 from infra.drivers.simulated import SimulatedHost
 
@@ -37,3 +42,8 @@ async def open_host(settings: Settings) -> AsyncIterator[Host]:
     )
     async with open_libvirt_host(options) as host:
         yield host
+
+
+def data_planes() -> Mapping[ResourceType, DataPlane]:
+    """What carries a type of resource out of the books into the world. None has one yet."""
+    return {}

@@ -99,6 +99,9 @@ STEPS: dict[str, Step] = {
     "stop_create": Step("region", UNWIND_WITHIN + 60, None, "a create under way unwinds first", beat=15),
     "read_holdings": Step("region", 10, None, "a delete never gives up"),
     "finish_delete": Step("region", 10, None, "a delete never gives up"),
+    # a change of a resource
+    "follow_change": Step("region", 30, None, "what is accepted is tried until it is so"),
+    "finish_change": Step("region", 10, None, "the owner must learn that it is done"),
     # these look at the world again next time
     "sweep_orders": Step("region", 60, 60, "next time is in ten seconds", tries=1),
     "audit_region": Step("region", 120, 120, "next time is in a minute", tries=1),

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import re
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Header, Query
@@ -12,6 +11,7 @@ from fastapi.responses import Response
 from api.creation import Creation
 from api.idempotency import key_of
 from api.pagination import Page, listed
+from api.patience import seconds_to_wait
 from api.routes.paths import PathId
 from api.schemas.actions import action_wire
 from api.schemas.servers import CreateServer, UpdateServer, server_wire
@@ -24,9 +24,6 @@ from infra.domain.labels import parse_selector
 
 log = logging.getLogger(__name__)
 router = APIRouter(tags=["servers"])
-
-LONGEST_WAIT = 60  # seconds; what is asked for beyond it is cut
-WAIT = re.compile(r"(?:^|[,;\s])wait\s*=\s*\"?(\d{1,9})\"?", re.ASCII | re.IGNORECASE)
 
 
 @router.post("/servers", status_code=201)
@@ -80,7 +77,7 @@ async def update_server(use: Use, asking: Asking, id: PathId, body: UpdateServer
 async def delete_server(use: Use, asking: Asking, id: PathId) -> dict[str, Any]:
     """From any state, a create under way included. Once accepted it is done, if not now then by the sweep."""
     async with use.pool.connection() as connection:
-        order = await orders.order_delete(connection, asking.project_id, id)
+        order = await orders.order_delete(connection, asking.project_id, id, by_owner=True)
         action = await actions.get(connection, asking.project_id, order.action_id)
     try:
         await use.stories.begin_delete(order)
@@ -92,9 +89,3 @@ async def delete_server(use: Use, asking: Asking, id: PathId) -> dict[str, Any]:
 async def _shown(connection: Connection, items: list[Server]) -> list[dict[str, Any]]:
     types, places = await catalogue.server_types(connection), await catalogue.locations(connection)
     return [server_wire(server, types, places) for server in items]
-
-
-def seconds_to_wait(prefer: str | None) -> int:
-    """RFC 7240: a preference that is not understood is ignored."""
-    found = WAIT.search(prefer or "")
-    return min(int(found[1]), LONGEST_WAIT) if found else 0

@@ -12,7 +12,8 @@ from api.documented import failing
 from api.idempotency import key_of
 from api.pagination import Page, meta
 from api.routes.paths import PathId
-from api.schemas.ssh_keys import CreateSshKey, SshKeyAnswer, SshKeysAnswer, UpdateSshKey, ssh_key_wire
+from api.schemas.fields import UpdateNamed
+from api.schemas.ssh_keys import CreateSshKey, SshKeyAnswer, SshKeysAnswer, ssh_key_wire
 from api.services import Asking, Use
 from infra.db import idempotency, ssh_keys
 from infra.db.idempotency import Answer
@@ -62,7 +63,7 @@ async def get_ssh_key(use: Use, asking: Asking, id: PathId) -> SshKeyAnswer:
 
 
 @router.put("/ssh_keys/{id}", responses=failing(NotFound, UniquenessError))
-async def update_ssh_key(use: Use, asking: Asking, id: PathId, body: UpdateSshKey) -> SshKeyAnswer:
+async def update_ssh_key(use: Use, asking: Asking, id: PathId, body: UpdateNamed) -> SshKeyAnswer:
     async with use.pool.connection() as connection:
         key = await ssh_keys.update(connection, asking.project_id, id, body.name, body.labels)
     return {"ssh_key": ssh_key_wire(key)}

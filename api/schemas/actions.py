@@ -2,15 +2,58 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Literal
 
+from typing_extensions import TypedDict
+
+from api.pagination import Meta
 from api.schemas.times import timestamp, timestamp_or_none
 from infra.db.actions import Action
+from infra.domain.changes import ResourceType
 
 
-def action_wire(action: Action) -> dict[str, Any]:
+class ResourceWire(TypedDict):
+    id: int
+    type: ResourceType
+
+
+class ActionError(TypedDict):
+    code: str
+    message: str
+
+
+class ActionWire(TypedDict):
     """``finished`` and ``error`` are null, never empty, while there is none."""
-    error = {"code": action.error_code, "message": action.error_message or ""} if action.error_code else None
+
+    id: int
+    command: str
+    status: Literal["running", "success", "error"]
+    progress: int
+    started: str
+    finished: str | None
+    resources: list[ResourceWire]
+    error: ActionError | None
+
+
+class ActionAnswer(TypedDict):
+    action: ActionWire
+
+
+class ActionsAnswer(TypedDict):
+    """Of a change that takes several actions."""
+
+    actions: list[ActionWire]
+
+
+class ActionListAnswer(TypedDict):
+    actions: list[ActionWire]
+    meta: Meta
+
+
+def action_wire(action: Action) -> ActionWire:
+    error: ActionError | None = None
+    if action.error_code:
+        error = {"code": action.error_code, "message": action.error_message or ""}
     return {
         "id": action.id,
         "command": action.command,
@@ -18,6 +61,6 @@ def action_wire(action: Action) -> dict[str, Any]:
         "progress": action.progress,
         "started": timestamp(action.started),
         "finished": timestamp_or_none(action.finished),
-        "resources": [{"id": action.server_id, "type": "server"}],
+        "resources": [{"id": one["id"], "type": one["type"]} for one in action.resources],
         "error": error,
     }

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Annotated, Any
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, StringConstraints, model_validator
+from typing_extensions import TypedDict
 
 from infra.domain.labels import label_problems
 from infra.domain.names import hostname_problem
@@ -62,3 +63,22 @@ Text = Annotated[str, AfterValidator(_text)]
 Name = Annotated[str, StringConstraints(min_length=1, max_length=255), AfterValidator(_text)]
 Hostname = Annotated[str, AfterValidator(_hostname)]
 Labels = Annotated[dict[str, str], Field(max_length=100), AfterValidator(_labels)]
+
+
+class UpdateNamed(Wire):
+    """A PUT of a named resource. What is not sent stays; labels replace the whole map."""
+
+    name: Name | None = None
+    labels: Labels | None = None
+
+
+class ChangeProtection(Wire):
+    """What is not sent stays."""
+
+    delete: bool | None = None
+
+
+class ProtectionWire(TypedDict):
+    """Whether the resource is kept from being deleted."""
+
+    delete: bool

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any
+from typing import Annotated, Any, Self
 
-from pydantic import AfterValidator, Field
+from pydantic import AfterValidator, Field, model_validator
 
 from api.schemas.catalogue import datacenter_wire, image_wire, location_wire, server_type_wire
-from api.schemas.fields import Hostname, IdOrName, Labels, Text, Wire
+from api.schemas.fields import ChangeProtection, Hostname, IdOrName, Labels, Text, Wire
 from api.schemas.times import timestamp
 from infra.db.catalogue import Location, ServerType
 from infra.db.servers import Server
@@ -69,6 +69,18 @@ class UpdateServer(Wire):
     labels: Labels | None = None
 
 
+class ChangeServerProtection(ChangeProtection):
+    """Both or neither: a server that may not be deleted may not be rebuilt."""
+
+    rebuild: bool | None = None
+
+    @model_validator(mode="after")
+    def _both(self) -> Self:
+        if self.delete != self.rebuild:
+            raise ValueError("delete and rebuild must be the same")
+        return self
+
+
 def server_wire(server: Server, types: list[ServerType], places: list[Location]) -> dict[str, Any]:
     """All keys of the wire, always. ``types``, ``places``: the whole catalogue, of which each type tells its prices."""
     return {
@@ -89,7 +101,7 @@ def server_wire(server: Server, types: list[ServerType], places: list[Location])
         "outgoing_traffic": None,
         "ingoing_traffic": None,
         "included_traffic": 0,
-        "protection": {"delete": False, "rebuild": False},
+        "protection": {"delete": server.protected, "rebuild": server.protected},
         "labels": server.labels,
         "volumes": [],
         "load_balancers": [],

@@ -24,13 +24,6 @@ class CreateSshKey(Wire):
     labels: Labels = Field(default_factory=dict)
 
 
-class UpdateSshKey(Wire):
-    """What is not sent stays; labels replace the whole map."""
-
-    name: Name | None = None
-    labels: Labels | None = None
-
-
 class SshKeyWire(TypedDict):
     """``fingerprint``: MD5, as 16 hex pairs."""
 

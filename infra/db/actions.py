@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any
+from typing import Any, Literal
 
 from psycopg import sql
+from psycopg.types.json import Jsonb
 
 from infra.db.listing import Found, Window, find
 from infra.db.pool import Connection
+from infra.domain.changes import Resource, ResourceType
 from infra.domain.errors import NotFound
 
 SELECT = sql.SQL("SELECT * FROM actions")
@@ -20,9 +22,9 @@ SORTABLE = {column: sql.Identifier(column) for column in ("id", "command", "stat
 class Action:
     id: int
     project_id: int
-    server_id: int
+    server_id: int | None
     command: str
-    status: str
+    status: Literal["running", "success", "error"]
     progress: int
     started: datetime
     finished: datetime | None
@@ -30,24 +32,29 @@ class Action:
     error_message: str | None
     timeline: list[dict[str, Any]]
     workflow_id: str | None
+    resources: list[dict[str, Any]]
+    location_id: int | None
 
 
 @dataclass(frozen=True, slots=True)
 class ActionFilter:
+    """``about``: one resource, or all of one type."""
+
     project_id: int
     ids: tuple[int, ...] | None = None
-    server_id: int | None = None
+    about: Resource | ResourceType | None = None
     statuses: tuple[str, ...] = ()
 
 
-async def get(connection: Connection, project_id: int, action_id: int, server_id: int | None = None) -> Action:
-    """NotFound for another project's, and for another server's when ``server_id`` is given."""
-    row = await (
-        await connection.execute(
-            "SELECT * FROM actions WHERE id = %s AND project_id = %s AND server_id = coalesce(%s, server_id)",
-            (action_id, project_id, server_id),
-        )
-    ).fetchone()
+async def get(
+    connection: Connection, project_id: int, action_id: int, about: Resource | ResourceType | None = None
+) -> Action:
+    """NotFound for another project's, and for another resource's when ``about`` is given."""
+    found = await connection.execute(
+        "SELECT * FROM actions WHERE id = %s AND project_id = %s AND resources @> %s",
+        (action_id, project_id, _containing(about)),
+    )
+    row = await found.fetchone()
     if row is None:
         raise NotFound(f"action with ID '{action_id}' not found")
     return Action(**row)
@@ -57,14 +64,14 @@ async def find_all(connection: Connection, wanted: ActionFilter, window: Window)
     tests: list[sql.Composable] = [sql.SQL("project_id = %(project)s")]
     if wanted.ids is not None:
         tests.append(sql.SQL("id = ANY(%(ids)s)"))
-    if wanted.server_id is not None:
-        tests.append(sql.SQL("server_id = %(server)s"))
+    if wanted.about is not None:
+        tests.append(sql.SQL("resources @> %(about)s"))
     if wanted.statuses:
         tests.append(sql.SQL("status = ANY(%(statuses)s)"))
     params = {
         "project": wanted.project_id,
         "ids": list(wanted.ids or ()),
-        "server": wanted.server_id,
+        "about": _containing(wanted.about),
         "statuses": list(wanted.statuses),
     }
     return await find(connection, SELECT, tests, window, SORTABLE, lambda row: Action(**row), params)
@@ -74,3 +81,13 @@ async def of_server(connection: Connection, server_id: int) -> list[Action]:
     """Everything done to a server, oldest first."""
     found = await connection.execute("SELECT * FROM actions WHERE server_id = %s ORDER BY id", (server_id,))
     return [Action(**row) for row in await found.fetchall()]
+
+
+def _containing(about: Resource | ResourceType | None) -> Jsonb:
+    match about:
+        case None:
+            return Jsonb([])
+        case Resource():
+            return Jsonb([{"id": about.id, "type": about.type}])
+        case _:
+            return Jsonb([{"type": about}])

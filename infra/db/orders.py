@@ -19,6 +19,7 @@ from infra.db.idempotency import Answer, IdempotencyKey
 from infra.db.pool import Connection
 from infra.domain.errors import NotFound, UniquenessError
 from infra.domain.models import DeleteOrder, Image, Resources, ServerOrder
+from infra.domain.refusals import Protected
 from infra.temporal.names import delete_id, provision_id
 
 
@@ -121,8 +122,9 @@ async def _action(connection: Connection, project_id: int, server_id: int, comma
     workflow_id = (delete_id if command == "delete_server" else provision_id)(server_id)
     row = await (
         await connection.execute(
-            "INSERT INTO actions (project_id, server_id, command, workflow_id) VALUES (%s, %s, %s, %s) RETURNING id",
-            (project_id, server_id, command, workflow_id),
+            "INSERT INTO actions (project_id, server_id, resources, command, workflow_id)"
+            " VALUES (%s, %s, %s, %s, %s) RETURNING id",
+            (project_id, server_id, Jsonb([{"id": server_id, "type": "server"}]), command, workflow_id),
         )
     ).fetchone()
     assert row is not None, "INSERT ... RETURNING returns a row or raises"
@@ -172,14 +174,18 @@ async def waiting_orders(connection: Connection, location: str, older_than: floa
     return [_order(row) for row in await found.fetchall()]
 
 
-async def order_delete(connection: Connection, project_id: int, server_id: int) -> DeleteOrder:
-    """Mark the server as deleting and take its lock over; repeated, it is the same order. NotFound: no such server."""
+async def order_delete(connection: Connection, project_id: int, server_id: int, by_owner: bool = False) -> DeleteOrder:
+    """Mark the server as deleting and take its lock over; repeated, it is the same order. NotFound: no such server.
+
+    Protected: its owner must lift the protection first; operators, and what heals the books, need not.
+    """
     async with connection.transaction():
         row = await (
             await connection.execute(
                 "UPDATE servers SET status = 'deleting', desired = 'off'"
-                " WHERE id = %s AND project_id = %s AND status <> 'deleting' RETURNING id",
-                (server_id, project_id),
+                " WHERE id = %s AND project_id = %s AND status <> 'deleting' AND NOT (protected AND %s)"
+                " RETURNING id",
+                (server_id, project_id, by_owner),
             )
         ).fetchone()
         if row:
@@ -190,8 +196,13 @@ async def order_delete(connection: Connection, project_id: int, server_id: int) 
     )
     order = await found.fetchone()
     if order is None:
+        if await (await connection.execute(THERE, (server_id, project_id))).fetchone():
+            raise Protected("server deletion is protected")
         raise NotFound(f"server with ID '{server_id}' not found")
     return DeleteOrder(**order)
+
+
+THERE = "SELECT id FROM servers WHERE id = %s AND project_id = %s AND status <> 'deleting'"
 
 
 DELETES = """

@@ -22,7 +22,7 @@ STATUSES = ("initializing", "starting", "running", "off", "stopping", "deleting"
 SORTABLE = {column: sql.SQL("s.") + sql.Identifier(column) for column in ("id", "name", "created")}
 
 SELECT = sql.SQL("""
-SELECT s.id, s.name, s.status, s.created, s.locked_by IS NOT NULL AS locked, s.labels, s.host_key,
+SELECT s.id, s.name, s.status, s.created, s.locked_by IS NOT NULL AS locked, s.labels, s.host_key, s.protected,
        to_jsonb(t) AS server_type, to_jsonb(l) AS location, to_jsonb(i) AS image,
        (SELECT coalesce(jsonb_object_agg(a.type, jsonb_build_object('id', a.id, 'address', a.address)), '{}')
         FROM addresses a WHERE a.server_id = s.id) AS addresses
@@ -49,6 +49,7 @@ class Server:
     locked: bool
     labels: dict[str, str]
     host_key: str | None
+    protected: bool
     server_type: ServerType
     location: Location
     image: CatalogueImage
@@ -103,8 +104,18 @@ async def update(
     return server
 
 
+async def protect(connection: Connection, project_id: int, server_id: int, protected: bool | None) -> None:
+    """None keeps it as it is."""
+    done = await connection.execute(
+        "UPDATE servers SET protected = coalesce(%s, protected) WHERE id = %s AND project_id = %s",
+        (protected, server_id, project_id),
+    )
+    if done.rowcount == 0:
+        raise _unknown(server_id)
+
+
 def _server(row: DictRow) -> Server:
-    own = {key: row[key] for key in ("id", "name", "status", "created", "locked", "labels", "host_key")}
+    own = {key: row[key] for key in ("id", "name", "status", "created", "locked", "labels", "host_key", "protected")}
     return Server(
         **own,
         server_type=server_type_of(row["server_type"]),

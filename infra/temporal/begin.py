@@ -15,8 +15,9 @@ from temporalio.common import (
     WorkflowIDReusePolicy,
 )
 
+from infra.domain.changes import Change
 from infra.domain.models import DeleteOrder, ServerOrder
-from infra.temporal.names import LOCATION, PROJECT_ID, SERVER_ID, delete_id, provision_id, region_queue
+from infra.temporal.names import LOCATION, PROJECT_ID, SERVER_ID, change_id, delete_id, provision_id, region_queue
 
 
 class _Start(TypedDict):
@@ -43,6 +44,11 @@ async def begin_delete(client: Client, order: DeleteOrder) -> None:
     await client.start_workflow("DeleteServer", order, **_delete(order))
 
 
+async def begin_change(client: Client, change: Change) -> None:
+    """WorkflowAlreadyStartedError: it has ended."""
+    await client.start_workflow("ChangeResource", change, **_change(change))
+
+
 def _provision(order: ServerOrder) -> _Start:
     size = f"{order.resources.cores} cores, {order.resources.memory_mib} MiB"
     summary = f"{order.name[:60]} · {size} · {order.image.name}"
@@ -55,12 +61,21 @@ def _delete(order: DeleteOrder) -> _Start:
     return _start(order, delete_id(order.server_id), f"delete server {order.server_id}", anew)
 
 
-def _start(order: ServerOrder | DeleteOrder, workflow_id: str, summary: str, reuse: WorkflowIDReusePolicy) -> _Start:
+def _change(change: Change) -> _Start:
+    anew = WorkflowIDReusePolicy.ALLOW_DUPLICATE_FAILED_ONLY  # as above
+    about = change.resource
+    return _start(change, change_id(change), f"{change.command} · {about.type} {about.id}", anew)
+
+
+def _start(
+    order: ServerOrder | DeleteOrder | Change, workflow_id: str, summary: str, reuse: WorkflowIDReusePolicy
+) -> _Start:
     attributes = [
-        SearchAttributePair(SERVER_ID, str(order.server_id)),
         SearchAttributePair(PROJECT_ID, str(order.project_id)),
         SearchAttributePair(LOCATION, order.location),
     ]
+    if (server_id := _server_of(order)) is not None:
+        attributes.append(SearchAttributePair(SERVER_ID, str(server_id)))
     return _Start(
         id=workflow_id,
         task_queue=region_queue(order.location),
@@ -69,3 +84,9 @@ def _start(order: ServerOrder | DeleteOrder, workflow_id: str, summary: str, reu
         id_reuse_policy=reuse,
         id_conflict_policy=WorkflowIDConflictPolicy.USE_EXISTING,
     )
+
+
+def _server_of(order: ServerOrder | DeleteOrder | Change) -> int | None:
+    if not isinstance(order, Change):
+        return order.server_id
+    return order.resource.id if order.resource.type == "server" else None

@@ -7,6 +7,8 @@ from __future__ import annotations
 
 from temporalio.common import SearchAttributeKey
 
+from infra.domain.changes import Change
+
 SERVER_ID = SearchAttributeKey.for_keyword("ServerId")
 PROJECT_ID = SearchAttributeKey.for_keyword("ProjectId")
 HOST_ID = SearchAttributeKey.for_keyword("HostId")
@@ -21,6 +23,10 @@ def provision_id(server_id: int) -> str:
 
 def delete_id(server_id: int) -> str:
     return f"server-{server_id}-delete"
+
+
+def change_id(change: Change) -> str:
+    return f"{change.resource.type}-{change.resource.id}-{change.command}-{change.action_id}"
 
 
 def sweep_id(location: str) -> str:

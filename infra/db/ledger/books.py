@@ -54,7 +54,8 @@ servers s WHERE s.locked_by IS NOT NULL AND s.status NOT IN ('initializing', 'de
 ABANDONED = f"servers s WHERE s.status IN ('initializing', 'deleting') AND {NOBODY_HAS_THE_LOCK}"
 
 ACTIONS_OF_NOBODY = """
-actions a WHERE a.status = 'running' AND NOT EXISTS (SELECT FROM servers s WHERE s.id = a.server_id)
+actions a WHERE a.status = 'running' AND a.server_id IS NOT NULL
+AND NOT EXISTS (SELECT FROM servers s WHERE s.id = a.server_id)
 """
 
 BOOKS = (

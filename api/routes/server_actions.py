@@ -1,0 +1,33 @@
+"""/servers/{id}/actions/...: what can be done to a server that is there."""
+
+from __future__ import annotations
+
+from fastapi import APIRouter
+from fastapi.responses import Response
+
+from api.changes import Changing
+from api.documented import failing
+from api.routes.paths import PathId
+from api.schemas.actions import ActionAnswer
+from api.schemas.servers import ChangeServerProtection
+from infra.db import servers
+from infra.domain.changes import Resource
+from infra.domain.errors import NotFound
+
+router = APIRouter(tags=["servers"])
+
+
+@router.post(
+    "/servers/{id}/actions/change_protection",
+    status_code=201,
+    response_model=ActionAnswer,
+    responses=failing(NotFound),
+)
+async def change_protection(changing: Changing, id: PathId, body: ChangeServerProtection) -> Response:
+    """Whether the server is kept from being deleted and rebuilt. Nothing but the API asks for it."""
+    return await changing.act(
+        "change_protection",
+        Resource("server", id),
+        lambda c: servers.protect(c, changing.project_id, id, body.delete),
+        body,
+    )

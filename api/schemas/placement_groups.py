@@ -1,0 +1,56 @@
+"""Placement groups on the wire."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from pydantic import Field
+from typing_extensions import TypedDict
+
+from api.pagination import Meta
+from api.schemas.actions import ActionWire
+from api.schemas.fields import Labels, Name, Wire
+from api.schemas.times import timestamp
+from infra.db.placement_groups import PlacementGroup
+
+
+class CreatePlacementGroup(Wire):
+    name: Name
+    type: Literal["spread"]
+    labels: Labels = Field(default_factory=dict)
+
+
+class PlacementGroupWire(TypedDict):
+    """``servers``: the ids of those that are in it."""
+
+    id: int
+    name: str
+    labels: dict[str, str]
+    type: str
+    created: str
+    servers: list[int]
+
+
+class PlacementGroupAnswer(TypedDict):
+    placement_group: PlacementGroupWire
+
+
+class CreatedPlacementGroup(TypedDict):
+    placement_group: PlacementGroupWire
+    action: ActionWire | None
+
+
+class PlacementGroupsAnswer(TypedDict):
+    placement_groups: list[PlacementGroupWire]
+    meta: Meta
+
+
+def placement_group_wire(group: PlacementGroup) -> PlacementGroupWire:
+    return {
+        "id": group.id,
+        "name": group.name,
+        "labels": group.labels,
+        "type": group.type,
+        "created": timestamp(group.created),
+        "servers": group.servers,
+    }

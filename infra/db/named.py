@@ -1,0 +1,137 @@
+"""Named resources of a project: what networks, firewalls, load balancers and others have in common in the books.
+
+Each is a table with ``id``, ``project_id``, ``name`` (unique in its project), ``labels`` and ``created``; most have
+``protected``, which keeps them from being deleted. ``Kind`` says how one is read; what is special about it stands in
+its own module.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from typing import Any, Generic, TypeVar
+
+from psycopg import errors, sql
+from psycopg.rows import DictRow
+from psycopg.types.json import Jsonb
+
+from infra.db.listing import Found, Window, find
+from infra.db.pool import Connection
+from infra.db.selectors import conditions
+from infra.domain.errors import NotFound, UniquenessError
+from infra.domain.labels import Selector
+from infra.domain.refusals import Protected
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """A list's filter. ``more``: further conditions on the table's row ``r``, with their ``params``."""
+
+    project_id: int
+    name: str | None = None
+    labels: Selector = ()
+    more: tuple[sql.Composable, ...] = ()
+    params: Mapping[str, Any] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Kind(Generic[T]):
+    """``noun``: as messages call it. ``select``: the query up to WHERE, its own row called ``r``."""
+
+    table: str
+    noun: str
+    select: sql.Composable
+    build: Callable[[DictRow], T]
+    sortable: tuple[str, ...] = ("id", "name", "created")
+    protectable: bool = True
+
+    async def get(self, connection: Connection, project_id: int, id: int) -> T:
+        query = sql.SQL("{} WHERE r.id = %s AND r.project_id = %s").format(self.select)
+        row = await (await connection.execute(query, (id, project_id))).fetchone()
+        if row is None:
+            raise self.unknown(id)
+        return self.build(row)
+
+    async def find_all(self, connection: Connection, wanted: Wanted, window: Window) -> Found[T]:
+        tests: list[sql.Composable] = [sql.SQL("r.project_id = %(project)s"), *wanted.more]
+        if wanted.name is not None:
+            tests.append(sql.SQL("r.name = %(name)s"))
+        tests += conditions(wanted.labels, sql.SQL("r.labels"))
+        params = {"project": wanted.project_id, "name": wanted.name, **(wanted.params or {})}
+        columns = {column: sql.SQL("r.") + sql.Identifier(column) for column in self.sortable}
+        return await find(connection, self.select, tests, window, columns, self.build, params)
+
+    async def insert(self, connection: Connection, values: Mapping[str, Any]) -> int:
+        """The new one's id. UniquenessError: the project has one of that name."""
+        query = sql.SQL("INSERT INTO {} ({}) VALUES ({}) RETURNING id").format(
+            self._table,
+            sql.SQL(", ").join(map(sql.Identifier, values)),
+            sql.SQL(", ").join(map(sql.Placeholder, values)),
+        )
+        async with name_taken():
+            row = await (await connection.execute(query, values)).fetchone()
+        assert row is not None, "INSERT ... RETURNING returns a row or raises"
+        return int(row["id"])
+
+    async def update(
+        self, connection: Connection, project_id: int, id: int, name: str | None, labels: dict[str, str] | None
+    ) -> T:
+        """None keeps what is there; labels replace the whole map."""
+        change = sql.SQL(
+            "UPDATE {} SET name = coalesce(%s, name), labels = coalesce(%s, labels) WHERE id = %s AND project_id = %s"
+        ).format(self._table)
+        new_labels = Jsonb(labels) if labels is not None else None
+        async with name_taken():
+            await connection.execute(change, (name, new_labels, id, project_id))
+        return await self.get(connection, project_id, id)
+
+    async def protect(self, connection: Connection, project_id: int, id: int, protected: bool | None) -> None:
+        """None keeps it as it is."""
+        change = sql.SQL("UPDATE {} SET protected = coalesce(%s, protected) WHERE id = %s AND project_id = %s").format(
+            self._table
+        )
+        done = await connection.execute(change, (protected, id, project_id))
+        if done.rowcount == 0:
+            raise self.unknown(id)
+
+    async def lock(self, connection: Connection, project_id: int, id: int) -> None:
+        """Keep others from changing it until the transaction ends: what is checked then still holds when written."""
+        query = sql.SQL("SELECT id FROM {} WHERE id = %s AND project_id = %s FOR UPDATE").format(self._table)
+        if await (await connection.execute(query, (id, project_id))).fetchone() is None:
+            raise self.unknown(id)
+
+    async def delete(self, connection: Connection, project_id: int, id: int) -> None:
+        """Protected; what hangs on it goes with it, or refuses by itself."""
+        unprotected = sql.SQL(" AND NOT protected" if self.protectable else "")
+        gone = sql.SQL("DELETE FROM {} WHERE id = %s AND project_id = %s{}").format(self._table, unprotected)
+        if (await connection.execute(gone, (id, project_id))).rowcount:
+            return
+        query = sql.SQL("SELECT id FROM {} WHERE id = %s AND project_id = %s").format(self._table)
+        if await (await connection.execute(query, (id, project_id))).fetchone():
+            raise Protected(f"{self.noun} deletion is protected")
+        raise self.unknown(id)
+
+    async def missing(self, connection: Connection, project_id: int, ids: Sequence[int]) -> list[int]:
+        """Those of ``ids`` that the project does not have, in their order: what an order names wrongly."""
+        query = sql.SQL("SELECT id FROM {} WHERE project_id = %s AND id = ANY(%s)").format(self._table)
+        found = {row["id"] for row in await (await connection.execute(query, (project_id, list(ids)))).fetchall()}
+        return [id for id in dict.fromkeys(ids) if id not in found]
+
+    def unknown(self, id: int) -> NotFound:
+        return NotFound(f"{self.noun} with ID '{id}' not found")
+
+    @property
+    def _table(self) -> sql.Identifier:
+        return sql.Identifier(self.table)
+
+
+@asynccontextmanager
+async def name_taken() -> AsyncIterator[None]:
+    """A unique name that is taken is the caller's to mend."""
+    try:
+        yield
+    except errors.UniqueViolation as cause:
+        raise UniquenessError.of("name") from cause
