@@ -1,7 +1,8 @@
 """Addresses: pools are stocked ahead of need, a server takes free ones without waiting, and a used one rests first.
 
 Taking is one guarded UPDATE that skips the rows others are taking, so a hundred orders at once do not queue. UNIQUE
-constraints stand behind it: no address is held twice, no server holds two of a type.
+constraints stand behind it: no address is held twice, no server holds two of a type. A server's addresses are those of
+its primary IPs; those that it was not ordered with are made and go with it.
 """
 
 from __future__ import annotations
@@ -14,27 +15,45 @@ from infra.domain.errors import ResourceUnavailable
 from infra.domain.models import Addresses, ServerOrder
 
 Type = Literal["ipv4", "ipv6"]
+Holder = Literal["primary_ip_id", "load_balancer_id"]
 
 STOCK = 256
 """Addresses a pool is stocked with at a time."""
 
 FREE = """
     SELECT a.id FROM addresses a JOIN address_pools p ON p.id = a.pool_id JOIN locations l ON l.id = p.location_id
-    WHERE %(want_{type})s AND l.name = %(location)s AND a.type = '{type}' AND a.server_id IS NULL
+    WHERE {wanted} AND l.name = %(location)s AND a.type = {type} AND NOT a.held
       AND (a.released IS NULL OR a.released < now() - make_interval(secs => %(rest)s))
-      AND NOT EXISTS (SELECT FROM addresses held WHERE held.server_id = %(server_id)s AND held.type = '{type}')
     ORDER BY a.released NULLS FIRST, a.id LIMIT 1 FOR UPDATE OF a {skip}
 """
-
-TAKE, TAKE_PATIENTLY = (
-    f"""
-WITH v4 AS MATERIALIZED ({FREE.format(type="ipv4", skip=skip)}),
-     v6 AS MATERIALIZED ({FREE.format(type="ipv6", skip=skip)})
-UPDATE addresses SET server_id = %(server_id)s, released = NULL
-WHERE id IN (SELECT id FROM v4 UNION ALL SELECT id FROM v6)
+LACKS = """
+%(want_{type})s AND NOT EXISTS (SELECT FROM addresses x WHERE x.server_id = %(server_id)s AND x.type = '{type}')
 """
-    for skip in ("SKIP LOCKED", "")
-)
+SKIPPING, PATIENT = "SKIP LOCKED", ""
+
+
+def _for_server(skip: str) -> str:
+    """What a server lacks is taken, each with a primary IP that lives as long as the server."""
+    v4, v6 = (FREE.format(wanted=LACKS.format(type=one), type=f"'{one}'", skip=skip) for one in ("ipv4", "ipv6"))
+    return f"""
+    WITH v4 AS MATERIALIZED ({v4}), v6 AS MATERIALIZED ({v6}), taken AS MATERIALIZED (
+        SELECT id, nextval('primary_ips_id_seq') AS primary_ip_id FROM (TABLE v4 UNION ALL TABLE v6) free
+    ), made AS (
+        INSERT INTO primary_ips (id, project_id, name, type, location_id, auto_delete)
+        OVERRIDING SYSTEM VALUE
+        SELECT t.primary_ip_id, %(project_id)s, 'primary_ip-' || t.primary_ip_id, a.type, p.location_id, true
+        FROM taken t JOIN addresses a USING (id) JOIN address_pools p ON p.id = a.pool_id
+    )
+    UPDATE addresses a SET server_id = %(server_id)s, primary_ip_id = t.primary_ip_id, released = NULL
+    FROM taken t WHERE a.id = t.id
+    """
+
+
+def _for(holder: str, skip: str) -> str:
+    """One for a primary IP or a load balancer of its owner's own."""
+    free = FREE.format(wanted="true", type="%(type)s", skip=skip)
+    return f"UPDATE addresses SET {holder} = %(holder)s, released = NULL WHERE id = ({free}) RETURNING address"
+
 
 POOL = """
 SELECT p.id, p.cidr::text, p.next_index, p.last_index
@@ -43,7 +62,7 @@ WHERE l.name = %(location)s AND p.type = %(type)s AND p.next_index <= p.last_ind
 ORDER BY p.id LIMIT 1 FOR UPDATE OF p
 """
 
-UNUSED = "SELECT id FROM addresses WHERE pool_id = %(pool_id)s AND server_id IS NULL AND released IS NULL LIMIT 1"
+UNUSED = "SELECT id FROM addresses WHERE pool_id = %(pool_id)s AND NOT held AND released IS NULL LIMIT 1"
 
 
 async def assign(connection: Connection, order: ServerOrder, rest: float) -> Addresses:
@@ -51,22 +70,38 @@ async def assign(connection: Connection, order: ServerOrder, rest: float) -> Add
     parameters = {
         "location": order.location,
         "server_id": order.server_id,
+        "project_id": order.project_id,
         "want_ipv4": order.want_ipv4,
         "want_ipv6": order.want_ipv6,
         "rest": rest,
     }
     wishes: list[tuple[Type, bool]] = [("ipv4", order.want_ipv4), ("ipv6", order.want_ipv6)]
     wanted = [type_ for type_, is_wanted in wishes if is_wanted]
-    for take in (TAKE, TAKE, TAKE_PATIENTLY):
-        await connection.execute(take.encode(), parameters)
+    for skip in (SKIPPING, SKIPPING, PATIENT):
+        await connection.execute(_for_server(skip).encode(), parameters)
         held = await of_server(connection, order.server_id)
         missing = [type_ for type_ in wanted if type_ not in held]
         if not missing:
             return Addresses(ipv4=held.get("ipv4"), ipv6_network=held.get("ipv6"))
         for type_ in missing:
             await stock(connection, order.location, type_)
-    name = {"ipv4": "IPv4", "ipv6": "IPv6"}[missing[0]]
-    raise ResourceUnavailable(f"no {name} address is free in location {order.location} now")
+    raise _none_free(missing[0], order.location)
+
+
+async def take(connection: Connection, holder: Holder, id: int, location: str, type: Type, rest: float) -> str:
+    """A free address for a primary IP or a load balancer of that id. ResourceUnavailable: the pool is empty."""
+    parameters = {"holder": id, "location": location, "type": type, "rest": rest}
+    for skip in (SKIPPING, SKIPPING, PATIENT):
+        row = await (await connection.execute(_for(holder, skip).encode(), parameters)).fetchone()
+        if row:
+            return str(row["address"])
+        await stock(connection, location, type)
+    raise _none_free(type, location)
+
+
+def _none_free(type: str, location: str) -> ResourceUnavailable:
+    name = {"ipv4": "IPv4", "ipv6": "IPv6"}[type]
+    return ResourceUnavailable(f"no {name} address is free in location {location} now")
 
 
 async def of_server(connection: Connection, server_id: int) -> dict[str, str]:
@@ -92,7 +127,30 @@ async def stock(connection: Connection, location: str, type_: Type) -> None:
 
 
 async def release(connection: Connection, server_id: int) -> None:
-    """Put the server's addresses to rest; holding none is fine."""
-    await connection.execute(
-        "UPDATE addresses SET server_id = NULL, released = now() WHERE server_id = %s", (server_id,)
-    )
+    """Take the server's addresses from it; holding none is fine. Those of primary IPs that go with it come to rest.
+
+    Of a create that came to nothing, what was there before it stays, whatever it is.
+    """
+    await connection.execute(RELEASE, {"server_id": server_id})
+
+
+RELEASE = """
+WITH left_ AS (
+    SELECT a.id, CASE WHEN p.auto_delete AND NOT (s.status = 'initializing' AND p.created < s.created) THEN p.id END
+           AS going, a.primary_ip_id
+    FROM addresses a JOIN servers s ON s.id = a.server_id LEFT JOIN primary_ips p ON p.id = a.primary_ip_id
+    WHERE a.server_id = %(server_id)s FOR UPDATE OF a
+), freed AS (
+    UPDATE addresses a SET server_id = NULL,
+        primary_ip_id = nullif(a.primary_ip_id, left_.going),
+        released = CASE WHEN left_.primary_ip_id IS NOT DISTINCT FROM left_.going THEN now() END
+    FROM left_ WHERE a.id = left_.id
+)
+DELETE FROM primary_ips WHERE id IN (SELECT going FROM left_)
+"""
+
+
+async def release_held(connection: Connection, holder: Holder, id: int) -> None:
+    """What a primary IP or a load balancer of that id held comes to rest; holding none is fine."""
+    query = f"UPDATE addresses SET {holder} = NULL, released = now() WHERE {holder} = %s"
+    await connection.execute(query.encode(), (id,))
