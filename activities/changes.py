@@ -10,9 +10,10 @@ from collections.abc import Awaitable, Callable, Mapping
 
 from temporalio import activity
 
-from infra.db import changes
+from infra.db import changes, records
 from infra.db.pool import Pool
 from infra.domain.changes import Change, ResourceType
+from infra.domain.models import Machine
 from infra.temporal.timeline import Timelines
 
 DataPlane = Callable[[Change], Awaitable[None]]
@@ -29,6 +30,13 @@ class Changes:
     async def follow_change(self, change: Change) -> None:
         if plane := self._planes.get(change.resource.type):
             await plane(change)
+
+    @activity.defn
+    async def read_machine(self, change: Change) -> Machine | None:
+        """The change's server as its host is to have it by now; None when it is on no host (any more)."""
+        async with self._pool.connection() as connection:
+            holdings = await records.holdings(connection, change.server_id) if change.server_id else None
+        return holdings.machine if holdings else None
 
     @activity.defn
     async def finish_change(self, change: Change) -> None:

@@ -16,11 +16,12 @@ from api.edge import Edge
 from api.internal import hosts
 from api.metrics import metrics
 from api.rate_limit import RateLimit
-from api.routes import actions, catalogue, placement_groups, server_actions, servers, ssh_keys
+from api.routes import actions, catalogue, placement_groups, primary_ips, server_actions, servers, ssh_keys
 from api.routes.action_lists import action_lists
 from api.services import Services, Use
 from api.stories import Stories
 from infra.config import Settings
+from infra.db import primary_ips as primary_ip_books
 from infra.db import servers as server_books
 from infra.db.keys import server_secret
 from infra.db.pool import open_pool, ping
@@ -34,6 +35,8 @@ ROUTERS = (
     servers.router,
     ssh_keys.router,
     placement_groups.router,
+    action_lists("primary_ips", "primary_ip", primary_ip_books.KIND.get),
+    primary_ips.router,
     catalogue.router,
 )
 

@@ -69,14 +69,22 @@ class ChangeRequest:
         return await self.once(make, body)
 
     async def begin(
-        self, connection: Connection, command: str, *about: Resource, location: str | None = None
+        self,
+        connection: Connection,
+        command: str,
+        *about: Resource,
+        location: str | None = None,
+        locks_server: bool = False,
     ) -> Action:
         """The action of a change, inside its transaction; ``once`` begins its story when that is committed.
 
-        ``location``: whose workers carry it out; unless given, this API's own.
+        ``location``: whose workers carry it out; unless given, this API's own. ``locks_server``: no other action is to
+        touch the server among ``about`` meanwhile; Locked when one does.
         """
         where = location or self.services.settings.location
-        action, change = await changes.accept(connection, self.project_id, where, command, about)
+        action, change = await changes.accept(
+            connection, self.project_id, where, command, about, locks_server=locks_server
+        )
         self._begun.append(change)
         return action
 

@@ -8,7 +8,7 @@ from typing import Protocol, TypeVar
 
 from api.schemas.catalogue import datacenter_name
 from api.schemas.servers import CreateServer
-from infra.db import catalogue, ssh_keys
+from infra.db import catalogue, primary_ips, ssh_keys
 from infra.db.catalogue import CatalogueImage, ImageFilter, Location, ServerType
 from infra.db.keys import Caller
 from infra.db.listing import Window
@@ -17,6 +17,15 @@ from infra.db.pool import Connection
 from infra.domain.errors import InvalidInput, ResourceUnavailable
 
 Problems = list[tuple[str, str]]
+
+
+class Sited(Protocol):
+    """What says where it is to be."""
+
+    @property
+    def location(self) -> int | str | None: ...
+    @property
+    def datacenter(self) -> int | str | None: ...
 
 
 class Named(Protocol):
@@ -38,9 +47,13 @@ class Offer:
     default_location: str
 
 
+async def offer_of(connection: Connection, default_location: str) -> Offer:
+    return Offer(await catalogue.server_types(connection), await catalogue.locations(connection), default_location)
+
+
 async def new_server(connection: Connection, caller: Caller, body: CreateServer, default_location: str) -> NewServer:
     """InvalidInput names each field that is wrong. ResourceUnavailable: no host of the location takes such a server."""
-    offer = Offer(await catalogue.server_types(connection), await catalogue.locations(connection), default_location)
+    offer = await offer_of(connection, default_location)
     problems: Problems = []
     server_type = chosen(body.server_type, offer.server_types)
     if server_type is None:
@@ -49,6 +62,7 @@ async def new_server(connection: Connection, caller: Caller, body: CreateServer,
     problems += image_problems(body.image, image, server_type)
     location = choose_location(body, offer, problems)
     problems += _net_problems(body)
+    problems += await _ip_problems(connection, caller.project_id, body)
     lines, missing = await _keys(connection, caller.project_id, body)
     problems += [("ssh_keys", f"SSH key {key!r} does not exist") for key in missing]
     if problems or not (server_type and image and location):
@@ -101,7 +115,7 @@ def image_problems(asked: int | str, image: CatalogueImage | None, server_type: 
     return []
 
 
-def choose_location(body: CreateServer, offer: Offer, problems: Problems) -> Location | None:
+def choose_location(body: Sited, offer: Offer, problems: Problems) -> Location | None:
     """The one that is asked for, else the installation's own, else the first with hosts."""
     if body.location is not None and body.datacenter is not None:
         problems.append(("datacenter", "cannot be given together with location"))
@@ -128,6 +142,20 @@ def _net_problems(body: CreateServer) -> Problems:
     if body.start_after_create and not (body.public_net.enable_ipv4 or body.public_net.enable_ipv6):
         return [("public_net", "a server without any address cannot be started: set start_after_create to false")]
     return []
+
+
+async def _ip_problems(connection: Connection, project_id: int, body: CreateServer) -> Problems:
+    """Of primary IPs by id; whether they are free is found out when they are taken."""
+    net = body.public_net
+    asked = {"public_net.ipv4": (net.enable_ipv4, net.ipv4), "public_net.ipv6": (net.enable_ipv6, net.ipv6)}
+    problems = [
+        (field, "cannot be given when the address is switched off")
+        for field, (on, id) in asked.items()
+        if id and not on
+    ]
+    ids = {field: id for field, (_, id) in asked.items() if id}
+    missing = await primary_ips.KIND.missing(connection, project_id, list(ids.values()))
+    return problems + [(field, f"primary IP {id} does not exist") for field, id in ids.items() if id in missing]
 
 
 async def _keys(connection: Connection, project_id: int, body: CreateServer) -> tuple[list[str], list[str]]:
@@ -160,4 +188,6 @@ def _new(
         want_ipv4=body.public_net.enable_ipv4,
         want_ipv6=body.public_net.enable_ipv6,
         start=body.start_after_create,
+        primary_ipv4=body.public_net.ipv4,
+        primary_ipv6=body.public_net.ipv6,
     )

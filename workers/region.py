@@ -52,7 +52,7 @@ def region_worker(client: Client, pool: Pool, settings: Settings, stories: Seque
             *(placements.place_server, placements.release_claim),
             *(address_book.assign_addresses, address_book.release_addresses),
             *(records.finish, records.fail, records.read_holdings, records.finish_delete, records.bury),
-            *(changes.follow_change, changes.finish_change),
+            *(changes.follow_change, changes.read_machine, changes.finish_change),
             Hosts(pool, client, settings.worker_pulse).hear_host,
             *(orders.stop_create, orders.sweep_orders, audits.audit_region),
         ],

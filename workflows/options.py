@@ -101,6 +101,7 @@ STEPS: dict[str, Step] = {
     "finish_delete": Step("region", 10, None, "a delete never gives up"),
     # a change of a resource
     "follow_change": Step("region", 30, None, "what is accepted is tried until it is so"),
+    "read_machine": Step("region", 10, None, "what is accepted is tried until it is so"),
     "finish_change": Step("region", 10, None, "the owner must learn that it is done"),
     # these look at the world again next time
     "sweep_orders": Step("region", 60, 60, "next time is in ten seconds", tries=1),

@@ -9,8 +9,10 @@ from api.changes import Changing
 from api.documented import failing
 from api.routes.paths import PathId
 from api.schemas.actions import ActionAnswer
+from api.schemas.dns_ptr import ChangeDnsPtr
 from api.schemas.servers import ChangeServerProtection
-from infra.db import servers
+from infra.db import primary_ips, servers
+from infra.db.pool import Connection
 from infra.domain.changes import Resource
 from infra.domain.errors import NotFound
 
@@ -31,3 +33,19 @@ async def change_protection(changing: Changing, id: PathId, body: ChangeServerPr
         lambda c: servers.protect(c, changing.project_id, id, body.delete),
         body,
     )
+
+
+@router.post(
+    "/servers/{id}/actions/change_dns_ptr",
+    status_code=201,
+    response_model=ActionAnswer,
+    responses=failing(NotFound),
+)
+async def change_dns_ptr(changing: Changing, id: PathId, body: ChangeDnsPtr) -> Response:
+    """Of one of its public addresses. Kept with the address; no name server answers with it yet."""
+
+    async def change(connection: Connection) -> None:
+        primary_ip = await primary_ips.of_server_with(connection, changing.project_id, id, body.ip)
+        await primary_ips.set_ptr(connection, changing.project_id, primary_ip, body.ip, body.dns_ptr)
+
+    return await changing.act("change_dns_ptr", Resource("server", id), change, body)

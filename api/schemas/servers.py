@@ -7,10 +7,12 @@ from typing import Annotated, Any, Self
 from pydantic import AfterValidator, Field, model_validator
 
 from api.schemas.catalogue import datacenter_wire, image_wire, location_wire, server_type_wire
-from api.schemas.fields import ChangeProtection, Hostname, IdOrName, Labels, Text, Wire
+from api.schemas.fields import ChangeProtection, Hostname, Id, IdOrName, Labels, Text, Wire
+from api.schemas.primary_ips import ptrs
 from api.schemas.times import timestamp
 from infra.db.catalogue import Location, ServerType
 from infra.db.servers import Server
+from infra.domain.dns_ptr import default_ptr
 
 USER_DATA_BYTES = 32 * 1024
 
@@ -36,10 +38,12 @@ NotYet = Annotated[Any, AfterValidator(_not_yet)]
 
 
 class PublicNet(Wire):
+    """``ipv4``, ``ipv6``: ids of primary IPs; without them the server gets addresses that go with it."""
+
     enable_ipv4: bool = True
     enable_ipv6: bool = True
-    ipv4: NotYet = None
-    ipv6: NotYet = None
+    ipv4: Id | None = None
+    ipv6: Id | None = None
 
 
 class CreateServer(Wire):
@@ -114,8 +118,17 @@ def server_wire(server: Server, types: list[ServerType], places: list[Location])
 def _public_net(server: Server) -> dict[str, Any]:
     four, six = server.ipv4, server.ipv6
     return {
-        "ipv4": {"id": four.id, "ip": four.address, "blocked": False, "dns_ptr": ""} if four else None,
-        "ipv6": {"id": six.id, "ip": six.address, "blocked": False, "dns_ptr": []} if six else None,
+        "ipv4": {
+            "id": four.id,
+            "ip": four.address,
+            "blocked": False,
+            "dns_ptr": four.dns_ptr.get(four.address) or default_ptr(four.address, ""),
+        }
+        if four
+        else None,
+        "ipv6": {"id": six.id, "ip": six.address, "blocked": False, "dns_ptr": ptrs(six.address, six.dns_ptr, "")}
+        if six
+        else None,
         "floating_ips": [],
         "firewalls": [],
     }

@@ -39,7 +39,7 @@ UPDATE servers SET locked_by = NULL WHERE locked_by = %(action_id)s
 """
 
 WAITING = """
-SELECT a.id, a.project_id, l.name AS location, a.command, a.resources
+SELECT a.id, a.project_id, a.server_id, l.name AS location, a.command, a.resources
 FROM actions a JOIN locations l ON l.id = a.location_id
 WHERE a.status = 'running' AND l.name = %s AND a.started < now() - make_interval(secs => %s) ORDER BY a.started
 """
@@ -87,4 +87,6 @@ async def waiting(connection: Connection, location: str, older_than: float) -> l
 
 def _change(row: DictRow, location: str) -> Change:
     first = row["resources"][0]
-    return Change(row["id"], row["project_id"], location, row["command"], Resource(first["type"], first["id"]))
+    return Change(
+        row["id"], row["project_id"], location, row["command"], Resource(first["type"], first["id"]), row["server_id"]
+    )

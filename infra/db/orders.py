@@ -14,7 +14,7 @@ from typing import Any
 from psycopg.rows import DictRow
 from psycopg.types.json import Jsonb
 
-from infra.db import idempotency
+from infra.db import addresses, idempotency, primary_ips
 from infra.db.idempotency import Answer, IdempotencyKey
 from infra.db.pool import Connection
 from infra.domain.errors import NotFound, UniquenessError
@@ -39,6 +39,8 @@ class NewServer:
     want_ipv4: bool = True
     want_ipv6: bool = True
     start: bool = True
+    primary_ipv4: int | None = None
+    primary_ipv6: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,6 +86,10 @@ async def _make(connection: Connection, new: NewServer, key: IdempotencyKey | No
     if row is None:
         raise UniquenessError.of("name")
     server_id = int(row["id"])
+    if new.primary_ipv4:
+        await primary_ips.give(connection, new.project_id, new.primary_ipv4, "ipv4", server_id, new.location_id)
+    if new.primary_ipv6:
+        await primary_ips.give(connection, new.project_id, new.primary_ipv6, "ipv6", server_id, new.location_id)
     action_id = await _action(connection, new.project_id, server_id, "create_server")
     if new.start:
         await _action(connection, new.project_id, server_id, "start_server")
@@ -134,12 +140,12 @@ async def _action(connection: Connection, project_id: int, server_id: int, comma
 async def withdraw(connection: Connection, server_id: int) -> Withdrawal:
     """Take an order back unless its story began. DONE: nothing of it is left; GONE: there was nothing any more."""
     async with connection.transaction():
-        done = await connection.execute(
-            "DELETE FROM servers WHERE id = %s AND began IS NULL AND status = 'initializing'", (server_id,)
-        )
-        if done.rowcount == 0:
+        waits = "SELECT id FROM servers WHERE id = %s AND began IS NULL AND status = 'initializing' FOR UPDATE"
+        if await (await connection.execute(waits, (server_id,))).fetchone() is None:
             still = await (await connection.execute("SELECT 1 FROM servers WHERE id = %s", (server_id,))).fetchone()
             return Withdrawal.BEGAN if still else Withdrawal.GONE
+        await addresses.release(connection, server_id)
+        await connection.execute("DELETE FROM servers WHERE id = %s", (server_id,))
         await connection.execute("DELETE FROM actions WHERE server_id = %s", (server_id,))
         await connection.execute("DELETE FROM idempotency_keys WHERE server_id = %s", (server_id,))
         return Withdrawal.DONE

@@ -24,8 +24,9 @@ SORTABLE = {column: sql.SQL("s.") + sql.Identifier(column) for column in ("id", 
 SELECT = sql.SQL("""
 SELECT s.id, s.name, s.status, s.created, s.locked_by IS NOT NULL AS locked, s.labels, s.host_key, s.protected,
        to_jsonb(t) AS server_type, to_jsonb(l) AS location, to_jsonb(i) AS image,
-       (SELECT coalesce(jsonb_object_agg(a.type, jsonb_build_object('id', a.id, 'address', a.address)), '{}')
-        FROM addresses a WHERE a.server_id = s.id) AS addresses
+       (SELECT coalesce(jsonb_object_agg(a.type, jsonb_build_object('id', p.id, 'address', a.address,
+                'dns_ptr', p.dns_ptr)), '{}')
+        FROM addresses a JOIN primary_ips p ON p.id = a.primary_ip_id WHERE a.server_id = s.id) AS addresses
 FROM servers s
 JOIN server_types t ON t.id = s.server_type_id
 JOIN locations l ON l.id = s.location_id
@@ -34,10 +35,11 @@ JOIN images i ON i.id = s.image_id""")
 
 @dataclass(frozen=True, slots=True)
 class HeldAddress:
-    """``address`` as the books and the wire have it: an IPv4 address, or an IPv6 network (/64)."""
+    """Of the primary IP ``id``: an IPv4 address, or an IPv6 network (/64), and the names that were set in it."""
 
     id: int
     address: str
+    dns_ptr: dict[str, str]
 
 
 @dataclass(frozen=True, slots=True)

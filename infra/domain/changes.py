@@ -35,10 +35,11 @@ class Resource:
 
 @dataclass(frozen=True, slots=True)
 class Change:
-    """One change of ``resource``. ``location``: whose workers carry it out."""
+    """One change of ``resource``. ``location``: whose workers carry it out. ``server_id``: a server it is about."""
 
     action_id: int
     project_id: int
     location: str
     command: str
     resource: Resource
+    server_id: int | None = None

@@ -1,0 +1,102 @@
+"""Primary IPs on the wire: an IPv6 one is a network (/64)."""
+
+from __future__ import annotations
+
+from typing import Any, Literal
+
+from pydantic import Field
+from typing_extensions import TypedDict
+
+from api.pagination import Meta
+from api.schemas.actions import ActionWire
+from api.schemas.catalogue import datacenter_wire, location_wire
+from api.schemas.dns_ptr import DnsPtrWire
+from api.schemas.fields import Id, IdOrName, Labels, Name, ProtectionWire, UpdateNamed, Wire
+from api.schemas.times import timestamp
+from infra.db.catalogue import ServerType
+from infra.db.primary_ips import PrimaryIp
+from infra.domain.dns_ptr import default_ptr
+
+
+class CreatePrimaryIp(Wire):
+    """Where: at its assignee's, or in ``location``; unless one is given, in the default location."""
+
+    name: Name
+    type: Literal["ipv4", "ipv6"]
+    assignee_type: Literal["server"] = "server"
+    assignee_id: Id | None = None
+    location: IdOrName | None = None
+    datacenter: IdOrName | None = None
+    auto_delete: bool = False
+    labels: Labels = Field(default_factory=dict)
+
+
+class UpdatePrimaryIp(UpdateNamed):
+    auto_delete: bool | None = None
+
+
+class AssignPrimaryIp(Wire):
+    assignee_id: Id
+    assignee_type: Literal["server"]
+
+
+class PrimaryIpWire(TypedDict):
+    """``assignee_id``: null while it is not assigned; ``assignee_type`` is always "server"."""
+
+    id: int
+    name: str
+    type: Literal["ipv4", "ipv6"]
+    ip: str
+    assignee_id: int | None
+    assignee_type: Literal["server"]
+    auto_delete: bool
+    blocked: bool
+    datacenter: dict[str, Any]
+    location: dict[str, Any]
+    dns_ptr: list[DnsPtrWire]
+    labels: dict[str, str]
+    protection: ProtectionWire
+    created: str
+
+
+class PrimaryIpAnswer(TypedDict):
+    primary_ip: PrimaryIpWire
+
+
+class CreatedPrimaryIp(TypedDict):
+    """``action``: null when it was not assigned."""
+
+    primary_ip: PrimaryIpWire
+    action: ActionWire | None
+
+
+class PrimaryIpsAnswer(TypedDict):
+    primary_ips: list[PrimaryIpWire]
+    meta: Meta
+
+
+def primary_ip_wire(found: PrimaryIp, types: list[ServerType], ptr_template: str) -> PrimaryIpWire:
+    """``types``: the whole catalogue, of which a datacenter tells."""
+    return {
+        "id": found.id,
+        "name": found.name,
+        "type": found.type,
+        "ip": found.address,
+        "assignee_id": found.server_id,
+        "assignee_type": "server",
+        "auto_delete": found.auto_delete,
+        "blocked": False,
+        "datacenter": datacenter_wire(found.location, types),
+        "location": location_wire(found.location),
+        "dns_ptr": ptrs(found.address, found.dns_ptr, ptr_template),
+        "labels": found.labels,
+        "protection": {"delete": found.protected},
+        "created": timestamp(found.created),
+    }
+
+
+def ptrs(address: str, names: dict[str, str], template: str) -> list[DnsPtrWire]:
+    """An IPv4 address always has a name, an IPv6 network those that were set."""
+    if "/" in address:
+        return [{"ip": ip, "dns_ptr": name} for ip, name in sorted(names.items())]
+    return [{"ip": address, "dns_ptr": names.get(address) or default_ptr(address, template)}]
