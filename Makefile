@@ -3,15 +3,16 @@
 SHELL := /bin/bash
 STATE ?= .puchify
 VENV  := .venv
+CLIENTS := .venv-clients
 PY    := $(VENV)/bin/python
 ARGS  := $(if $(ONCE),--once) $(if $(HOST),--host $(HOST))
 
-.PHONY: run test duplicates faults soak bench lint fmt setup clean histories
+.PHONY: run test duplicates faults soak fuzz bench lint fmt setup clean histories
 
 run: setup
 	PUCHIFY_STATE=$(STATE) $(VENV)/bin/puchify up $(ARGS)
 
-test: setup lint
+test: setup lint $(CLIENTS)/.ready
 	$(PY) -m pytest
 
 # A thousand creates through a network that loses and repeats; `make test` orders fewer. SEED draws other faults.
@@ -30,6 +31,10 @@ bench: setup
 # One restart storm after the other: kill -9 of every process in turn, PostgreSQL too, while fifty clients are at work.
 soak: setup
 	MINUTES=$(or $(MINUTES),10) SEED=$(SEED) $(PY) -m pytest -q tests/e2e/soak.py
+
+# Requests made out of the OpenAPI document, valid and not, in chains; `make test` takes a minute of them.
+fuzz: setup $(CLIENTS)/.ready
+	MINUTES=$(or $(MINUTES),15) $(PY) -m pytest -s tests/clients/test_openapi.py
 
 lint: setup
 	$(VENV)/bin/ruff check .
@@ -67,6 +72,12 @@ $(VENV)/.ready: requirements.lock pyproject.toml $(VENV)/.packages
 	python3 -m venv $(VENV)
 	$(VENV)/bin/pip install -q --require-hashes -r requirements.lock
 	$(VENV)/bin/pip install -q --no-deps --no-build-isolation -e .
+	@touch $@
+
+# Clients that others wrote, against which the tests hold the wire: apart, since a run needs none of them.
+$(CLIENTS)/.ready: tests/clients/requirements.lock $(VENV)/.packages
+	python3 -m venv $(CLIENTS)
+	$(CLIENTS)/bin/pip install -q --require-hashes -r $<
 	@touch $@
 
 clean: 

@@ -16,6 +16,7 @@ from fastapi.responses import JSONResponse
 from psycopg import DataError, OperationalError
 from starlette.exceptions import HTTPException
 from starlette.responses import Response
+from starlette.routing import Match
 
 from infra.domain.errors import (
     InvalidInput,
@@ -86,6 +87,12 @@ def unexpected(cause: Exception, request_id: str) -> Response:
     return answer(ServerError(f"an internal error occurred; quote request {request_id} when you report it"))
 
 
+def methods_at(request: Request) -> list[str]:
+    """What the address takes: each method of it is a route of its own, and the framework names only the first one's."""
+    there = (route for route in request.app.routes if route.matches(request.scope)[0] is not Match.NONE)
+    return sorted({method for route in there for method in getattr(route, "methods", None) or ()})
+
+
 def install(app: FastAPI) -> None:
     async def handle(request: Request, cause: Exception) -> Response:
         error = understood(cause)
@@ -93,7 +100,10 @@ def install(app: FastAPI) -> None:
             raise cause
         if isinstance(error, Unavailable):
             log.warning("unavailable: %s (%s)", error.message, cause.__cause__ or cause)
-        return answer(error)
+        response = answer(error)
+        if isinstance(error, MethodNotAllowed):
+            response.headers["Allow"] = ", ".join(methods_at(request))
+        return response
 
     for kind in (PuchifyError, RequestValidationError, OperationalError, DataError, HTTPException):
         app.add_exception_handler(kind, handle)

@@ -9,7 +9,7 @@ from fastapi import APIRouter, Query
 
 from api.documented import failing
 from api.pagination import Page, meta
-from api.routes.paths import PathId
+from api.routes.paths import ActionId, PathId
 from api.schemas.actions import ActionAnswer, ActionListAnswer, action_wire
 from api.services import Asking, Services, Use
 from infra.db import actions
@@ -48,8 +48,8 @@ def action_lists(path: str, type: ResourceType, find: Find) -> APIRouter:
         about = Resource(type, id)
         return await listed_actions(use, ActionFilter(asking.project_id, None, about, known(status)), page)
 
-    @router.get(f"/{path}/{{id}}/actions/{{action_id}}")
-    async def get_of_one(use: Use, asking: Asking, id: PathId, action_id: int) -> ActionAnswer:
+    @router.get(f"/{path}/{{id}}/actions/{{action_id:int}}")
+    async def get_of_one(use: Use, asking: Asking, id: PathId, action_id: ActionId) -> ActionAnswer:
         async with use.pool.connection() as connection:
             found = await actions.get(connection, asking.project_id, action_id, Resource(type, id))
         return {"action": action_wire(found)}

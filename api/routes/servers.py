@@ -9,6 +9,7 @@ from fastapi import APIRouter, Header, Query
 from fastapi.responses import Response
 
 from api.creation import Creation
+from api.documented import failing
 from api.idempotency import key_of
 from api.pagination import Page, listed
 from api.patience import seconds_to_wait
@@ -19,14 +20,41 @@ from api.services import Asking, Use
 from infra.db import actions, catalogue, orders, servers
 from infra.db.pool import Connection
 from infra.db.servers import STATUSES, Server, ServerFilter
-from infra.domain.errors import InvalidInput, Unavailable
+from infra.domain.errors import (
+    Conflict,
+    InvalidInput,
+    Locked,
+    NotFound,
+    QuotaExceeded,
+    ResourceUnavailable,
+    Unavailable,
+    UniquenessError,
+)
 from infra.domain.labels import parse_selector
+from infra.domain.refusals import (
+    PrimaryIpAssigned,
+    PrimaryIpDatacenterMismatch,
+    PrimaryIpVersionMismatch,
+    Protected,
+)
 
 log = logging.getLogger(__name__)
 router = APIRouter(tags=["servers"])
 
 
-@router.post("/servers", status_code=201)
+@router.post(
+    "/servers",
+    status_code=201,
+    responses=failing(
+        UniquenessError,
+        Conflict,
+        QuotaExceeded,
+        ResourceUnavailable,
+        PrimaryIpAssigned,
+        PrimaryIpDatacenterMismatch,
+        PrimaryIpVersionMismatch,
+    ),
+)
 async def create_server(
     use: Use,
     asking: Asking,
@@ -59,21 +87,21 @@ async def list_servers(
         return listed("servers", await _shown(connection, found.items), page, found.total)
 
 
-@router.get("/servers/{id}")
+@router.get("/servers/{id}", responses=failing(NotFound))
 async def get_server(use: Use, asking: Asking, id: PathId) -> dict[str, Any]:
     async with use.pool.connection() as connection:
         server = await servers.get(connection, asking.project_id, id)
         return {"server": (await _shown(connection, [server]))[0]}
 
 
-@router.put("/servers/{id}")
+@router.put("/servers/{id}", responses=failing(NotFound, UniquenessError, Locked))
 async def update_server(use: Use, asking: Asking, id: PathId, body: UpdateServer) -> dict[str, Any]:
     async with use.pool.connection() as connection:
         server = await servers.update(connection, asking.project_id, id, body.name, body.labels)
         return {"server": (await _shown(connection, [server]))[0]}
 
 
-@router.delete("/servers/{id}")
+@router.delete("/servers/{id}", responses=failing(NotFound, Protected))
 async def delete_server(use: Use, asking: Asking, id: PathId) -> dict[str, Any]:
     """From any state, a create under way included. Once accepted it is done, if not now then by the sweep."""
     async with use.pool.connection() as connection:
