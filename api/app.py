@@ -17,11 +17,29 @@ from api.edge import Edge
 from api.internal import hosts
 from api.metrics import metrics
 from api.rate_limit import RateLimit
-from api.routes import actions, catalogue, placement_groups, primary_ips, server_actions, servers, ssh_keys
+from api.routes import (
+    actions,
+    certificates,
+    datacenters,
+    floating_ips,
+    images,
+    isos,
+    load_balancer_types,
+    locations,
+    placement_groups,
+    pricing,
+    primary_ips,
+    server_actions,
+    server_types,
+    servers,
+    ssh_keys,
+    volumes,
+)
 from api.routes.action_lists import action_lists
 from api.services import Services, Use
 from api.stories import Stories
 from infra.config import Settings
+from infra.db import images as image_books
 from infra.db import primary_ips as primary_ip_books
 from infra.db import servers as server_books
 from infra.db.keys import server_secret
@@ -41,7 +59,17 @@ ROUTERS = (
     placement_groups.router,
     action_lists("primary_ips", "primary_ip", primary_ip_books.KIND.get),
     primary_ips.router,
-    catalogue.router,
+    locations.router,
+    datacenters.router,
+    server_types.router,
+    load_balancer_types.router,
+    action_lists("images", "image", image_books.get),
+    images.router,
+    isos.router,
+    pricing.router,
+    floating_ips.router,
+    volumes.router,
+    certificates.router,
 )
 
 

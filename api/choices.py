@@ -3,18 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass
-from typing import Protocol, TypeVar
+from datetime import UTC, datetime
+from typing import Protocol
 
-from api.schemas.catalogue import datacenter_name
+from api.references import chosen
 from api.schemas.servers import CreateServer
-from infra.db import catalogue, primary_ips, ssh_keys
-from infra.db.catalogue import CatalogueImage, ImageFilter, Location, ServerType
+from infra.db import images, primary_ips, ssh_keys
+from infra.db.images import CatalogueImage, ImageFilter
 from infra.db.keys import Caller
 from infra.db.listing import Window
+from infra.db.locations import Location, locations, preferred
 from infra.db.orders import NewServer
 from infra.db.pool import Connection
-from infra.domain.errors import InvalidInput, ResourceUnavailable
+from infra.db.server_types import ServerType, server_types
+from infra.domain.errors import InvalidInput, NotFound, ResourceUnavailable
 
 Problems = list[tuple[str, str]]
 
@@ -28,16 +32,6 @@ class Sited(Protocol):
     def datacenter(self) -> int | str | None: ...
 
 
-class Named(Protocol):
-    @property
-    def id(self) -> int: ...
-    @property
-    def name(self) -> str: ...
-
-
-N = TypeVar("N", bound=Named)
-
-
 @dataclass(frozen=True, slots=True)
 class Offer:
     """What there is to choose from."""
@@ -48,7 +42,7 @@ class Offer:
 
 
 async def offer_of(connection: Connection, default_location: str) -> Offer:
-    return Offer(await catalogue.server_types(connection), await catalogue.locations(connection), default_location)
+    return Offer(await server_types(connection), await locations(connection), default_location)
 
 
 async def new_server(connection: Connection, caller: Caller, body: CreateServer, default_location: str) -> NewServer:
@@ -61,6 +55,7 @@ async def new_server(connection: Connection, caller: Caller, body: CreateServer,
     image = await _image(connection, caller.project_id, body.image, server_type)
     problems += image_problems(body.image, image, server_type)
     location = choose_location(body, offer, problems)
+    problems += term_problems(server_type, location, datetime.now(UTC))
     problems += _net_problems(body)
     problems += await _ip_problems(connection, caller.project_id, body)
     lines, missing = await _keys(connection, caller.project_id, body)
@@ -74,14 +69,15 @@ async def new_server(connection: Connection, caller: Caller, body: CreateServer,
     return _new(caller, body, server_type, image, location, lines)
 
 
-def chosen(asked: int | str, offered: Sequence[N]) -> N | None:
-    """By id or name; digits in a string are a name first, then an id."""
-    by_name = [one for one in offered if one.name == asked]
-    return next(iter(by_name), None) or with_id(asked, offered)
-
-
-def with_id(asked: int | str, offered: Sequence[N]) -> N | None:
-    return next((one for one in offered if str(one.id) == str(asked)), None)
+def term_problems(server_type: ServerType | None, location: Location | None, now: datetime) -> Problems:
+    """A type may be offered at some locations only, and no longer."""
+    if server_type is None or location is None or server_type.terms.orderable_at(location.id, now):
+        return []
+    ending = server_type.terms.deprecation_at(location.id)
+    if not server_type.terms.offered_at(location.id) or ending is None:
+        return [("location", f"server type {server_type.name!r} is not offered in location {location.name!r}")]
+    since = f"{ending.unavailable_after:%Y-%m-%d}"
+    return [("server_type", f"server type {server_type.name!r} can no longer be ordered, since {since}")]
 
 
 async def _image(
@@ -89,12 +85,14 @@ async def _image(
 ) -> CatalogueImage | None:
     """A name stands once for each architecture: the one that fits the type, or else any (to say what is wrong)."""
     if isinstance(asked, str) and "\0" not in asked:
-        found = await catalogue.images(connection, ImageFilter(project_id, name=asked), Window(per_page=10))
+        wanted = ImageFilter(project_id, name=asked, include_deprecated=True)
+        found = await images.find_all(connection, wanted, Window(per_page=10))
         fitting = [one for one in found.items if server_type and one.architecture == server_type.architecture]
         if found.items:
             return (fitting or found.items)[0]
     if isinstance(asked, int) or (asked.isascii() and asked.isdecimal() and len(asked) < 19):
-        return await catalogue.image(connection, project_id, int(asked))
+        with suppress(NotFound):
+            return await images.get(connection, project_id, int(asked))
     return None
 
 
@@ -103,6 +101,8 @@ def image_problems(asked: int | str, image: CatalogueImage | None, server_type: 
         return [("image", f"image {asked!r} does not exist")]
     if image.status != "available":
         return [("image", f"image {asked!r} is not available: it is {image.status}")]
+    if image.unavailable_after and image.unavailable_after <= datetime.now(UTC):
+        return [("image", f"image {asked!r} can no longer be ordered, since {image.unavailable_after:%Y-%m-%d}")]
     if server_type is None:
         return []
     if image.architecture != server_type.architecture:
@@ -125,17 +125,18 @@ def choose_location(body: Sited, offer: Offer, problems: Problems) -> Location |
     elif body.datacenter is not None:
         field, asked, found = "datacenter", body.datacenter, _of_datacenter(body.datacenter, offer.locations)
     else:
-        ranked = sorted(offer.locations, key=lambda one: (one.name != offer.default_location, not one.architectures))
-        field, asked, found = "location", offer.default_location, next(iter(ranked), None)
+        field, asked, found = "location", offer.default_location, preferred(offer.locations, offer.default_location)
     if found is None:
         problems.append((field, f"{field} {asked!r} does not exist"))
     return found
 
 
 def _of_datacenter(asked: int | str, offered: Sequence[Location]) -> Location | None:
-    """Older clients name a datacenter: as ours are called, or with another number (``<location>-dc<n>``)."""
-    by_name = [one for one in offered if datacenter_name(one) == asked]
-    return next(iter(by_name), None) or chosen(str(asked).rpartition("-dc")[0] or asked, offered)
+    """Older clients name a datacenter: one of ours, or ``<location>-dc<n>`` with any number."""
+    for one in offered:
+        if chosen(asked, one.datacenters):
+            return one
+    return chosen(str(asked).rpartition("-dc")[0], offered)
 
 
 def _net_problems(body: CreateServer) -> Problems:

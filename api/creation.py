@@ -15,11 +15,13 @@ from api.choices import new_server
 from api.schemas.actions import action_wire
 from api.schemas.servers import CreateServer, server_wire
 from api.services import Services
-from infra.db import actions, catalogue, idempotency, orders, servers
+from infra.db import actions, idempotency, orders, servers
 from infra.db.idempotency import Answer, IdempotencyKey
 from infra.db.keys import Caller
+from infra.db.locations import locations
 from infra.db.orders import Accepted, Withdrawal
 from infra.db.pool import Connection
+from infra.db.server_types import server_types
 from infra.domain.errors import BY_NAME, Conflict, OrderWithdrawn, PuchifyError, Unavailable
 from infra.domain.models import Failure, ServerOrder
 from infra.temporal.names import provision_id
@@ -108,8 +110,8 @@ class Creation:
                 raise await self._ended(connection, order.server_id) from None
             shown = before["server"]
         else:
-            places = await catalogue.locations(connection)
-            shown = server_wire(server, await catalogue.server_types(connection), places)
+            places = await locations(connection)
+            shown = server_wire(server, await server_types(connection), places)
         return {
             "server": shown,
             "action": done["create_server"],

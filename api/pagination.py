@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Annotated, Any
+from operator import attrgetter
+from typing import Annotated, Any, Protocol, TypeVar
 
 from fastapi import Depends, Query
 from typing_extensions import TypedDict
@@ -13,6 +14,16 @@ from infra.domain.errors import InvalidInput
 
 DEFAULT, MOST = 25, 50
 LAST_PAGE = 10**9  # beyond it an offset no longer fits; nothing is there anyway
+
+
+class Named(Protocol):
+    @property
+    def id(self) -> int: ...
+    @property
+    def name(self) -> str: ...
+
+
+N = TypeVar("N", bound=Named)
 
 
 def window(
@@ -67,12 +78,12 @@ def listed(root: str, items: Sequence[dict[str, Any]], page: Window, total: int)
     return {root: list(items), "meta": meta(page, total)}
 
 
-def whole(root: str, items: Sequence[dict[str, Any]], page: Window) -> dict[str, Any]:
-    """A page of a list that is in memory as a whole, sorted by ``id`` or ``name``."""
-    ordered = sorted(items, key=lambda item: int(item["id"]))
+def cut(items: Sequence[N], page: Window) -> list[N]:
+    """A page of what is in memory as a whole, sorted by ``id`` or ``name``."""
+    ordered = sorted(items, key=lambda item: item.id)
     for field, down in reversed(page.sort):
         if field not in ("id", "name"):
             raise InvalidInput.field("sort", f"{field!r} is none of id, name")
-        ordered.sort(key=lambda item: item[field], reverse=down)
+        ordered.sort(key=attrgetter(field), reverse=down)
     start = (page.page - 1) * page.per_page
-    return listed(root, ordered[start : start + page.per_page], page, len(ordered))
+    return ordered[start : start + page.per_page]

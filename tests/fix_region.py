@@ -24,9 +24,10 @@ from temporalio.worker import Replayer
 from activities.fence import Fence
 from api.app import create_app
 from api.stories import Stories
+from infra.catalog.default import ensure_catalogue
 from infra.config import Settings
-from infra.db import catalogue, hosts, keys, ledger, orders
-from infra.db.catalogue import NewImage
+from infra.db import hosts, keys, ledger, orders
+from infra.db.built_images import NewImage, register_image
 from infra.db.hosts import NewHost
 from infra.db.orders import NewServer
 from infra.db.pool import Pool, open_pool
@@ -294,8 +295,7 @@ def host_key(region: Region, host_id: int) -> str:
 
 async def _furnish(settings: Settings, pool: Pool, client: Client, name: str, ipv4_prefix: int) -> Region:
     async with pool.connection() as connection:
-        location_id = await catalogue.ensure_location(connection, name)
-        await catalogue.ensure_server_types(connection)
+        location_id = await ensure_catalogue(connection, name)
         pools: list[tuple[str, Literal["ipv4", "ipv6"]]] = [
             (f"10.{location_id >> 8}.{location_id & 255}.0/{ipv4_prefix}", "ipv4"),
             (f"2001:db8:{location_id:x}::/48", "ipv6"),
@@ -306,7 +306,7 @@ async def _furnish(settings: Settings, pool: Pool, client: Client, name: str, ip
                 (location_id, kind, cidr, last_index(cidr, kind)),
             )
         image = NewImage("tiny", DIGEST, 1, "a test image", has_agent=True)
-        image_id = await catalogue.register_image(connection, image)
+        image_id = await register_image(connection, image)
         token = await keys.make_key(connection, keys.server_secret(settings), user=name, project=name, name="test")
         row = await (
             await connection.execute(

@@ -27,10 +27,12 @@ from api.schemas.primary_ips import (
     primary_ip_wire,
 )
 from api.services import Asking, Services, Use
-from infra.db import catalogue, primary_ips, servers
+from infra.db import primary_ips, servers
+from infra.db.locations import locations
 from infra.db.named import Wanted
 from infra.db.pool import Connection
 from infra.db.primary_ips import KIND, NewPrimaryIp, PrimaryIp
+from infra.db.server_types import server_types
 from infra.domain.changes import Resource
 from infra.domain.errors import InvalidInput, Locked, NotFound, ResourceUnavailable, UniquenessError
 from infra.domain.labels import parse_selector
@@ -207,5 +209,5 @@ def _refuse_reserved(name: str, id: int | None) -> None:
 
 
 async def _shown(connection: Connection, found: list[PrimaryIp]) -> list[PrimaryIpWire]:
-    types = await catalogue.server_types(connection)
-    return [primary_ip_wire(one, types, "") for one in found]
+    types, places = await server_types(connection), await locations(connection)
+    return [primary_ip_wire(one, types, places, "") for one in found]

@@ -17,8 +17,10 @@ from api.routes.paths import PathId
 from api.schemas.actions import action_wire
 from api.schemas.servers import CreateServer, UpdateServer, server_wire
 from api.services import Asking, Use
-from infra.db import actions, catalogue, orders, servers
+from infra.db import actions, orders, servers
+from infra.db.locations import locations
 from infra.db.pool import Connection
+from infra.db.server_types import server_types
 from infra.db.servers import STATUSES, Server, ServerFilter
 from infra.domain.errors import (
     Conflict,
@@ -115,5 +117,5 @@ async def delete_server(use: Use, asking: Asking, id: PathId) -> dict[str, Any]:
 
 
 async def _shown(connection: Connection, items: list[Server]) -> list[dict[str, Any]]:
-    types, places = await catalogue.server_types(connection), await catalogue.locations(connection)
+    types, places = await server_types(connection), await locations(connection)
     return [server_wire(server, types, places) for server in items]

@@ -2,19 +2,22 @@
 
 from __future__ import annotations
 
-from typing import Any, Literal
+from typing import Literal
 
 from pydantic import Field
 from typing_extensions import TypedDict
 
 from api.pagination import Meta
+from api.references import with_id
 from api.schemas.actions import ActionWire
-from api.schemas.catalogue import datacenter_wire, location_wire
+from api.schemas.datacenters import DatacenterWire, datacenter_of
 from api.schemas.dns_ptr import DnsPtrWire
 from api.schemas.fields import Id, IdOrName, Labels, Name, ProtectionWire, UpdateNamed, Wire
+from api.schemas.locations import LocationWire, location_wire
 from api.schemas.times import timestamp
-from infra.db.catalogue import ServerType
+from infra.db.locations import Location
 from infra.db.primary_ips import PrimaryIp
+from infra.db.server_types import ServerType
 from infra.domain.dns_ptr import default_ptr
 
 
@@ -51,8 +54,8 @@ class PrimaryIpWire(TypedDict):
     assignee_type: Literal["server"]
     auto_delete: bool
     blocked: bool
-    datacenter: dict[str, Any]
-    location: dict[str, Any]
+    datacenter: DatacenterWire | None
+    location: LocationWire
     dns_ptr: list[DnsPtrWire]
     labels: dict[str, str]
     protection: ProtectionWire
@@ -75,8 +78,11 @@ class PrimaryIpsAnswer(TypedDict):
     meta: Meta
 
 
-def primary_ip_wire(found: PrimaryIp, types: list[ServerType], ptr_template: str) -> PrimaryIpWire:
-    """``types``: the whole catalogue, of which a datacenter tells."""
+def primary_ip_wire(
+    found: PrimaryIp, types: list[ServerType], places: list[Location], ptr_template: str
+) -> PrimaryIpWire:
+    """``types``, ``places``: the whole catalogue, of which a datacenter tells."""
+    location = with_id(found.location.id, places) or found.location
     return {
         "id": found.id,
         "name": found.name,
@@ -86,8 +92,8 @@ def primary_ip_wire(found: PrimaryIp, types: list[ServerType], ptr_template: str
         "assignee_type": "server",
         "auto_delete": found.auto_delete,
         "blocked": False,
-        "datacenter": datacenter_wire(found.location, types),
-        "location": location_wire(found.location),
+        "datacenter": datacenter_of(location, types),
+        "location": location_wire(location),
         "dns_ptr": ptrs(found.address, found.dns_ptr, ptr_template),
         "labels": found.labels,
         "protection": {"delete": found.protected},

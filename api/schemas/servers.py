@@ -6,11 +6,16 @@ from typing import Annotated, Any, Self
 
 from pydantic import AfterValidator, Field, model_validator
 
-from api.schemas.catalogue import datacenter_wire, image_wire, location_wire, server_type_wire
+from api.references import with_id
+from api.schemas.datacenters import datacenter_of
 from api.schemas.fields import ChangeProtection, Hostname, Id, IdOrName, Labels, Text, Wire
+from api.schemas.images import image_wire
+from api.schemas.locations import location_wire
 from api.schemas.primary_ips import ptrs
+from api.schemas.server_types import server_type_wire
 from api.schemas.times import timestamp
-from infra.db.catalogue import Location, ServerType
+from infra.db.locations import Location
+from infra.db.server_types import ServerType
 from infra.db.servers import Server
 from infra.domain.dns_ptr import default_ptr
 
@@ -86,7 +91,9 @@ class ChangeServerProtection(ChangeProtection):
 
 
 def server_wire(server: Server, types: list[ServerType], places: list[Location]) -> dict[str, Any]:
-    """All keys of the wire, always. ``types``, ``places``: the whole catalogue, of which each type tells its prices."""
+    """All keys of the wire, always. ``types``, ``places``: the whole catalogue, which knows prices and datacenters."""
+    server_type = with_id(server.server_type.id, types) or server.server_type
+    location = with_id(server.location.id, places) or server.location
     return {
         "id": server.id,
         "name": server.name,
@@ -94,9 +101,9 @@ def server_wire(server: Server, types: list[ServerType], places: list[Location])
         "created": timestamp(server.created),
         "public_net": _public_net(server),
         "private_net": [],
-        "server_type": server_type_wire(server.server_type, places),
-        "location": location_wire(server.location),
-        "datacenter": datacenter_wire(server.location, types),
+        "server_type": server_type_wire(server_type, places),
+        "location": location_wire(location),
+        "datacenter": datacenter_of(location, types),
         "image": image_wire(server.image),
         "iso": None,
         "rescue_enabled": False,
@@ -104,7 +111,7 @@ def server_wire(server: Server, types: list[ServerType], places: list[Location])
         "backup_window": None,
         "outgoing_traffic": None,
         "ingoing_traffic": None,
-        "included_traffic": 0,
+        "included_traffic": server_type.terms.price_at(location.id).included_traffic,
         "protection": {"delete": server.protected, "rebuild": server.protected},
         "labels": server.labels,
         "volumes": [],

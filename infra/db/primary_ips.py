@@ -16,7 +16,7 @@ from psycopg.types.json import Jsonb
 
 from infra.db import addresses
 from infra.db.addresses import Type
-from infra.db.catalogue import Location, location_of
+from infra.db.locations import Location, location_of
 from infra.db.named import Kind, name_taken
 from infra.db.pool import Connection
 from infra.domain.dns_ptr import covers

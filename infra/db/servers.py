@@ -11,10 +11,12 @@ from psycopg import errors, sql
 from psycopg.rows import DictRow
 from psycopg.types.json import Jsonb
 
-from infra.db.catalogue import CatalogueImage, Location, ServerType, image_of, location_of, server_type_of
+from infra.db.images import CatalogueImage, image_of
 from infra.db.listing import Found, Window, find
+from infra.db.locations import Location, location_of
 from infra.db.pool import Connection
 from infra.db.selectors import conditions
+from infra.db.server_types import ServerType, server_type_of
 from infra.domain.errors import Locked, NotFound, UniquenessError
 from infra.domain.labels import Selector
 

@@ -20,7 +20,9 @@ from api.auth import Authenticator
 from api.choices import new_server
 from api.rate_limit import RateLimit
 from api.schemas.servers import CreateServer
-from infra.db import catalogue, keys, orders
+from infra.catalog.default import ensure_catalogue
+from infra.db import keys, orders
+from infra.db.built_images import register_image
 from infra.db.keys import Caller
 from infra.db.orders import NewServer
 from infra.db.pool import Connection, Pool, open_pool
@@ -97,7 +99,7 @@ async def measure(url: str, samples: int) -> Books:
 async def open_desk(url: str) -> AsyncIterator[Desk]:
     async with open_pool(url, 4, "puchify-bench") as pool, pool.connection() as connection:
         await furnish(connection, "few", 1)
-        await catalogue.register_image(connection, SIMULATED_IMAGE)
+        await register_image(connection, SIMULATED_IMAGE)
         token = await keys.make_key(connection, SECRET, user="bench", project="bench", name="bench")
         await lift_limits(url)
         caller = await keys.caller_of(connection, keys.digest_of(SECRET, token))
@@ -107,7 +109,7 @@ async def open_desk(url: str) -> AsyncIterator[Desk]:
 
 async def furnish(connection: Connection, location: str, count: int) -> None:
     """A location and its hosts, some fuller than others, 40 to a rack and 400 to a switch."""
-    location_id = await catalogue.ensure_catalogue(connection, location)
+    location_id = await ensure_catalogue(connection, location)
     if location == "few":
         for cidr in POOLS:
             await ensure_pool(connection, location_id, cidr)

@@ -11,8 +11,9 @@ import pytest_asyncio
 from tests.cli.run import puchify
 
 PLANTED = """
+INSERT INTO network_zones VALUES ('zone');
 INSERT INTO locations (name, description, country, city, latitude, longitude, network_zone)
-VALUES ('north', '', '', '', 0, 0, ''), ('south', '', '', '', 0, 0, '');
+VALUES ('north', '', '', '', 0, 0, 'zone'), ('south', '', '', '', 0, 0, 'zone');
 INSERT INTO hosts (id, name, key_digest, location_id, used_cores, reported)
 SELECT 7, 'h7', decode(repeat('00', 32), 'hex'), id, 3, now() FROM locations WHERE name = 'north';
 INSERT INTO hosts (id, name, key_digest, location_id)

@@ -9,11 +9,13 @@ from typing import Any
 import pytest_asyncio
 from psycopg import sql
 
-from infra.db import catalogue, keys, orders
-from infra.db.catalogue import NewImage
+from infra.catalog.default import ensure_catalogue
+from infra.db import keys, orders
+from infra.db.built_images import NewImage, register_image
 from infra.db.idempotency import IdempotencyKey
 from infra.db.orders import Accepted, NewServer
 from infra.db.pool import Connection, Pool, open_pool
+from infra.db.server_types import server_types
 from tests.fix_stack import NewDatabase
 
 SECRET = b"of the tests"
@@ -68,7 +70,7 @@ async def project(pool: Pool) -> Project:
     async with pool.connection() as connection:
         user_id = await keys.ensure_user(connection, "ada")
         project_id = await keys.ensure_project(connection, "engine")
-        location_id = await catalogue.ensure_catalogue(connection, "local")
-        image_id = await catalogue.register_image(connection, NewImage("tiny", "a" * 64, 1, "a test image"))
-        server_type = next(one for one in await catalogue.server_types(connection) if one.name == "px1")
+        location_id = await ensure_catalogue(connection, "local")
+        image_id = await register_image(connection, NewImage("tiny", "a" * 64, 1, "a test image"))
+        server_type = next(one for one in await server_types(connection) if one.name == "px1")
     return Project(pool, user_id, project_id, server_type.id, location_id, image_id)

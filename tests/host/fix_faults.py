@@ -17,8 +17,7 @@ import asyncssh
 import pytest
 import pytest_asyncio
 
-from infra.db import catalogue
-from infra.db.catalogue import NewImage
+from infra.db.built_images import NewImage, register_image
 from infra.domain.models import Image, ServerOrder
 from infra.drivers.protocols import Host
 from infra.drivers.store import DirectoryStore
@@ -66,7 +65,7 @@ class RealDeployment(Deployment):
     async def order(self, image: Image, start: bool) -> ServerOrder:  # type: ignore[override]
         new = NewImage(image.name, image.digest, image.disk_gib, image.name, has_agent=image.has_agent)
         async with self.region.pool.connection() as connection:
-            image_id = await catalogue.register_image(connection, new)
+            image_id = await register_image(connection, new)
         line = self.key.export_public_key().decode().strip()
         return await self.region.order(image_id=image_id, start=start, authorized_keys=(line,))
 

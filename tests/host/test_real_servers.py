@@ -12,8 +12,7 @@ import pytest
 import pytest_asyncio
 from temporalio.exceptions import ApplicationError
 
-from infra.db import catalogue
-from infra.db.catalogue import NewImage
+from infra.db.built_images import NewImage, register_image
 from infra.domain.errors import HostFull, ImageUnusable
 from infra.domain.models import Image, ServerOrder
 from infra.drivers.protocols import Host
@@ -36,7 +35,7 @@ class RealRegion:
     async def order(self, image: Image, user_data: str, server_type: str = "px1") -> ServerOrder:
         new = NewImage(image.name, image.digest, image.disk_gib, image.name, has_agent=image.has_agent)
         async with self.region.pool.connection() as connection:
-            image_id = await catalogue.register_image(connection, new)
+            image_id = await register_image(connection, new)
         type_ = await self.region.one("SELECT id FROM server_types WHERE name = %s", server_type)
         assert type_ is not None
         line = self.key.export_public_key().decode().strip()

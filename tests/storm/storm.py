@@ -15,8 +15,7 @@ from typing import Any
 
 import httpx
 
-from infra.db import catalogue
-from infra.db.catalogue import NewImage
+from infra.db.built_images import NewImage, register_image
 from infra.domain.models import Resources
 from infra.drivers.simulated import ABSENT_DIGEST, Latencies
 from tests.fix_deployment import Deployment, free_url
@@ -60,7 +59,7 @@ async def _furnish(region: Region) -> None:
     )
     await region.set_quota(max_servers=1000, max_cores=1000)
     async with region.pool.connection() as connection:
-        await catalogue.register_image(connection, NewImage("absent", ABSENT_DIGEST, 1, "", has_agent=True))
+        await register_image(connection, NewImage("absent", ABSENT_DIGEST, 1, "", has_agent=True))
 
 
 @dataclass

@@ -49,10 +49,11 @@ def audit(
 
 async def look(connection: Connection, location: str | None, limits: Limits) -> list[Finding]:
     """NotFound: there is no such location, so that a slip of the pen is not taken for a clean region."""
-    from infra.db import catalogue, ledger
+    from infra.db import ledger
+    from infra.db.locations import locations
     from infra.domain.errors import NotFound
 
-    if location is not None and location not in {known.name for known in await catalogue.locations(connection)}:
+    if location is not None and location not in {known.name for known in await locations(connection)}:
         raise NotFound(f"there is no location {location!r}")
     return await ledger.examine(connection, location, limits)
 

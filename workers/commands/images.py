@@ -26,7 +26,7 @@ def build(
     From Debian's packages, in seconds (tiny) or minutes (debian); it is kept, so the next time is instant.
     """
     from infra.config import settings
-    from infra.db.catalogue import register_image
+    from infra.db.built_images import register_image
     from workers.commands.books import in_books
     from workers.local.images import build_into_store
     from workers.local.place import of_instance

@@ -5,9 +5,10 @@ from __future__ import annotations
 import hashlib
 import platform
 
+from infra.catalog.default import ensure_catalogue
 from infra.config import Settings
-from infra.db import catalogue, hosts, keys
-from infra.db.catalogue import NewImage
+from infra.db import hosts, keys
+from infra.db.built_images import NewImage
 from infra.db.hosts import NewHost
 from infra.db.pool import Connection, Pool
 from infra.db.pools import ensure_pool
@@ -20,7 +21,7 @@ async def furnish(pool: Pool, settings: Settings, place: Place) -> None:
     """Converge on the defaults; what an operator changed since stays."""
     secret = keys.server_secret(settings)
     async with pool.connection() as connection:
-        location_id = await catalogue.ensure_catalogue(connection, settings.location)
+        location_id = await ensure_catalogue(connection, settings.location)
         for cidr in settings.address_pools:
             await ensure_pool(connection, location_id, cidr)
         digest = keys.digest_of(secret, settings.host_key)

@@ -6,7 +6,7 @@ import asyncio
 from typing import Protocol
 
 from infra.config import Settings
-from infra.db.catalogue import NewImage
+from infra.db.built_images import NewImage
 from workers.local.books import SIMULATED_IMAGE
 from workers.local.rest import put_to_rest
 from workers.wiring import open_host

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from infra.config import Settings
-from infra.db.catalogue import NewImage
+from infra.db.built_images import NewImage
 from infra.drivers.store import DirectoryStore
 from infra.guests.build import ensure_image
 

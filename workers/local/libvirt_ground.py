@@ -9,7 +9,7 @@ import asyncio
 from pathlib import Path
 
 from infra.config import Settings
-from infra.db.catalogue import NewImage
+from infra.db.built_images import NewImage
 from infra.drivers.libvirtd import PrivateLibvirtd, kvm_usable
 from infra.drivers.reflink import can_clone
 from infra.drivers.xfs import HostStorage

@@ -10,7 +10,7 @@ import asyncio
 from asyncio import TaskGroup
 
 from infra.config import Settings
-from infra.db.catalogue import NewImage, register_image
+from infra.db.built_images import NewImage, register_image
 from infra.db.cluster import PostgresCluster
 from infra.db.migrate import migrate
 from infra.db.pool import open_pool
