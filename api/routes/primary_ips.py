@@ -47,6 +47,7 @@ from infra.domain.refusals import (
 
 router = APIRouter(tags=["primary_ips"])
 
+ADDRESS = sql.SQL("JOIN addresses a ON a.primary_ip_id = r.id")
 ASSIGNING = (ServerNotStopped, ServerHasIpv4, ServerHasIpv6, Locked)
 
 
@@ -79,7 +80,7 @@ async def list_primary_ips(
 ) -> PrimaryIpsAnswer:
     """``ip``: the address as it is shown, an IPv6 network also without its /64."""
     by_ip = (sql.SQL("a.address IN (%(ip)s, %(ip)s || '/64')"),) if ip is not None else ()
-    wanted = Wanted(asking.project_id, name, parse_selector(label_selector), by_ip, {"ip": ip})
+    wanted = Wanted(asking.project_id, name, parse_selector(label_selector), by_ip, {"ip": ip}, ADDRESS)
     async with use.pool.connection() as connection:
         found = await KIND.find_all(connection, wanted, page)
         return {"primary_ips": await _shown(connection, found.items), "meta": meta(page, found.total)}

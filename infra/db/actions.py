@@ -74,7 +74,9 @@ async def find_all(connection: Connection, wanted: ActionFilter, window: Window)
         "about": _containing(wanted.about),
         "statuses": list(wanted.statuses),
     }
-    return await find(connection, SELECT, tests, window, SORTABLE, lambda row: Action(**row), params)
+    return await find(
+        connection, SELECT, sql.SQL("actions"), tests, window, SORTABLE, lambda row: Action(**row), params
+    )
 
 
 async def of_server(connection: Connection, server_id: int) -> list[Action]:

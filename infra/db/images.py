@@ -119,7 +119,7 @@ async def find_all(connection: Connection, wanted: ImageFilter, window: Window) 
             tests.append(sql.SQL("{} = ANY({})").format(sql.Identifier(column), sql.Placeholder(column)))
     tests += conditions(wanted.labels, sql.SQL("labels"))
     params = {"project": wanted.project_id, "name": wanted.name, **_lists(wanted)}
-    return await find(connection, SELECT, tests, window, SORTABLE, image_of, params)
+    return await find(connection, SELECT, sql.SQL("images"), tests, window, SORTABLE, image_of, params)
 
 
 def _lists(wanted: ImageFilter) -> dict[str, list[Any]]:

@@ -54,7 +54,7 @@ async def find_all(connection: Connection, wanted: IsoFilter, window: Window) ->
         fits = sql.SQL("architecture = ANY(%(architectures)s)")
         tests.append(sql.SQL("({} OR architecture IS NULL)").format(fits) if wanted.wildcard else fits)
     params = {"name": wanted.name, "architectures": list(wanted.architectures)}
-    return await find(connection, SELECT, tests, window, SORTABLE, _iso, params)
+    return await find(connection, SELECT, sql.SQL("isos"), tests, window, SORTABLE, _iso, params)
 
 
 def _iso(row: DictRow) -> Iso:

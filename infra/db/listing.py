@@ -40,22 +40,28 @@ def where(conditions: Sequence[sql.Composable]) -> sql.Composable:
 async def find(
     connection: Connection,
     select: sql.Composable,
+    source: sql.Composable,
     conditions: Sequence[sql.Composable],
     window: Window,
     columns: Mapping[str, sql.Composable],
     build: Callable[[DictRow], T],
     params: Mapping[str, Any] | None = None,
 ) -> Found[T]:
-    """The window of what ``select WHERE conditions`` finds. ``columns``: what may be sorted by; ``id`` breaks ties."""
-    matching = sql.SQL("{} WHERE {}").format(select, where(conditions))
+    """The window of what ``select WHERE conditions`` finds. ``columns``: what may be sorted by; ``id`` breaks ties.
+
+    ``source``: the part of its FROM that the conditions speak of. The page is found there, and then told in full: what
+    the rest of ``select`` joins is looked up for a page's rows only, however many match.
+    """
+    matching = sql.SQL("FROM {} WHERE {}").format(source, where(conditions))
     order = sql.SQL(", ").join([*_order(window, columns), columns["id"]])
-    page = sql.SQL("{} ORDER BY {} LIMIT {} OFFSET {}").format(
-        matching, order, sql.Literal(window.per_page), sql.Literal((window.page - 1) * window.per_page)
+    page = sql.SQL("SELECT {} {} ORDER BY {} LIMIT {} OFFSET {}").format(
+        columns["id"], matching, order, sql.Literal(window.per_page), sql.Literal((window.page - 1) * window.per_page)
     )
-    rows = await (await connection.execute(page, params)).fetchall()
+    told = sql.SQL("{} WHERE {} IN ({}) ORDER BY {}").format(select, columns["id"], page, order)
+    rows = await (await connection.execute(told, params)).fetchall()
     if window.page == 1 and len(rows) < window.per_page:
         return Found([build(row) for row in rows], len(rows))
-    count = sql.SQL("SELECT count(*) AS total FROM ({}) AS matching").format(matching)
+    count = sql.SQL("SELECT count(*) AS total {}").format(matching)
     total = await (await connection.execute(count, params)).fetchone()
     return Found([build(row) for row in rows], int(total["total"]) if total else 0)
 

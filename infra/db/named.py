@@ -28,13 +28,17 @@ T = TypeVar("T")
 
 @dataclass(frozen=True, slots=True)
 class Wanted:
-    """A list's filter. ``more``: further conditions on the table's row ``r``, with their ``params``."""
+    """A list's filter. ``more``: further conditions on the table's row ``r``, with their ``params``.
+
+    ``joined``: what of the kind's own joins they speak of as well.
+    """
 
     project_id: int
     name: str | None = None
     labels: Selector = ()
     more: tuple[sql.Composable, ...] = ()
     params: Mapping[str, Any] | None = None
+    joined: sql.Composable | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,8 +65,9 @@ class Kind(Generic[T]):
             tests.append(sql.SQL("r.name = %(name)s"))
         tests += conditions(wanted.labels, sql.SQL("r.labels"))
         params = {"project": wanted.project_id, "name": wanted.name, **(wanted.params or {})}
+        source = sql.SQL("{} r {}").format(self._table, wanted.joined or sql.SQL(""))
         columns = {column: sql.SQL("r.") + sql.Identifier(column) for column in self.sortable}
-        return await find(connection, self.select, tests, window, columns, self.build, params)
+        return await find(connection, self.select, source, tests, window, columns, self.build, params)
 
     async def insert(self, connection: Connection, values: Mapping[str, Any]) -> int:
         """The new one's id. UniquenessError: the project has one of that name."""

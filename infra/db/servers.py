@@ -85,7 +85,7 @@ async def find_all(connection: Connection, wanted: ServerFilter, window: Window)
         tests.append(sql.SQL("s.status = ANY(%(statuses)s)"))
     tests += conditions(wanted.labels, sql.SQL("s.labels"))
     params = {"project": wanted.project_id, "name": wanted.name, "statuses": list(wanted.statuses)}
-    return await find(connection, SELECT, tests, window, SORTABLE, _server, params)
+    return await find(connection, SELECT, sql.SQL("servers s"), tests, window, SORTABLE, _server, params)
 
 
 async def update(

@@ -72,7 +72,9 @@ async def find_all(connection: Connection, wanted: SshKeyFilter, window: Window)
         tests.append(sql.SQL("fingerprint = %(fingerprint)s"))
     tests += conditions(wanted.labels, sql.SQL("labels"))
     params = {"project": wanted.project_id, "name": wanted.name, "fingerprint": wanted.fingerprint}
-    return await find(connection, SELECT, tests, window, SORTABLE, lambda row: SshKey(**row), params)
+    return await find(
+        connection, SELECT, sql.SQL("ssh_keys"), tests, window, SORTABLE, lambda row: SshKey(**row), params
+    )
 
 
 async def update(

@@ -11,3 +11,8 @@ CREATE INDEX actions_running_changes ON actions (started) WHERE status = 'runnin
 
 -- Protected: neither deleted nor rebuilt.
 ALTER TABLE servers ADD COLUMN protected boolean NOT NULL DEFAULT false;
+
+-- Lists are by project, and in the order of ids unless asked otherwise.
+CREATE INDEX servers_project ON servers (project_id, id);
+CREATE INDEX actions_project ON actions (project_id, id);
+CREATE INDEX ssh_keys_project ON ssh_keys (project_id, id);

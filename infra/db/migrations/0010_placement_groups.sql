@@ -9,6 +9,7 @@ CREATE TABLE placement_groups (
     created         timestamptz NOT NULL DEFAULT now(),
     UNIQUE (project_id, name)
 );
+CREATE INDEX placement_groups_project ON placement_groups (project_id, id);
 
 ALTER TABLE servers ADD COLUMN placement_group_id bigint REFERENCES placement_groups;
 CREATE INDEX servers_placement_group ON servers (placement_group_id) WHERE placement_group_id IS NOT NULL;

@@ -13,6 +13,7 @@ CREATE TABLE primary_ips (
     created         timestamptz NOT NULL DEFAULT now(),
     UNIQUE (project_id, name)
 );
+CREATE INDEX primary_ips_project ON primary_ips (project_id, id);
 
 -- server_id: whose the address is now; a primary IP that is not assigned keeps its address.
 ALTER TABLE addresses
