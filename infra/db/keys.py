@@ -103,9 +103,11 @@ async def make_key(
 
 
 async def caller_of(connection: Connection, digest: bytes) -> Caller | None:
-    """Whose key this is; None for one that never was or is revoked."""
+    """Whose key this is; None for one that never was, is revoked or has expired."""
     found = await connection.execute(
-        "SELECT id, user_id, project_id, read_only FROM api_keys WHERE digest = %s AND revoked IS NULL", (digest,)
+        "SELECT id, user_id, project_id, read_only FROM api_keys"
+        " WHERE digest = %s AND revoked IS NULL AND (expires IS NULL OR expires > now())",
+        (digest,),
     )
     row = await found.fetchone()
     return Caller(row["id"], row["user_id"], row["project_id"], row["read_only"]) if row else None
@@ -120,7 +122,7 @@ async def list_keys(connection: Connection) -> list[ApiKey]:
 
 
 async def revoke_key(connection: Connection, key_id: int) -> None:
-    """The key is refused from now on (an API process may know it for a few seconds more); again at will."""
+    """The key is refused from now on; again at will."""
     done = await connection.execute("UPDATE api_keys SET revoked = coalesce(revoked, now()) WHERE id = %s", (key_id,))
     if done.rowcount == 0:
         raise NotFound(f"there is no key {key_id}")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from psycopg import AsyncConnection, OperationalError
 from psycopg.abc import PQGen
@@ -21,8 +21,12 @@ SILENCE = 20.0
 quarter of an hour. What we ask takes milliseconds; a lock may be waited for as long as a local step may take."""
 
 
+class Silent(OperationalError):
+    """The database said nothing for ``SILENCE`` seconds."""
+
+
 class Connection(AsyncConnection[DictRow]):
-    """A connection that waits for no answer longer than ``SILENCE``: then it is closed, and OperationalError raised."""
+    """A connection that waits for no answer longer than ``SILENCE``: then it is closed, and Silent raised."""
 
     async def wait(self, gen: PQGen[T], interval: float = 0.1, timeout: float | None = None) -> T:
         try:
@@ -30,16 +34,37 @@ class Connection(AsyncConnection[DictRow]):
                 return await super().wait(gen, interval, timeout)
         except TimeoutError as cause:
             self.pgconn.finish()
-            raise OperationalError(f"the database said nothing for {SILENCE:g} s") from cause
+            raise Silent(f"the database said nothing for {SILENCE:g} s") from cause
 
 
 Pool = AsyncConnectionPool[Connection]
 
 
+QUICK = 4
+"""Connections of a quick pool: what is asked on them takes well under a millisecond."""
+
+
 @asynccontextmanager
 async def open_pool(url: str, size: int = 20, name: str = "puchify") -> AsyncIterator[Pool]:
     """A pool on ``url``, opened without waiting for the database: a request fails with Unavailable while it is away."""
-    pool = AsyncConnectionPool(
+    async with _opened(_pool(url, size, name, check=AsyncConnectionPool.check_connection)) as pool:
+        yield pool
+
+
+@asynccontextmanager
+async def open_quick_pool(url: str, name: str) -> AsyncIterator[Pool]:
+    """For what is asked with every request, beside the work of requests: a connection is not tried before it is used,
+    so it may turn out dead, and a commit does not wait for the disk, so a crash may lose it."""
+    async with _opened(_pool(url, QUICK, name, configure=_hasten)) as pool:
+        yield pool
+
+
+async def _hasten(connection: Connection) -> None:
+    await connection.execute("SET synchronous_commit = off")
+
+
+def _pool(url: str, size: int, name: str, **options: Any) -> Pool:
+    return AsyncConnectionPool(
         url,
         connection_class=Connection,
         kwargs={"row_factory": dict_row, "autocommit": True, "application_name": name},
@@ -48,8 +73,12 @@ async def open_pool(url: str, size: int = 20, name: str = "puchify") -> AsyncIte
         timeout=10,
         reconnect_timeout=10,  # then the next request tries anew; the pool's own pauses grow to minutes
         open=False,
-        check=AsyncConnectionPool.check_connection,
+        **options,
     )
+
+
+@asynccontextmanager
+async def _opened(pool: Pool) -> AsyncIterator[Pool]:
     await pool.open(wait=False)
     try:
         yield pool
