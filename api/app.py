@@ -9,14 +9,15 @@ from typing import Any
 from fastapi import Depends, FastAPI
 from fastapi.responses import JSONResponse
 from fastapi.security import HTTPBearer
+from starlette.middleware.cors import CORSMiddleware
 
-from api import errors
+from api import edge, errors
 from api.auth import Authenticator
 from api.documented import failing
-from api.edge import Edge
+from api.gate import OPENAPI, Gate
 from api.internal import hosts
 from api.metrics import metrics
-from api.rate_limit import RateLimit
+from api.rate_limit import Turnstile
 from api.routes import (
     actions,
     certificates,
@@ -43,8 +44,9 @@ from infra.db import images as image_books
 from infra.db import primary_ips as primary_ip_books
 from infra.db import servers as server_books
 from infra.db.keys import server_secret
-from infra.db.pool import open_pool, ping
+from infra.db.pool import open_pool, open_quick_pool, ping
 from infra.domain.errors import Unavailable
+from infra.domain.rate_limit import Pace
 from infra.temporal.connect import connect
 
 # Who asks is known at the edge, before a route is found; this says so in the document.
@@ -77,7 +79,7 @@ def create_app(settings: Settings) -> FastAPI:
     app = FastAPI(
         title="Puchify",
         version="1",
-        openapi_url="/api/v1/openapi.json",
+        openapi_url=OPENAPI,
         docs_url=None,  # their pages load scripts from elsewhere
         redoc_url=None,
         lifespan=lifespan_of(settings),
@@ -90,8 +92,25 @@ def create_app(settings: Settings) -> FastAPI:
     app.include_router(hosts.router, include_in_schema=False)
     app.add_api_route("/healthz", health, methods=["GET"], include_in_schema=False)
     app.add_api_route("/metrics", metrics, methods=["GET"], include_in_schema=False)
-    app.add_middleware(Edge, body_limit=settings.body_limit)
+    _surround(app, settings)
     return app
+
+
+def _surround(app: FastAPI, settings: Settings) -> None:
+    """From the inside out: a browser may read what the gate answers, and the edge marks all of it."""
+    app.add_middleware(Gate, body_limit=settings.body_limit)
+    if settings.cors_origins:
+        app.add_middleware(
+            CORSMiddleware,
+            allow_origins=settings.cors_origins,
+            allow_methods=["GET", "POST", "PUT", "DELETE"],
+            allow_headers=["Authorization", "Content-Type", "Idempotency-Key", "Prefer"],
+            expose_headers=[
+                *(edge.HEADER, "RateLimit-Limit", "RateLimit-Remaining", "RateLimit-Reset", "Retry-After"),
+                "Preference-Applied",
+            ],
+        )
+    app.add_middleware(edge.Edge)
 
 
 def lifespan_of(settings: Settings) -> Any:
@@ -99,12 +118,15 @@ def lifespan_of(settings: Settings) -> Any:
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
         secret = server_secret(settings)
         client = await connect(settings, lazy=True)
-        async with open_pool(settings.database_url, settings.database_pool, "puchify-api") as pool:
+        async with (
+            open_pool(settings.database_url, settings.database_pool, "puchify-api") as pool,
+            open_quick_pool(settings.database_url, "puchify-gate") as quick,
+        ):
+            turnstile = Turnstile(quick, Pace.of(settings.rate_limit))
             app.state.services = Services(
                 settings=settings,
                 pool=pool,
-                authenticator=Authenticator(pool, secret),
-                rate_limit=RateLimit(settings.rate_limit),
+                authenticator=Authenticator(pool, turnstile, secret),
                 stories=Stories(client),
             )
             yield

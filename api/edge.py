@@ -1,133 +1,53 @@
-"""The edge: what happens to every request before a route sees it, and to every answer after.
+"""The edge: every request gets an id before anything sees it, and every answer carries it (``X-Correlation-Id``).
 
-Each gets an id (``X-Correlation-Id``, which clients print with every error); ``//`` in a path counts as ``/``, and one
-at its end as none, since clients join addresses so; a body past the limit is refused; and under ``/api/v1`` the caller
-is known and counted before anything is parsed. Plain ASGI: a client that goes away in the middle stops nothing.
+Clients print it with every error, and each line that the request causes in the log has it. ``//`` in a path counts as
+``/``, and one at its end as none, since clients join addresses so. Plain ASGI: a client that goes away stops nothing.
 """
 
 from __future__ import annotations
 
-import asyncio
 import logging
 import re
 import secrets
 import time
-from collections.abc import Mapping
-from contextlib import suppress
-from dataclasses import dataclass, field
 from typing import Any, cast
 
-from starlette.datastructures import Headers, MutableHeaders
+from starlette.datastructures import MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from api import errors
-from api.services import Services
-from infra.domain.errors import PuchifyError, RequestTooLarge
+from infra.logs import REQUEST
 
 log = logging.getLogger(__name__)
 
-WIRE = "/api/v1/"
-DRAIN = 16  # times the limit that is read and thrown away, so that the client gets to read the refusal
-DRAIN_SECONDS = 5.0
+HEADER = "X-Correlation-Id"
+LONGEST = 200  # characters of an address in the log
 
 
 class Edge:
-    def __init__(self, app: ASGIApp, body_limit: int) -> None:
+    def __init__(self, app: ASGIApp) -> None:
         self._app = app
-        self._body_limit = body_limit
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
             return await self._app(scope, receive, send)
         scope["path"] = re.sub(r"/{2,}", "/", scope["path"]).rstrip("/") or "/"
-        body = _Body(receive, self._body_limit)
-        reply = _Reply(send, body, {"X-Correlation-Id": secrets.token_hex(8)})
+        request_id = secrets.token_hex(8)
+        REQUEST.set(request_id)  # and not reset: what the server still logs of this request, it logs in the same task
+        begun, status = time.perf_counter(), 500
+
+        async def send_marked(message: Message) -> None:
+            nonlocal status
+            if message["type"] == "http.response.start":
+                status = message["status"]
+                MutableHeaders(scope=cast(dict[str, Any], message))[HEADER] = request_id
+            await send(message)
+
         try:
-            await self._pass(scope, body, reply)
-        except Exception as cause:
-            if reply.begun:
-                log.error("request %s failed in the middle of its answer", reply.request_id, exc_info=cause)
-                raise
-            error = errors.understood(cause)
-            response = errors.answer(error) if error else errors.unexpected(cause, reply.request_id)
-            await response(scope, receive, reply.send)
-
-    async def _pass(self, scope: Scope, body: _Body, reply: _Reply) -> None:
-        headers = Headers(scope=scope)
-        if f"{scope['path']}/".startswith(WIRE):
-            await self._admit(scope, headers, reply)
-        body.announced(headers.get("content-length", ""))
-        await self._app(scope, body.receive, reply.send)
-
-    async def _admit(self, scope: Scope, headers: Headers, reply: _Reply) -> None:
-        services = cast(Services, scope["app"].state.services)
-        caller = await services.authenticator.caller(headers.get("authorization"), scope["method"])
-        scope["puchify.caller"] = caller
-        if verdict := services.rate_limit.take(caller.user_id):
-            reply.headers |= verdict.headers(time.time())
-            verdict.check()
-        # The wire speaks JSON only, whatever the client says that it sends (curl says it sends a form).
-        scope["headers"] = [
-            *((name, value) for name, value in scope["headers"] if name != b"content-type"),
-            (b"content-type", b"application/json"),
-        ]
-
-
-@dataclass(slots=True)
-class _Reply:
-    """The way back: adds the headers that every answer carries."""
-
-    _send: Send
-    _body: _Body
-    headers: dict[str, str] = field(default_factory=dict)
-    begun: bool = False
-
-    @property
-    def request_id(self) -> str:
-        return self.headers["X-Correlation-Id"]
-
-    async def send(self, message: Message) -> None:
-        if message["type"] == "http.response.start":
-            self.begun = True
-            if self._body.refused:
-                await self._body.drain()
-            MutableHeaders(scope=cast(dict[str, Any], message)).update(cast(Mapping[str, str], self.headers))
-        await self._send(message)
-
-
-class _Body:
-    """The way in: counts what comes, so that nothing larger than the limit is ever held."""
-
-    def __init__(self, receive: Receive, limit: int) -> None:
-        self._receive = receive
-        self._limit = limit
-        self.refused = False
-        self._seen = 0
-        self._more = True
-
-    def announced(self, length: str) -> None:
-        if length.isdecimal() and int(length) > self._limit:
-            raise self._too_large()
-
-    async def receive(self) -> Message:
-        message = await self._count()
-        if self._seen > self._limit:
-            raise self._too_large()
-        return message
-
-    async def drain(self) -> None:
-        """Read on for a moment: a connection that is closed with data unread is reset, and the answer lost with it."""
-        with suppress(TimeoutError):
-            async with asyncio.timeout(DRAIN_SECONDS):
-                while self._more and self._seen < DRAIN * self._limit:
-                    await self._count()
-
-    async def _count(self) -> Message:
-        message = await self._receive()
-        self._seen += len(message.get("body", b""))
-        self._more = message["type"] == "http.request" and message.get("more_body", False)
-        return message
-
-    def _too_large(self) -> PuchifyError:
-        self.refused = True
-        return RequestTooLarge(f"the request body is larger than {self._limit} bytes", {"fields": []})
+            await self._app(scope, receive, send_marked)
+        finally:
+            # The address as it was sent, in ASCII, and without its query, in which anything may stand.
+            address = scope.get("raw_path", b"").decode("latin-1")[:LONGEST]
+            level = logging.WARNING if status >= 500 else logging.DEBUG
+            log.log(
+                level, "%s %s: %s in %.1f ms", scope["method"], address, status, 1000 * (time.perf_counter() - begun)
+            )

@@ -27,6 +27,7 @@ from infra.domain.errors import (
     ServerError,
     Unavailable,
 )
+from infra.logs import REQUEST
 
 log = logging.getLogger(__name__)
 
@@ -81,10 +82,14 @@ def _reason(problem: dict[str, Any]) -> str:
     return str(problem["msg"]).removeprefix("Value error, ")
 
 
-def unexpected(cause: Exception, request_id: str) -> Response:
+def answer_to(cause: Exception) -> Response:
     """Our bug: the operator reads all of it, the caller only what to quote."""
-    log.error("request %s failed", request_id, exc_info=cause)
-    return answer(ServerError(f"an internal error occurred; quote request {request_id} when you report it"))
+    if error := understood(cause):
+        if isinstance(error, Unavailable):
+            log.warning("unavailable: %s (%s)", error.message, cause.__cause__ or cause)
+        return answer(error)
+    log.error("the request failed", exc_info=cause)
+    return answer(ServerError(f"an internal error occurred; quote request {REQUEST.get()} when you report it"))
 
 
 def methods_at(request: Request) -> list[str]:
@@ -95,13 +100,8 @@ def methods_at(request: Request) -> list[str]:
 
 def install(app: FastAPI) -> None:
     async def handle(request: Request, cause: Exception) -> Response:
-        error = understood(cause)
-        if error is None:
-            raise cause
-        if isinstance(error, Unavailable):
-            log.warning("unavailable: %s (%s)", error.message, cause.__cause__ or cause)
-        response = answer(error)
-        if isinstance(error, MethodNotAllowed):
+        response = answer_to(cause)
+        if isinstance(understood(cause), MethodNotAllowed):
             response.headers["Allow"] = ", ".join(methods_at(request))
         return response
 

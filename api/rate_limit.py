@@ -1,80 +1,136 @@
-"""The rate limit: one token bucket per user, in this process. N processes let N times as much through.
+"""The way to the books that every request takes: one question for a key at a time, for all requests that wait with it.
 
-A bucket is a pure value of (tokens, when): refilled by the time that has passed, so nothing runs in the background.
+However many come with a key, they never hold more than one connection of this process, so nobody else waits for them.
+And a bucket that is empty stays so until a moment that is known: until then it is not asked for.
 """
 
 from __future__ import annotations
 
-import math
+import asyncio
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from infra.domain.errors import RateLimited
+from psycopg import OperationalError
+from psycopg_pool import PoolTimeout
 
-BURST = 2.0  # seconds' worth of requests that may come at once
-MOST = 100_000  # buckets kept; a full one is worth nothing
+from infra.db import rate_limit
+from infra.db.keys import Caller
+from infra.db.pool import QUICK, Pool, Silent
+from infra.db.rate_limit import Admitted
+from infra.domain.errors import Unavailable
+from infra.domain.rate_limit import Pace, Verdict
 
-
-@dataclass(frozen=True, slots=True)
-class Bucket:
-    tokens: float
-    at: float
-    """Seconds of the limiter's clock."""
-
-    def refilled(self, rate: float, now: float) -> Bucket:
-        return Bucket(min(rate * BURST, self.tokens + (now - self.at) * rate), now)
+LONGEST = 1.0  # seconds that a refusal is repeated unasked; then a key that was revoked is told so
 
 
 @dataclass(frozen=True, slots=True)
-class Verdict:
-    """``retry_after``: seconds until a request is let through; 0: this one is. ``full_in``: until the burst is back."""
+class Passage:
+    """``verdict``: None when there is no limit."""
 
-    limit: int
-    remaining: int
-    retry_after: float
-    full_in: float
-
-    def headers(self, wall_clock: float) -> Mapping[str, str]:
-        told = {
-            "RateLimit-Limit": str(self.limit),
-            "RateLimit-Remaining": str(self.remaining),
-            "RateLimit-Reset": str(math.ceil(wall_clock + self.full_in)),
-        }
-        return told | ({"Retry-After": str(math.ceil(self.retry_after))} if self.retry_after else {})
-
-    def check(self) -> None:
-        if self.retry_after:
-            raise RateLimited(f"limit of {self.limit} requests reached, please slow down")
+    caller: Caller
+    verdict: Verdict | None
 
 
-class RateLimit:
-    def __init__(self, rate: float, clock: Callable[[], float] = time.monotonic) -> None:
-        """``rate``: requests a second and user; 0 lets everything through."""
-        self._rate = rate
-        self._clock = clock
-        self._buckets: dict[int, Bucket] = {}
+@dataclass(frozen=True, slots=True)
+class Refusal:
+    """``asked``: on this process's clock, before the database answered, so that it never lasts too long."""
 
-    def take(self, user_id: int) -> Verdict | None:
-        """Count one request; None when there is no limit."""
-        if self._rate <= 0:
+    passage: Passage
+    verdict: Verdict
+    asked: float
+
+    def at(self, now: float) -> Passage | None:
+        """What it says at that time; None: it may not stand any more."""
+        elapsed = now - self.asked
+        if elapsed >= min(self.verdict.wait, LONGEST):
             return None
-        now = self._clock()
-        bucket = self._buckets.get(user_id, Bucket(self._rate * BURST, now)).refilled(self._rate, now)
-        granted = bucket.tokens >= 1
-        tokens = bucket.tokens - 1 if granted else bucket.tokens
-        self._keep(user_id, Bucket(tokens, now))
-        return Verdict(
-            limit=int(self._rate * BURST),
-            remaining=int(tokens),
-            retry_after=0.0 if granted else (1 - tokens) / self._rate,
-            full_in=(self._rate * BURST - tokens) / self._rate,
-        )
+        return Passage(self.passage.caller, self.verdict.after(elapsed))
 
-    def _keep(self, user_id: int, bucket: Bucket) -> None:
-        if len(self._buckets) >= MOST:
-            full = self._rate * BURST
-            self._buckets = {
-                user: kept for user, kept in self._buckets.items() if kept.refilled(self._rate, bucket.at).tokens < full
-            }
-        self._buckets[user_id] = bucket
+
+class Turnstile:
+    def __init__(self, pool: Pool, pace: Pace | None, clock: Callable[[], float] = time.monotonic) -> None:
+        """``pool``: of infra.db.pool.open_quick_pool."""
+        self._pool = pool
+        self._pace = pace
+        self._clock = clock
+        self._waiting: dict[bytes, list[asyncio.Future[Passage | None]]] = {}
+        self._refusals: dict[bytes, Refusal] = {}
+        self._asking: set[asyncio.Task[None]] = set()
+
+    async def admit(self, digest: bytes) -> Passage | None:
+        """Count one request. None: the key is none, revoked or expired. Unavailable: the database does not answer."""
+        if refused := self._refused(digest):
+            return refused
+        place: asyncio.Future[Passage | None] = asyncio.get_running_loop().create_future()
+        if digest in self._waiting:
+            self._waiting[digest].append(place)
+        else:
+            self._waiting[digest] = [place]
+            task = asyncio.create_task(self._ask_for(digest))  # its own: it outlives a client that goes away
+            self._asking.add(task)
+            task.add_done_callback(self._asking.discard)
+        return await place
+
+    def _refused(self, digest: bytes) -> Passage | None:
+        refusal = self._refusals.get(digest)
+        return refusal.at(self._clock()) if refusal else None
+
+    async def _ask_for(self, digest: bytes) -> None:
+        """Who comes while a question is on its way is asked for by the next one."""
+        try:
+            while places := self._waiting[digest]:
+                self._waiting[digest] = []
+                await self._settle(digest, places)
+        finally:
+            del self._waiting[digest]
+
+    async def _settle(self, digest: bytes, places: list[asyncio.Future[Passage | None]]) -> None:
+        answers: Sequence[Passage | Exception | None]
+        try:
+            refused = self._refused(digest)
+            answers = [refused] * len(places) if refused else await self._ask(digest, len(places))
+        except OperationalError as cause:
+            answers = [_unavailable(cause) for _ in places]
+        except Exception as cause:
+            answers = [cause for _ in places]
+        for place, answer in zip(places, answers, strict=True):
+            if place.done():
+                continue  # its client went away
+            if isinstance(answer, Exception):
+                place.set_exception(answer)
+            else:
+                place.set_result(answer)
+
+    async def _ask(self, digest: bytes, count: int) -> list[Passage | None]:
+        asked = self._clock()
+        self._refusals.pop(digest, None)
+        admitted = await self._question(digest, count)
+        if admitted is None:
+            return [None] * count
+        if admitted.verdicts is None:
+            return [Passage(admitted.caller, None)] * count
+        passages: list[Passage | None] = [Passage(admitted.caller, verdict) for verdict in admitted.verdicts]
+        last = admitted.verdicts[-1]
+        if last.wait:
+            self._refusals[digest] = Refusal(Passage(admitted.caller, last), last, asked)
+        return passages
+
+    async def _question(self, digest: bytes, count: int) -> Admitted | None:
+        """A connection may have died while it was idle: then the next is taken, and there are only so many."""
+        for spare in reversed(range(QUICK + 1)):
+            try:
+                async with self._pool.connection() as connection:
+                    return await rate_limit.admit(connection, digest, count, self._pace)
+            except (PoolTimeout, Silent):
+                raise
+            except OperationalError:
+                if not spare:
+                    raise
+        raise AssertionError("the last one returns or raises")
+
+
+def _unavailable(cause: OperationalError) -> Unavailable:
+    error = Unavailable("the database does not answer; try again in a moment")
+    error.__cause__ = cause
+    return error

@@ -8,7 +8,6 @@ from typing import Annotated, cast
 from fastapi import Depends, Request
 
 from api.auth import Authenticator
-from api.rate_limit import RateLimit
 from api.stories import Stories
 from infra.config import Settings
 from infra.db.keys import Caller
@@ -20,7 +19,6 @@ class Services:
     settings: Settings
     pool: Pool
     authenticator: Authenticator
-    rate_limit: RateLimit
     stories: Stories
 
 

@@ -5,12 +5,24 @@ Everything missing or malformed is reported together when a process starts. The 
 
 from __future__ import annotations
 
+import re
 from functools import cache
 from pathlib import Path
-from typing import Literal
+from typing import Annotated, Literal
 
-from pydantic import Field
+from pydantic import AfterValidator, BeforeValidator, Field
 from pydantic_settings import BaseSettings, SettingsConfigDict
+
+
+def _origin(value: str) -> str:
+    """As a browser names it: a slash at its end would match nothing, ever."""
+    if value != "*" and not re.fullmatch(r"https?://[^/\s*]+", value):
+        raise ValueError('an origin is "https://console.example.com", without a path, or "*"')
+    return value
+
+
+LogLevel = Annotated[Literal["DEBUG", "INFO", "WARNING", "ERROR"], BeforeValidator(str.upper)]
+Origin = Annotated[str, AfterValidator(_origin)]
 
 
 class Settings(BaseSettings):
@@ -23,7 +35,7 @@ class Settings(BaseSettings):
         "auto", description="What the host worker drives; auto: libvirt where it is installed."
     )
     location: str = Field("local", description="The location that `puchify up` and the workers serve.")
-    log_level: str = Field("INFO", description="DEBUG, INFO, WARNING or ERROR.")
+    log_level: LogLevel = Field("INFO", description="From where on lines are logged; DEBUG: every request too.")
 
     # Where the engines are
     database_url: str = Field(
@@ -43,12 +55,26 @@ class Settings(BaseSettings):
     temporal_ui: str = Field("http://127.0.0.1:8233", description="Where operators watch; for the links we print.")
 
     # The API
-    api_address: str = Field("127.0.0.1", description="Where the API listens. It speaks plain HTTP: put TLS before it.")
+    api_address: str = Field(
+        "127.0.0.1", description="Where the API listens. Other machines reach it only with TLS, or through a proxy."
+    )
     api_port: int = Field(8080, description="The API's port.")
     api_secret: str = Field(
         "", description="Keys are stored as HMAC-SHA256 under it. Empty: a file in `state`, made once."
     )
-    rate_limit: float = Field(100, description="Requests a second and user; burst is twice that. 0 turns it off.")
+    api_tls_cert: Path | None = Field(
+        None, description="A certificate with its chain (PEM): with its key the API speaks HTTPS and nothing else."
+    )
+    api_tls_key: Path | None = Field(None, description="The certificate's private key (PEM), without a passphrase.")
+    behind_proxy: bool = Field(
+        False, description="A proxy that speaks TLS stands before the API: it may listen in the clear for others."
+    )
+    cors_origins: list[Origin] = Field(
+        [], description='Web pages whose scripts may call the API: "https://console.example.com", or "*" (JSON list).'
+    )
+    rate_limit: float = Field(
+        100, ge=0, description="Requests a second and user; twice that may come at once. 0 turns it off."
+    )
     body_limit: int = Field(1 << 20, description="Bytes of a request body; more is refused before it is read.")
 
     # The host worker

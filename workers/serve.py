@@ -8,8 +8,7 @@ import signal
 from collections.abc import Awaitable, Callable
 
 from infra.config import Settings, settings
-
-FORMAT = "%(asctime)s %(levelname)s %(name)s: %(message)s"
+from infra.logs import KeylessFormatter
 
 Role = Callable[[Settings, asyncio.Event], Awaitable[None]]
 
@@ -23,15 +22,19 @@ def serve_api() -> None:
     import uvicorn
 
     from api.app import create_app
+    from workers.listening import check_listening, tls_options
 
     ours = configured()
+    check_listening(ours)
     uvicorn.run(
         create_app(ours),
         host=ours.api_address,
         port=ours.api_port,
+        **tls_options(ours),
         log_config=None,  # ours is made already
-        access_log=False,  # a line for each look of each waiting client otherwise
+        access_log=False,  # the edge logs what is worth it, with the request's id
         server_header=False,
+        proxy_headers=False,  # nobody asks who the client is
         timeout_graceful_shutdown=5,  # those who wait with Prefer: wait are told another time
     )
 
@@ -39,7 +42,9 @@ def serve_api() -> None:
 def configured() -> Settings:
     """The settings, with the log set up as they say."""
     ours = settings()
-    logging.basicConfig(level=ours.log_level.upper(), format=FORMAT)
+    handler = logging.StreamHandler()
+    handler.setFormatter(KeylessFormatter())
+    logging.basicConfig(level=ours.log_level, handlers=[handler])
     for chatty in ("httpx", "httpcore", "asyncssh"):
         logging.getLogger(chatty).setLevel(logging.WARNING)
     return ours

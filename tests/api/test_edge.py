@@ -11,6 +11,7 @@ from fastapi import FastAPI
 
 from api.app import create_app
 from infra.config import Settings
+from infra.logs import KeylessFormatter
 from tests.fix_api import Api
 
 HEX = re.compile(r"[0-9a-f]{16}")
@@ -72,6 +73,7 @@ async def test_a_large_body_is_refused_however_it_comes(api: Api) -> None:
 
 
 async def test_our_own_bug_is_logged_and_told_by_its_id_alone(caplog: pytest.LogCaptureFixture) -> None:
+    caplog.handler.setFormatter(KeylessFormatter())
     app: FastAPI = create_app(Settings())
 
     async def break_() -> None:

@@ -33,7 +33,7 @@ TARGETS: Mapping[str, Mapping[str, float]] = {
 """Milliseconds at the median, from the design, for a machine of two cores that is idle."""
 BOOKS = {
     "authenticate": ("1 authenticate, rate limit", 2),
-    "authenticate (remembered)": ("1 ... the key seen in the last seconds", None),
+    "authenticate floor": ("  ... beside one indexed SELECT", None),
     "validate": ("2 validate: JSON and schema", 0.5),
     "choose": ("2 ... and what it names looked up", None),
     "choose beside 11,000 hosts": ("2 ... in books that hold 11,000 hosts", None),

@@ -21,6 +21,7 @@ from infra.temporal.schema import SchemaError
 from workers.first.caller import Refused
 from workers.first.login import NoLogin
 from workers.first.server import ServerFailed
+from workers.listening import ListeningError
 from workers.processes import ProcessError
 
 OURS = (
@@ -52,6 +53,8 @@ def expected(error: BaseException) -> Told | None:
             return Told([f"Temporal does not answer: {error.message}"])
         case PermissionError():
             return Told([f"{error.strerror}: {error.filename} (is this root?)"])
+        case ListeningError():
+            return Told([str(error)], 2)
     return Told([str(error)]) if isinstance(error, OURS) else None
 
 

@@ -116,7 +116,7 @@ def unless_chosen(asked: Settings, ours: Mapping[str, Any]) -> dict[str, Any]:
 
 def environment(settings: Settings, role: str) -> Mapping[str, str]:
     """The settings as the environment of a process of that role."""
-    told = settings.model_dump(mode="json")
+    told = settings.model_dump(mode="json", exclude_none=True)
     told |= dict.fromkeys(SECRETS_OF_OTHERS[role], "")
     return {
         f"PUCHIFY_{name.upper()}": value if isinstance(value, str) else json.dumps(value)
