@@ -48,6 +48,13 @@ async def api(new_region: NewRegion) -> AsyncIterator[Api]:
         yield api
 
 
+@pytest_asyncio.fixture(scope="module")
+async def module_api(module_region: NewRegion) -> AsyncIterator[Api]:
+    """One API for a module whose tests do not mind each other's things."""
+    async with module_region() as region, serving_api(region) as api:
+        yield api
+
+
 @asynccontextmanager
 async def serving_api(region: Region) -> AsyncIterator[Api]:
     headers = {"Authorization": f"Bearer {region.token}"}

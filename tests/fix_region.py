@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 import httpx
+import pytest
 import pytest_asyncio
 from temporalio.client import Client
 from temporalio.worker import Replayer
@@ -213,6 +214,13 @@ NewRegion = Callable[..., Any]
 async def new_region(books: str, temporal: TemporalCluster, tmp_path: Path) -> NewRegion:
     """``async with new_region(number_of_hosts=2) as region``; ``workers=False`` leaves the workers to the test."""
     return partial(open_region, region_settings(books, temporal, tmp_path), tmp_path)
+
+
+@pytest_asyncio.fixture(scope="module")
+async def module_region(books: str, temporal: TemporalCluster, tmp_path_factory: pytest.TempPathFactory) -> NewRegion:
+    """The same for a module that shares one region."""
+    directory = tmp_path_factory.mktemp("region")
+    return partial(open_region, region_settings(books, temporal, directory), directory)
 
 
 def region_settings(books: str, temporal: TemporalCluster, directory: Path) -> Settings:
