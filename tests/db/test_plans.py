@@ -1,0 +1,137 @@
+"""Plans: every list is read along an index, however many things and projects there are.
+
+Each list is asked for as the API asks, and the database says how it read. Its own rows are the ones that grow; what it
+joins to a page's rows (types, locations) is small and may be read as a whole.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import AsyncIterator, Awaitable, Callable
+from typing import Any
+
+import pytest
+import pytest_asyncio
+from psycopg import sql
+from psycopg.rows import dict_row
+
+from infra.db import actions, images, placement_groups, primary_ips, servers, ssh_keys
+from infra.db.actions import ActionFilter
+from infra.db.images import ImageFilter
+from infra.db.listing import Window
+from infra.db.named import Wanted
+from infra.db.pool import Connection
+from infra.db.servers import ServerFilter
+from infra.db.ssh_keys import SshKeyFilter
+from infra.domain.changes import Resource
+from infra.domain.labels import parse_selector
+from tests.db.conftest import Project
+
+PROJECTS, EACH = 20, 500
+
+NAMED = """
+INSERT INTO {table} (project_id, name, labels{more})
+SELECT p.id, 'n' || n, jsonb_build_object('n', n::text){values} FROM projects p, generate_series(1, {each}) n
+"""
+
+MORE: dict[str, tuple[str, str]] = {
+    "servers": (
+        ", user_id, server_type_id, location_id, image_id",
+        ", (SELECT min(id) FROM users), (SELECT min(id) FROM server_types), (SELECT min(id) FROM locations),"
+        " (SELECT min(id) FROM images)",
+    ),
+    "ssh_keys": (", fingerprint, public_key", ", 'f' || n, 'k'"),
+    "placement_groups": (", type", ", 'spread'"),
+    "primary_ips": (", type, location_id", ", 'ipv4', (SELECT min(id) FROM locations)"),
+}
+"""What a row of each table needs beside its name."""
+
+List = Callable[[Connection, int, Window], Awaitable[Any]]
+
+LISTS: dict[str, list[List]] = {
+    "servers": [
+        lambda c, project, page: servers.find_all(c, ServerFilter(project), page),
+        lambda c, project, page: servers.find_all(c, ServerFilter(project, name="n7"), page),
+        lambda c, project, page: servers.find_all(c, ServerFilter(project, labels=parse_selector("n=7")), page),
+    ],
+    "ssh_keys": [lambda c, project, page: ssh_keys.find_all(c, SshKeyFilter(project), page)],
+    "placement_groups": [lambda c, project, page: placement_groups.KIND.find_all(c, Wanted(project), page)],
+    "primary_ips": [lambda c, project, page: primary_ips.KIND.find_all(c, Wanted(project), page)],
+    "images": [lambda c, project, page: images.find_all(c, ImageFilter(project, name="n7"), page)],
+    "actions": [
+        lambda c, project, page: actions.find_all(c, ActionFilter(project, ids=(7, 8)), page),
+        lambda c, project, page: actions.find_all(c, ActionFilter(project, about=Resource("server", 7)), page),
+        lambda c, project, page: actions.find_all(c, ActionFilter(project), page),
+    ],
+}
+PAGES = (Window(), Window(page=10), Window(sort=(("id", True),)))
+
+
+class Explaining(Connection):
+    """A connection that notes how each query was read."""
+
+    plans: list[Any]
+
+    async def execute(self, query: Any, params: Any = None, **options: Any) -> Any:
+        text = query.as_string(self) if isinstance(query, sql.Composable) else str(query)
+        if text.lstrip().startswith(("SELECT", "WITH")):
+            told = await super().execute(f"EXPLAIN (FORMAT JSON) {text}".encode(), params)
+            row = await told.fetchone()
+            assert row is not None
+            self.plans.append(json.loads(json.dumps(row["QUERY PLAN"])))
+        return await super().execute(query, params, **options)
+
+
+@pytest_asyncio.fixture
+async def explaining(project: Project) -> AsyncIterator[Explaining]:
+    """Books of many projects, each with many of everything."""
+    async with project.pool.connection() as connection:
+        await connection.execute(
+            "INSERT INTO projects (name) SELECT 'p' || n FROM generate_series(2, %s) n", (PROJECTS,)
+        )
+        for table, (more, values) in MORE.items():
+            query = NAMED.format(table=table, more=more, values=values, each=EACH)
+            await connection.execute(query.encode())
+        await connection.execute(
+            b"INSERT INTO images (project_id, type, name, description, disk_gib, digest)"
+            b" SELECT p.id, 'snapshot', 'n' || n, '', 1, repeat('b', 64)"
+            b" FROM projects p, generate_series(1, %s) n",
+            (EACH,),
+        )
+        await connection.execute(
+            "INSERT INTO actions (project_id, server_id, resources, command, status, finished)"
+            " SELECT project_id, id, jsonb_build_array(jsonb_build_object('id', id, 'type', 'server')), 'x', 'success',"
+            " now() FROM servers"
+        )
+        await connection.execute("ANALYZE")
+        url = connection.info.dsn
+    async with await Explaining.connect(url, autocommit=True, row_factory=dict_row) as ours:
+        ours.plans = []
+        yield ours
+
+
+@pytest.mark.parametrize("table", sorted(LISTS))
+async def test_a_list_is_read_along_an_index(explaining: Explaining, project: Project, table: str) -> None:
+    for ask in LISTS[table]:
+        for page in PAGES:
+            await ask(explaining, project.id, page)
+
+    assert explaining.plans
+    whole = [plan for plan in explaining.plans if table in read_as_a_whole(plan)]
+    assert whole == [], json.dumps(whole[0], indent=1)[:4000]
+
+
+def read_as_a_whole(plan: Any) -> set[str]:
+    """The tables that a plan reads from end to end."""
+    if isinstance(plan, list):
+        return set().union(*map(read_as_a_whole, plan))
+    if not isinstance(plan, dict):
+        return set()
+    below = set().union(*map(read_as_a_whole, plan.values()))
+    return below | ({plan["Relation Name"]} if plan.get("Node Type") == "Seq Scan" else set())
+
+
+async def test_a_list_that_is_read_as_a_whole_is_seen(explaining: Explaining) -> None:
+    await explaining.execute("SELECT id FROM servers WHERE user_data = 'none'")
+
+    assert read_as_a_whole(explaining.plans[-1]) == {"servers"}
