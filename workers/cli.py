@@ -10,7 +10,7 @@ import sys
 
 import typer
 
-from workers.commands import audit, books, deadlines, hosts, images, machine, run
+from workers.commands import audit, books, catalog, deadlines, hosts, images, machine, run
 
 HELP = """Self-hosted server provisioning: one order becomes one running server, or nothing at all.
 
@@ -27,6 +27,7 @@ app = typer.Typer(
 run.register(app)
 books.register(app)
 hosts.register(app)
+catalog.register(app)
 images.register(app)
 machine.register(app)
 audit.register(app)

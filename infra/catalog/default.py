@@ -1,35 +1,38 @@
-"""What an installation offers before its operator says anything."""
+"""What an installation offers before its operator says anything: default.yaml, for the sections that are empty."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from pathlib import Path
 
+from infra.catalog.applying import apply
+from infra.catalog.file import read
+from infra.catalog.source import Source
 from infra.db.locations import ensure_location
 from infra.db.pool import Connection
+from infra.domain.catalog import Asked
 
-# (name, cores, memory in MiB, disk in GiB): each about twice the one before.
-LADDER = (
-    ("px1", 1, 256, 2),
-    ("px2", 1, 512, 5),
-    ("px3", 2, 1024, 10),
-    ("px4", 2, 2048, 20),
-    ("px5", 4, 4096, 40),
-)
+FILE = Path(__file__).with_name("default.yaml")
+EMPTY = """
+SELECT NOT EXISTS (SELECT FROM server_types) AS server_types,
+       NOT EXISTS (SELECT FROM load_balancer_types) AS load_balancer_types"""
 
 
-async def ensure_server_types(connection: Connection, ladder: Iterable[tuple[str, int, int, int]] = LADDER) -> None:
-    """The default plans; one that exists stays as the operator made it."""
-    for name, cores, memory, disk in ladder:
-        size = f"{memory // 1024} GiB" if memory >= 1024 else f"{memory} MiB"
-        await connection.execute(
-            "INSERT INTO server_types (name, description, cores, memory_mib, disk_gib) VALUES (%s, %s, %s, %s, %s)"
-            " ON CONFLICT (name) DO NOTHING",
-            (name, f"{cores} vCPU, {size} memory, {disk} GiB disk", cores, memory, disk),
-        )
+def default_catalog() -> list[Asked]:
+    return read(Source(FILE.read_text(), FILE.name))
 
 
 async def ensure_catalogue(connection: Connection, location: str) -> int:
-    """What every installation offers: one location and the default plans. Returns the location's id."""
+    """The default types where there are none of a kind, and the location; its id. What an operator made of it stays."""
     async with connection.transaction():
-        await ensure_server_types(connection)
+        empty = await _empty(connection)
+        if any(empty.values()):
+            await connection.execute("SELECT pg_advisory_xact_lock(hashtext('catalog'))")
+            empty = await _empty(connection)  # others may have been quicker
+            await apply(connection, [one for one in default_catalog() if empty[one.section]])
         return await ensure_location(connection, location)
+
+
+async def _empty(connection: Connection) -> dict[str, bool]:
+    row = await (await connection.execute(EMPTY)).fetchone()
+    assert row is not None, "it always gives one row"
+    return {**row}

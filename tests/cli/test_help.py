@@ -31,6 +31,7 @@ COMMANDS = (
         "key create",
     ),
     *("project", "project create", "image", "image build", "doctor", "clean", "audit", "deadlines", "host"),
+    *("catalog", "catalog apply", "catalog show"),
     *(f"host {command}" for command in ("list", "cordon", "uncordon", "drain", "remove")),
 )
 

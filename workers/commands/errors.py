@@ -8,6 +8,7 @@ import psycopg
 import pydantic
 from temporalio.service import RPCError
 
+from infra.catalog.source import BadCatalog
 from infra.db.cluster import PostgresError
 from infra.db.migrate import Drift
 from infra.domain.errors import PuchifyError
@@ -47,6 +48,8 @@ def expected(error: BaseException) -> Told | None:
         case pydantic.ValidationError(title="Settings"):
             problems = [(_variable(problem["loc"]), problem["msg"]) for problem in error.errors()]
             return Told([f"{name}: {message}" for name, message in problems], 2)
+        case BadCatalog():
+            return Told(error.message.splitlines())
         case psycopg.OperationalError():
             return Told([f"the database does not answer: {str(error).strip().splitlines()[-1]}"])
         case RPCError():
