@@ -211,4 +211,4 @@ def _refuse_reserved(name: str, id: int | None) -> None:
 
 async def _shown(connection: Connection, found: list[PrimaryIp]) -> list[PrimaryIpWire]:
     types, places = await server_types(connection), await locations(connection)
-    return [primary_ip_wire(one, types, places, "") for one in found]
+    return [primary_ip_wire(one, types, places) for one in found]

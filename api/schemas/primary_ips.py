@@ -78,9 +78,7 @@ class PrimaryIpsAnswer(TypedDict):
     meta: Meta
 
 
-def primary_ip_wire(
-    found: PrimaryIp, types: list[ServerType], places: list[Location], ptr_template: str
-) -> PrimaryIpWire:
+def primary_ip_wire(found: PrimaryIp, types: list[ServerType], places: list[Location]) -> PrimaryIpWire:
     """``types``, ``places``: the whole catalogue, of which a datacenter tells."""
     location = with_id(found.location.id, places) or found.location
     return {
@@ -94,7 +92,7 @@ def primary_ip_wire(
         "blocked": False,
         "datacenter": datacenter_of(location, types),
         "location": location_wire(location),
-        "dns_ptr": ptrs(found.address, found.dns_ptr, ptr_template),
+        "dns_ptr": ptrs(found.address, found.dns_ptr, location.ptr_template),
         "labels": found.labels,
         "protection": {"delete": found.protected},
         "created": timestamp(found.created),

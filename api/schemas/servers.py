@@ -99,7 +99,7 @@ def server_wire(server: Server, types: list[ServerType], places: list[Location])
         "name": server.name,
         "status": server.status,
         "created": timestamp(server.created),
-        "public_net": _public_net(server),
+        "public_net": _public_net(server, location.ptr_template),
         "private_net": [],
         "server_type": server_type_wire(server_type, places),
         "location": location_wire(location),
@@ -122,18 +122,23 @@ def server_wire(server: Server, types: list[ServerType], places: list[Location])
     }
 
 
-def _public_net(server: Server) -> dict[str, Any]:
+def _public_net(server: Server, ptr_template: str) -> dict[str, Any]:
     four, six = server.ipv4, server.ipv6
     return {
         "ipv4": {
             "id": four.id,
             "ip": four.address,
             "blocked": False,
-            "dns_ptr": four.dns_ptr.get(four.address) or default_ptr(four.address, ""),
+            "dns_ptr": four.dns_ptr.get(four.address) or default_ptr(four.address, ptr_template),
         }
         if four
         else None,
-        "ipv6": {"id": six.id, "ip": six.address, "blocked": False, "dns_ptr": ptrs(six.address, six.dns_ptr, "")}
+        "ipv6": {
+            "id": six.id,
+            "ip": six.address,
+            "blocked": False,
+            "dns_ptr": ptrs(six.address, six.dns_ptr, ptr_template),
+        }
         if six
         else None,
         "floating_ips": [],

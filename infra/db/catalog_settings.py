@@ -13,6 +13,7 @@ from psycopg import sql
 
 from infra.db.pool import Connection
 
+PTR_TEMPLATE = "static.{ip}.clients.puchify.internal"
 READ = """
 SELECT s.*, l.name AS default_location
 FROM catalog_settings s LEFT JOIN locations l ON l.id = s.default_location_id"""
@@ -28,7 +29,7 @@ class CatalogSettings:
 
     default_location: str | None = None
     name_servers: tuple[str, ...] = ("ns1.puchify.internal", "ns2.puchify.internal", "ns3.puchify.internal")
-    ptr_template: str = "static.{ip}.clients.puchify.internal"
+    ptr_template: str = PTR_TEMPLATE
     currency: str = "EUR"
     vat_rate: Decimal = Decimal(0)
     primary_ipv4_hourly: Decimal = Decimal(0)

@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from infra.db.catalog_settings import PTR_TEMPLATE
 from infra.db.pool import Connection
 
 LOCATIONS = """
@@ -13,7 +14,8 @@ SELECT l.*, ARRAY(SELECT DISTINCT h.architecture FROM hosts h
                   WHERE h.location_id = l.id AND h.state = 'accepting') AS architectures,
        ARRAY(SELECT jsonb_build_object('id', d.id, 'name', d.name, 'description', d.description)
              FROM datacenters d WHERE d.location_id = l.id ORDER BY d.id) AS datacenters,
-       coalesce(l.id = (SELECT default_location_id FROM catalog_settings), false) AS is_default
+       coalesce(l.id = (SELECT default_location_id FROM catalog_settings), false) AS is_default,
+       (SELECT ptr_template FROM catalog_settings) AS ptr_template
 FROM locations l ORDER BY l.id"""
 
 
@@ -29,6 +31,7 @@ class Location:
     """``architectures``: those of the hosts there that accept servers; empty where nothing can be placed.
 
     ``datacenters``: the first one stands for the location. ``is_default``: the catalog says so.
+    ``ptr_template``: what addresses there are called until their owners say otherwise (infra/domain/dns_ptr.py).
     """
 
     id: int
@@ -43,11 +46,14 @@ class Location:
     architectures: tuple[str, ...] = ()
     datacenters: tuple[Datacenter, ...] = ()
     is_default: bool = False
+    ptr_template: str = PTR_TEMPLATE
 
 
 def location_of(row: Mapping[str, Any]) -> Location:
     """From a row of ``LOCATIONS``, or from the location alone."""
+    template = row.get("ptr_template")  # None: the catalog says nothing of it
     found = {
+        "ptr_template": PTR_TEMPLATE if template is None else template,
         "architectures": tuple(row.get("architectures", ())),
         "datacenters": tuple(Datacenter(**one) for one in row.get("datacenters", ())),
     }
