@@ -27,10 +27,12 @@ from api.routes import (
     isos,
     load_balancer_types,
     locations,
+    networks,
     placement_groups,
     pricing,
     primary_ips,
     server_actions,
+    server_networks,
     server_types,
     servers,
     ssh_keys,
@@ -41,6 +43,7 @@ from api.services import Services, Use
 from api.stories import Stories
 from infra.config import Settings
 from infra.db import images as image_books
+from infra.db import networks as network_books
 from infra.db import primary_ips as primary_ip_books
 from infra.db import servers as server_books
 from infra.db.keys import server_secret
@@ -56,11 +59,14 @@ ROUTERS = (
     actions.router,
     action_lists("servers", "server", server_books.get),  # the lists of actions stand before /servers/{id}
     server_actions.router,
+    server_networks.router,
     servers.router,
     ssh_keys.router,
     placement_groups.router,
     action_lists("primary_ips", "primary_ip", primary_ip_books.KIND.get),
     primary_ips.router,
+    action_lists("networks", "network", network_books.KIND.get),
+    networks.router,
     locations.router,
     datacenters.router,
     server_types.router,

@@ -10,7 +10,7 @@ from typing import Protocol
 
 from api.references import chosen
 from api.schemas.servers import CreateServer
-from infra.db import images, primary_ips, ssh_keys
+from infra.db import images, networks, primary_ips, ssh_keys
 from infra.db.images import CatalogueImage, ImageFilter
 from infra.db.keys import Caller
 from infra.db.listing import Window
@@ -58,6 +58,7 @@ async def new_server(connection: Connection, caller: Caller, body: CreateServer,
     problems += term_problems(server_type, location, datetime.now(UTC))
     problems += _net_problems(body)
     problems += await _ip_problems(connection, caller.project_id, body)
+    problems += await _network_problems(connection, caller.project_id, body)
     lines, missing = await _keys(connection, caller.project_id, body)
     problems += [("ssh_keys", f"SSH key {key!r} does not exist") for key in missing]
     if problems or not (server_type and image and location):
@@ -159,6 +160,12 @@ async def _ip_problems(connection: Connection, project_id: int, body: CreateServ
     return problems + [(field, f"primary IP {id} does not exist") for field, id in ids.items() if id in missing]
 
 
+async def _network_problems(connection: Connection, project_id: int, body: CreateServer) -> Problems:
+    """Whether a network has a subnet there, and an address free, is found out when the server joins it."""
+    missing = await networks.KIND.missing(connection, project_id, body.networks)
+    return [("networks", f"network {id} does not exist") for id in missing]
+
+
 async def _keys(connection: Connection, project_id: int, body: CreateServer) -> tuple[list[str], list[str]]:
     """Guests take no passwords, so a server that is ordered without keys or user data gets those of its project."""
     if body.ssh_keys:
@@ -191,4 +198,6 @@ def _new(
         start=body.start_after_create,
         primary_ipv4=body.public_net.ipv4,
         primary_ipv6=body.public_net.ipv6,
+        networks=tuple(sorted(set(body.networks))),  # locked in one order, whoever asks
+        network_zone=location.network_zone,
     )

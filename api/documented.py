@@ -10,6 +10,7 @@ from typing import Any
 from typing_extensions import TypedDict
 
 from infra.domain.errors import (
+    Conflict,
     InvalidInput,
     JsonError,
     PuchifyError,
@@ -22,7 +23,8 @@ from infra.domain.errors import (
 )
 
 ALWAYS: tuple[type[PuchifyError], ...] = (
-    *(JsonError, Unauthorized, TokenReadonly, RequestTooLarge, InvalidInput, RateLimited, ServerError, Unavailable),
+    *(JsonError, Unauthorized, TokenReadonly, RequestTooLarge, InvalidInput, Conflict, RateLimited),
+    *(ServerError, Unavailable),
 )
 
 

@@ -13,12 +13,14 @@ from typing import Any
 from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
-from psycopg import DataError, OperationalError
+from psycopg import DatabaseError, DataError, IntegrityError, OperationalError
+from psycopg.errors import DeadlockDetected
 from starlette.exceptions import HTTPException
 from starlette.responses import Response
 from starlette.routing import Match
 
 from infra.domain.errors import (
+    Conflict,
     InvalidInput,
     JsonError,
     MethodNotAllowed,
@@ -47,6 +49,8 @@ def understood(cause: Exception) -> PuchifyError | None:
             return cause
         case RequestValidationError():
             return from_validation(cause.errors())
+        case IntegrityError() | DeadlockDetected():  # what was found when it was checked is gone when it is written
+            return Conflict("something that this depends on was changed at the same moment; try again")
         case OperationalError():  # the pool's timeouts are among them
             return Unavailable("the database does not answer; try again in a moment")
         case DataError() | UnicodeEncodeError():
@@ -87,6 +91,8 @@ def answer_to(cause: Exception) -> Response:
     if error := understood(cause):
         if isinstance(error, Unavailable):
             log.warning("unavailable: %s (%s)", error.message, cause.__cause__ or cause)
+        elif isinstance(cause, DatabaseError):
+            log.warning("refused by the database: %s", cause)
         return answer(error)
     log.error("the request failed", exc_info=cause)
     return answer(ServerError(f"an internal error occurred; quote request {REQUEST.get()} when you report it"))
@@ -105,5 +111,5 @@ def install(app: FastAPI) -> None:
             response.headers["Allow"] = ", ".join(methods_at(request))
         return response
 
-    for kind in (PuchifyError, RequestValidationError, OperationalError, DataError, HTTPException):
+    for kind in (PuchifyError, RequestValidationError, OperationalError, DataError, IntegrityError, HTTPException):
         app.add_exception_handler(kind, handle)

@@ -11,6 +11,7 @@ from api.schemas.datacenters import datacenter_of
 from api.schemas.fields import ChangeProtection, Hostname, Id, IdOrName, Labels, Text, Wire
 from api.schemas.images import image_wire
 from api.schemas.locations import location_wire
+from api.schemas.networks import private_net_wire
 from api.schemas.primary_ips import ptrs
 from api.schemas.server_types import server_type_wire
 from api.schemas.times import timestamp
@@ -66,7 +67,7 @@ class CreateServer(Wire):
     automount: bool = False
     public_net: PublicNet = PublicNet()
     volumes: NoneYet = Field(default_factory=list)
-    networks: NoneYet = Field(default_factory=list)
+    networks: list[Id] = Field(default_factory=list, max_length=10)
     firewalls: NoneYet = Field(default_factory=list)
     placement_group: NotYet = None
 
@@ -100,7 +101,7 @@ def server_wire(server: Server, types: list[ServerType], places: list[Location])
         "status": server.status,
         "created": timestamp(server.created),
         "public_net": _public_net(server, location.ptr_template),
-        "private_net": [],
+        "private_net": [private_net_wire(member) for member in server.private_net],
         "server_type": server_type_wire(server_type, places),
         "location": location_wire(location),
         "datacenter": datacenter_of(location, types),

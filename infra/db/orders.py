@@ -14,7 +14,7 @@ from typing import Any
 from psycopg.rows import DictRow
 from psycopg.types.json import Jsonb
 
-from infra.db import addresses, idempotency, primary_ips
+from infra.db import addresses, idempotency, network_members, primary_ips
 from infra.db.idempotency import Answer, IdempotencyKey
 from infra.db.pool import Connection
 from infra.domain.errors import NotFound, UniquenessError
@@ -41,6 +41,8 @@ class NewServer:
     start: bool = True
     primary_ipv4: int | None = None
     primary_ipv6: int | None = None
+    networks: tuple[int, ...] = ()
+    network_zone: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,6 +92,9 @@ async def _make(connection: Connection, new: NewServer, key: IdempotencyKey | No
         await primary_ips.give(connection, new.project_id, new.primary_ipv4, "ipv4", server_id, new.location_id)
     if new.primary_ipv6:
         await primary_ips.give(connection, new.project_id, new.primary_ipv6, "ipv6", server_id, new.location_id)
+    for network_id in new.networks:
+        holder = network_members.Holder(new.network_zone, server_id=server_id)
+        await network_members.join(connection, new.project_id, network_id, holder)
     action_id = await _action(connection, new.project_id, server_id, "create_server")
     if new.start:
         await _action(connection, new.project_id, server_id, "start_server")

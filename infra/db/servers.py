@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -14,6 +14,7 @@ from psycopg.types.json import Jsonb
 from infra.db.images import CatalogueImage, image_of
 from infra.db.listing import Found, Window, find
 from infra.db.locations import Location, location_of
+from infra.db.network_members import Member, member_of
 from infra.db.pool import Connection
 from infra.db.selectors import conditions
 from infra.db.server_types import ServerType, server_type_of
@@ -28,7 +29,8 @@ SELECT s.id, s.name, s.status, s.created, s.locked_by IS NOT NULL AS locked, s.l
        to_jsonb(t) AS server_type, to_jsonb(l) AS location, to_jsonb(i) AS image,
        (SELECT coalesce(jsonb_object_agg(a.type, jsonb_build_object('id', p.id, 'address', a.address,
                 'dns_ptr', p.dns_ptr)), '{}')
-        FROM addresses a JOIN primary_ips p ON p.id = a.primary_ip_id WHERE a.server_id = s.id) AS addresses
+        FROM addresses a JOIN primary_ips p ON p.id = a.primary_ip_id WHERE a.server_id = s.id) AS addresses,
+       (SELECT coalesce(jsonb_agg(to_jsonb(m) ORDER BY m.id), '[]') FROM members m WHERE m.server_id = s.id) AS nets
 FROM servers s
 JOIN server_types t ON t.id = s.server_type_id
 JOIN locations l ON l.id = s.location_id
@@ -59,6 +61,7 @@ class Server:
     image: CatalogueImage
     ipv4: HeldAddress | None
     ipv6: HeldAddress | None
+    private_net: Sequence[Member] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,6 +130,7 @@ def _server(row: DictRow) -> Server:
         image=image_of(row["image"]),
         ipv4=_address(row["addresses"], "ipv4"),
         ipv6=_address(row["addresses"], "ipv6"),
+        private_net=[member_of(one) for one in row["nets"]],
     )
 
 

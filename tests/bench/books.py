@@ -29,7 +29,7 @@ from infra.db.pool import Connection, Pool, open_pool, open_quick_pool
 from infra.db.pools import ensure_pool
 from infra.domain.models import PlacementRequest, ServerOrder
 from infra.domain.rate_limit import Pace
-from tests.bench import machine
+from tests.bench import lists, machine
 from tests.bench.figures import Summary, summary, timed
 from tests.bench.stack import POOLS, lift_limits
 from workers.local.books import SIMULATED_IMAGE
@@ -94,6 +94,7 @@ async def measure(url: str, samples: int) -> Books:
             async with desk.pool.connection() as connection:
                 await furnish(connection, f"of-{size}", size)
             rows[f"place among {size:,} hosts"] = await placement(desk, size, samples)
+        rows |= await lists.measure(desk, samples)
         rows["choose beside 11,000 hosts"] = await row(samples, lambda: desk.chosen("few"))
     return Books((before, machine.load()), rows)
 
