@@ -45,7 +45,7 @@ def _a_networks_life(hcloud: Client, zone: str) -> None:
     assert (seen.ip_range, seen.routes[0].destination) == ("10.0.0.0/12", "10.100.1.0/24")
     assert _code(lambda: network.add_subnet(subnet)) == "networks_overlap"
     assert _code(lambda: network.add_route(route)) == "invalid_input"
-    vswitch = NetworkSubnet(type="vswitch", network_zone=zone, vswitch_id=1)
+    vswitch = NetworkSubnet(ip_range=None, type="vswitch", network_zone=zone, vswitch_id=1)
     assert _code(lambda: network.add_subnet(vswitch)) == "service_error"
 
     network.delete_route(route).wait_until_finished()
