@@ -12,7 +12,7 @@ import httpx
 
 from api.app import create_app
 from infra.config import Settings
-from tests.bench.books import SECRET, Desk, row
+from tests.bench.desk import SECRET, Desk, row
 from tests.bench.figures import Summary
 
 SERVERS = 10_000
