@@ -45,7 +45,8 @@ async def test_an_order_becomes_a_running_server(region: Region) -> None:
 async def test_its_timeline_names_every_step_in_order(region: Region) -> None:
     order = await region.create()
 
-    steps = [step["name"] for step in (await region.action(order))["timeline"]]
+    timeline = (await region.action(order))["timeline"]
+    steps = [step["name"] for step in timeline if step["name"] != "hear_host"]  # a busy machine's host is asked
 
     assert steps[:3] == ["reserve_quota", "place_server", "assign_addresses"]
     assert set(steps[3:-3]) == {"ensure_image", "attach_ports", "create_disk", "write_seed"}
