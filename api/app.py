@@ -22,6 +22,7 @@ from api.routes import (
     actions,
     certificates,
     datacenters,
+    firewalls,
     floating_ips,
     images,
     isos,
@@ -42,6 +43,7 @@ from api.routes.action_lists import action_lists
 from api.services import Services, Use
 from api.stories import Stories
 from infra.config import Settings
+from infra.db import firewalls as firewall_books
 from infra.db import images as image_books
 from infra.db import networks as network_books
 from infra.db import primary_ips as primary_ip_books
@@ -67,6 +69,8 @@ ROUTERS = (
     primary_ips.router,
     action_lists("networks", "network", network_books.KIND.get),
     networks.router,
+    action_lists("firewalls", "firewall", firewall_books.KIND.get),
+    firewalls.router,
     locations.router,
     datacenters.router,
     server_types.router,

@@ -10,7 +10,7 @@ from typing import Protocol
 
 from api.references import chosen
 from api.schemas.servers import CreateServer
-from infra.db import images, networks, primary_ips, ssh_keys
+from infra.db import firewalls, images, networks, primary_ips, ssh_keys
 from infra.db.images import CatalogueImage, ImageFilter
 from infra.db.keys import Caller
 from infra.db.listing import Window
@@ -59,6 +59,7 @@ async def new_server(connection: Connection, caller: Caller, body: CreateServer,
     problems += _net_problems(body)
     problems += await _ip_problems(connection, caller.project_id, body)
     problems += await _network_problems(connection, caller.project_id, body)
+    problems += await _firewall_problems(connection, caller.project_id, body)
     lines, missing = await _keys(connection, caller.project_id, body)
     problems += [("ssh_keys", f"SSH key {key!r} does not exist") for key in missing]
     if problems or not (server_type and image and location):
@@ -166,6 +167,14 @@ async def _network_problems(connection: Connection, project_id: int, body: Creat
     return [("networks", f"network {id} does not exist") for id in missing]
 
 
+async def _firewall_problems(connection: Connection, project_id: int, body: CreateServer) -> Problems:
+    missing = await firewalls.KIND.missing(connection, project_id, [one.firewall for one in body.firewalls])
+    problems = [("firewalls", f"firewall {id} does not exist") for id in missing]
+    if body.firewalls and not (body.public_net.enable_ipv4 or body.public_net.enable_ipv6):
+        problems.append(("firewalls", "a server without a public address takes no firewalls"))
+    return problems
+
+
 async def _keys(connection: Connection, project_id: int, body: CreateServer) -> tuple[list[str], list[str]]:
     """Guests take no passwords, so a server that is ordered without keys or user data gets those of its project."""
     if body.ssh_keys:
@@ -200,4 +209,5 @@ def _new(
         primary_ipv6=body.public_net.ipv6,
         networks=tuple(sorted(set(body.networks))),  # locked in one order, whoever asks
         network_zone=location.network_zone,
+        firewalls=tuple(sorted({one.firewall for one in body.firewalls})),
     )

@@ -61,6 +61,8 @@ IdOrName = Annotated[int | str, BeforeValidator(_id_or_name)]
 Id = Annotated[int, Field(ge=1, le=LARGEST_ID)]
 Text = Annotated[str, AfterValidator(_text)]
 Name = Annotated[str, StringConstraints(min_length=1, max_length=255), AfterValidator(_text)]
+ShortName = Annotated[str, StringConstraints(min_length=1, max_length=128), AfterValidator(_text)]
+ShortText = Annotated[str, StringConstraints(max_length=255), AfterValidator(_text)]
 Hostname = Annotated[str, AfterValidator(_hostname)]
 Labels = Annotated[dict[str, str], Field(max_length=100), AfterValidator(_labels)]
 

@@ -9,6 +9,7 @@ from pydantic import AfterValidator, Field, model_validator
 from api.references import with_id
 from api.schemas.datacenters import datacenter_of
 from api.schemas.fields import ChangeProtection, Hostname, Id, IdOrName, Labels, Text, Wire
+from api.schemas.firewalls import server_firewall
 from api.schemas.images import image_wire
 from api.schemas.locations import location_wire
 from api.schemas.networks import private_net_wire
@@ -19,6 +20,7 @@ from infra.db.locations import Location
 from infra.db.server_types import ServerType
 from infra.db.servers import Server
 from infra.domain.dns_ptr import default_ptr
+from infra.domain.firewalls import MOST_ON_A_SERVER
 
 USER_DATA_BYTES = 32 * 1024
 
@@ -52,6 +54,10 @@ class PublicNet(Wire):
     ipv6: Id | None = None
 
 
+class FirewallReference(Wire):
+    firewall: Id
+
+
 class CreateServer(Wire):
     """POST /servers. Without ``ssh_keys`` and ``user_data`` a server gets every SSH key of its project."""
 
@@ -68,7 +74,7 @@ class CreateServer(Wire):
     public_net: PublicNet = PublicNet()
     volumes: NoneYet = Field(default_factory=list)
     networks: list[Id] = Field(default_factory=list, max_length=10)
-    firewalls: NoneYet = Field(default_factory=list)
+    firewalls: list[FirewallReference] = Field(default_factory=list, max_length=MOST_ON_A_SERVER)
     placement_group: NotYet = None
 
 
@@ -143,5 +149,5 @@ def _public_net(server: Server, ptr_template: str) -> dict[str, Any]:
         if six
         else None,
         "floating_ips": [],
-        "firewalls": [],
+        "firewalls": [server_firewall(id) for id in server.firewalls],
     }

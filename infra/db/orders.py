@@ -14,7 +14,7 @@ from typing import Any
 from psycopg.rows import DictRow
 from psycopg.types.json import Jsonb
 
-from infra.db import addresses, idempotency, network_members, primary_ips
+from infra.db import addresses, firewall_targets, idempotency, network_members, primary_ips
 from infra.db.idempotency import Answer, IdempotencyKey
 from infra.db.pool import Connection
 from infra.domain.errors import NotFound, UniquenessError
@@ -43,6 +43,7 @@ class NewServer:
     primary_ipv6: int | None = None
     networks: tuple[int, ...] = ()
     network_zone: str = ""
+    firewalls: tuple[int, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,6 +96,7 @@ async def _make(connection: Connection, new: NewServer, key: IdempotencyKey | No
     for network_id in new.networks:
         holder = network_members.Holder(new.network_zone, server_id=server_id)
         await network_members.join(connection, new.project_id, network_id, holder)
+    await firewall_targets.put_on(connection, new.project_id, server_id, new.firewalls)
     action_id = await _action(connection, new.project_id, server_id, "create_server")
     if new.start:
         await _action(connection, new.project_id, server_id, "start_server")

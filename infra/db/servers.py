@@ -5,12 +5,14 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from functools import partial
 from typing import Any
 
 from psycopg import errors, sql
 from psycopg.rows import DictRow
 from psycopg.types.json import Jsonb
 
+from infra.db.firewall_targets import Selecting, of_server, selecting
 from infra.db.images import CatalogueImage, image_of
 from infra.db.listing import Found, Window, find
 from infra.db.locations import Location, location_of
@@ -30,7 +32,9 @@ SELECT s.id, s.name, s.status, s.created, s.locked_by IS NOT NULL AS locked, s.l
        (SELECT coalesce(jsonb_object_agg(a.type, jsonb_build_object('id', p.id, 'address', a.address,
                 'dns_ptr', p.dns_ptr)), '{}')
         FROM addresses a JOIN primary_ips p ON p.id = a.primary_ip_id WHERE a.server_id = s.id) AS addresses,
-       (SELECT coalesce(jsonb_agg(to_jsonb(m) ORDER BY m.id), '[]') FROM members m WHERE m.server_id = s.id) AS nets
+       (SELECT coalesce(jsonb_agg(to_jsonb(m) ORDER BY m.id), '[]') FROM members m WHERE m.server_id = s.id) AS nets,
+       ARRAY(SELECT f.firewall_id FROM firewall_targets f WHERE f.server_id = s.id ORDER BY f.id) AS firewalls,
+       s.want_ipv4 OR s.want_ipv6 AS is_public
 FROM servers s
 JOIN server_types t ON t.id = s.server_type_id
 JOIN locations l ON l.id = s.location_id
@@ -62,6 +66,7 @@ class Server:
     ipv4: HeldAddress | None
     ipv6: HeldAddress | None
     private_net: Sequence[Member] = ()
+    firewalls: Sequence[int] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,7 +82,7 @@ async def get(connection: Connection, project_id: int, server_id: int) -> Server
     row = await (await connection.execute(query, (server_id, project_id))).fetchone()
     if row is None:
         raise _unknown(server_id)
-    return _server(row)
+    return _server(row, await selecting(connection, project_id))
 
 
 async def find_all(connection: Connection, wanted: ServerFilter, window: Window) -> Found[Server]:
@@ -88,7 +93,8 @@ async def find_all(connection: Connection, wanted: ServerFilter, window: Window)
         tests.append(sql.SQL("s.status = ANY(%(statuses)s)"))
     tests += conditions(wanted.labels, sql.SQL("s.labels"))
     params = {"project": wanted.project_id, "name": wanted.name, "statuses": list(wanted.statuses)}
-    return await find(connection, SELECT, sql.SQL("servers s"), tests, window, SORTABLE, _server, params)
+    build = partial(_server, firewalls=await selecting(connection, wanted.project_id))
+    return await find(connection, SELECT, sql.SQL("servers s"), tests, window, SORTABLE, build, params)
 
 
 async def update(
@@ -121,7 +127,7 @@ async def protect(connection: Connection, project_id: int, server_id: int, prote
         raise _unknown(server_id)
 
 
-def _server(row: DictRow) -> Server:
+def _server(row: DictRow, firewalls: Selecting) -> Server:
     own = {key: row[key] for key in ("id", "name", "status", "created", "locked", "labels", "host_key", "protected")}
     return Server(
         **own,
@@ -131,6 +137,7 @@ def _server(row: DictRow) -> Server:
         ipv4=_address(row["addresses"], "ipv4"),
         ipv6=_address(row["addresses"], "ipv6"),
         private_net=[member_of(one) for one in row["nets"]],
+        firewalls=of_server(row, firewalls),
     )
 
 

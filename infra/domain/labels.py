@@ -86,8 +86,16 @@ def label_problems(labels: Mapping[str, str]) -> list[str]:
 
 def parse_selector(text: str) -> Selector:
     """The terms of a selector; an empty one has none and matches all. InvalidInput names ``label_selector``."""
+    try:
+        return terms_of(text)
+    except ValueError as wrong:
+        raise InvalidInput.field("label_selector", str(wrong)) from None
+
+
+def terms_of(text: str) -> Selector:
+    """As `parse_selector`, for selectors in fields of other names. ValueError says what is wrong."""
     if len(text) > LONGEST_SELECTOR:
-        raise _bad(f"must have at most {LONGEST_SELECTOR} characters")
+        raise ValueError(f"must have at most {LONGEST_SELECTOR} characters")
     if not text.strip():
         return ()
     return tuple(_term(part.strip()) for part in _parts(text))
@@ -115,16 +123,12 @@ def _term(text: str) -> Term:
         return _checked(Term(found["key"], Condition(found["operator"]), values))
     if found := PRESENT.fullmatch(text):
         return _checked(Term(found["key"], Condition.PRESENT))
-    raise _bad(f"{text!r} is not k, !k, k=v, k==v, k!=v, k in (a,b) or k notin (a,b)")
+    raise ValueError(f"{text!r} is not k, !k, k=v, k==v, k!=v, k in (a,b) or k notin (a,b)")
 
 
 def _checked(term: Term) -> Term:
     for problem in (key_problem(term.key), *(value_problem(value) for value in term.values)):
         # Asking for a reserved key is fine: only setting one is not.
         if problem and not problem.endswith("is reserved"):
-            raise _bad(problem)
+            raise ValueError(problem)
     return term
-
-
-def _bad(problem: str) -> InvalidInput:
-    return InvalidInput.field("label_selector", problem)

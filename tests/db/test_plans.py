@@ -15,7 +15,7 @@ import pytest_asyncio
 from psycopg import sql
 from psycopg.rows import dict_row
 
-from infra.db import actions, images, placement_groups, primary_ips, servers, ssh_keys
+from infra.db import actions, firewall_targets, firewalls, images, placement_groups, primary_ips, servers, ssh_keys
 from infra.db.actions import ActionFilter
 from infra.db.images import ImageFilter
 from infra.db.listing import Window
@@ -42,6 +42,7 @@ MORE: dict[str, tuple[str, str]] = {
     ),
     "ssh_keys": (", fingerprint, public_key", ", 'f' || n, 'k'"),
     "placement_groups": (", type", ", 'spread'"),
+    "firewalls": ("", ""),
     "primary_ips": (", type, location_id", ", 'ipv4', (SELECT min(id) FROM locations)"),
 }
 """What a row of each table needs beside its name."""
@@ -53,10 +54,16 @@ LISTS: dict[str, list[List]] = {
         lambda c, project, page: servers.find_all(c, ServerFilter(project), page),
         lambda c, project, page: servers.find_all(c, ServerFilter(project, name="n7"), page),
         lambda c, project, page: servers.find_all(c, ServerFilter(project, labels=parse_selector("n=7")), page),
+        lambda c, project, page: _matching(c, project, page),
     ],
     "ssh_keys": [lambda c, project, page: ssh_keys.find_all(c, SshKeyFilter(project), page)],
     "placement_groups": [lambda c, project, page: placement_groups.KIND.find_all(c, Wanted(project), page)],
     "primary_ips": [lambda c, project, page: primary_ips.KIND.find_all(c, Wanted(project), page)],
+    "firewalls": [lambda c, project, page: firewalls.KIND.find_all(c, Wanted(project), page)],
+    "firewall_targets": [
+        lambda c, project, page: firewalls.KIND.find_all(c, Wanted(project), page),
+        lambda c, project, page: servers.find_all(c, ServerFilter(project), page),
+    ],
     "images": [lambda c, project, page: images.find_all(c, ImageFilter(project, name="n7"), page)],
     "actions": [
         lambda c, project, page: actions.find_all(c, ActionFilter(project, ids=(7, 8)), page),
@@ -64,6 +71,13 @@ LISTS: dict[str, list[List]] = {
         lambda c, project, page: actions.find_all(c, ActionFilter(project), page),
     ],
 }
+
+
+async def _matching(connection: Connection, project_id: int, page: Window) -> dict[str, list[int]]:
+    found = await firewalls.KIND.find_all(connection, Wanted(project_id), page)
+    return await firewall_targets.matching(connection, project_id, found.items)
+
+
 PAGES = (Window(), Window(page=10), Window(sort=(("id", True),)))
 
 
@@ -102,6 +116,11 @@ async def explaining(project: Project) -> AsyncIterator[Explaining]:
             "INSERT INTO actions (project_id, server_id, resources, command, status, finished)"
             " SELECT project_id, id, jsonb_build_array(jsonb_build_object('id', id, 'type', 'server')), 'x', 'success',"
             " now() FROM servers"
+        )
+        await connection.execute(
+            "INSERT INTO firewall_targets (firewall_id, project_id, server_id, selector)"
+            " SELECT f.id, f.project_id, CASE WHEN f.id % 50 > 0 THEN s.id END, CASE WHEN f.id % 50 = 0 THEN 'a=b' END"
+            " FROM firewalls f JOIN servers s USING (project_id, name)"
         )
         await connection.execute("ANALYZE")
         url = connection.info.dsn
