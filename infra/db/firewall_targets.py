@@ -49,6 +49,15 @@ SELECT t.server_id FROM firewall_targets t WHERE t.server_id = ANY(%s)
 GROUP BY t.server_id HAVING count(*) > %s ORDER BY t.server_id
 """
 
+MATCHING = sql.SQL("""
+WITH asked AS MATERIALIZED (
+    SELECT s.id, array_remove(ARRAY[{holding}], NULL) AS holding FROM servers s
+    WHERE s.project_id = %(project)s AND (s.want_ipv4 OR s.want_ipv6)
+)
+SELECT id, holding FROM asked WHERE cardinality(holding) > 0 ORDER BY id
+""")
+"""Each server once, with the numbers of the selectors that hold for it: all of them are asked in one go."""
+
 parsed = lru_cache(maxsize=4096)(terms_of)
 
 
@@ -106,22 +115,20 @@ async def put_on(connection: Connection, project_id: int, server_id: int, firewa
 
 async def matching(connection: Connection, project_id: int, firewalls: Iterable[Firewall]) -> dict[str, list[int]]:
     """By selector: the servers that each of the firewalls' selectors matches now."""
-    selectors = {target.selector for one in firewalls for target in one.targets if target.selector is not None}
+    selectors = list(dict.fromkeys(target.selector for one in firewalls for target in one.targets if target.selector))
     found: dict[str, list[int]] = {selector: [] for selector in selectors}
-    if found:
-        query = sql.SQL(" UNION ALL ").join(_matching(selector) for selector in found)
-        rows = await connection.execute(sql.SQL("{} ORDER BY id").format(query), {"project": project_id})
+    if selectors:
+        query = MATCHING.format(holding=sql.SQL(", ").join(map(_where_it_holds, range(len(selectors)), selectors)))
+        rows = await connection.execute(query, {"project": project_id})
         for row in await rows.fetchall():
-            found[row["selector"]].append(row["id"])
+            for number in row["holding"]:
+                found[selectors[number]].append(row["id"])
     return found
 
 
-def _matching(selector: str) -> sql.Composable:
-    tests = [
-        sql.SQL("s.project_id = %(project)s AND (s.want_ipv4 OR s.want_ipv6)"),
-        *conditions(parsed(selector), sql.SQL("s.labels")),
-    ]
-    return sql.SQL("SELECT {} AS selector, s.id FROM servers s WHERE {}").format(sql.Literal(selector), where(tests))
+def _where_it_holds(number: int, selector: str) -> sql.Composable:
+    holds = where(conditions(parsed(selector), sql.SQL("s.labels")))
+    return sql.SQL("CASE WHEN {} THEN {} END").format(holds, sql.Literal(number))
 
 
 async def _servers(connection: Connection, project_id: int, targets: Iterable[Target]) -> dict[int, DictRow]:
