@@ -26,7 +26,9 @@ from api.routes import (
     floating_ips,
     images,
     isos,
+    load_balancer_actions,
     load_balancer_types,
+    load_balancers,
     locations,
     networks,
     placement_groups,
@@ -45,6 +47,7 @@ from api.stories import Stories
 from infra.config import Settings
 from infra.db import firewalls as firewall_books
 from infra.db import images as image_books
+from infra.db import load_balancers as load_balancer_books
 from infra.db import networks as network_books
 from infra.db import primary_ips as primary_ip_books
 from infra.db import servers as server_books
@@ -71,6 +74,9 @@ ROUTERS = (
     networks.router,
     action_lists("firewalls", "firewall", firewall_books.KIND.get),
     firewalls.router,
+    action_lists("load_balancers", "load_balancer", load_balancer_books.KIND.get),
+    load_balancer_actions.router,
+    load_balancers.router,
     locations.router,
     datacenters.router,
     server_types.router,

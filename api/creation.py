@@ -15,7 +15,7 @@ from api.choices import new_server
 from api.schemas.actions import action_wire
 from api.schemas.servers import CreateServer, server_wire
 from api.services import Services
-from infra.db import actions, idempotency, orders, servers
+from infra.db import actions, idempotency, load_balancer_targets, orders, servers
 from infra.db.idempotency import Answer, IdempotencyKey
 from infra.db.keys import Caller
 from infra.db.locations import locations
@@ -111,7 +111,8 @@ class Creation:
             shown = before["server"]
         else:
             places = await locations(connection)
-            shown = server_wire(server, await server_types(connection), places)
+            balancing = await load_balancer_targets.of_servers(connection, [server])
+            shown = server_wire(server, await server_types(connection), places, balancing[server.id])
         return {
             "server": shown,
             "action": done["create_server"],

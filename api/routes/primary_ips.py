@@ -42,6 +42,7 @@ from infra.domain.refusals import (
     Protected,
     ServerHasIpv4,
     ServerHasIpv6,
+    ServerIsLoadBalancerTarget,
     ServerNotStopped,
 )
 
@@ -131,10 +132,10 @@ async def assign_primary_ip(changing: Changing, id: PathId, body: AssignPrimaryI
     "/primary_ips/{id}/actions/unassign",
     status_code=201,
     response_model=ActionAnswer,
-    responses=failing(NotFound, ServerNotStopped, Locked),
+    responses=failing(NotFound, ServerNotStopped, ServerIsLoadBalancerTarget, Locked),
 )
 async def unassign_primary_ip(changing: Changing, id: PathId) -> Response:
-    """From its server, which must be off."""
+    """From its server, which must be off, and to which no load balancer sends by this address."""
 
     async def make(connection: Connection) -> dict[str, Any]:
         server_id = await primary_ips.unassign(connection, changing.project_id, id)

@@ -17,7 +17,7 @@ from api.routes.paths import PathId
 from api.schemas.actions import action_wire
 from api.schemas.servers import CreateServer, UpdateServer, server_wire
 from api.services import Asking, Use
-from infra.db import actions, orders, servers
+from infra.db import actions, load_balancer_targets, orders, servers
 from infra.db.locations import locations
 from infra.db.pool import Connection
 from infra.db.server_types import server_types
@@ -118,4 +118,5 @@ async def delete_server(use: Use, asking: Asking, id: PathId) -> dict[str, Any]:
 
 async def _shown(connection: Connection, items: list[Server]) -> list[dict[str, Any]]:
     types, places = await server_types(connection), await locations(connection)
-    return [server_wire(server, types, places) for server in items]
+    balancing = await load_balancer_targets.of_servers(connection, items)
+    return [server_wire(server, types, places, balancing[server.id]) for server in items]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Annotated, Any, Self
 
 from pydantic import AfterValidator, Field, model_validator
@@ -97,8 +98,13 @@ class ChangeServerProtection(ChangeProtection):
         return self
 
 
-def server_wire(server: Server, types: list[ServerType], places: list[Location]) -> dict[str, Any]:
-    """All keys of the wire, always. ``types``, ``places``: the whole catalogue, which knows prices and datacenters."""
+def server_wire(
+    server: Server, types: list[ServerType], places: list[Location], load_balancers: Sequence[int] = ()
+) -> dict[str, Any]:
+    """All keys of the wire, always. ``types``, ``places``: the whole catalogue, which knows prices and datacenters.
+
+    ``load_balancers``: those that send to it.
+    """
     server_type = with_id(server.server_type.id, types) or server.server_type
     location = with_id(server.location.id, places) or server.location
     return {
@@ -122,7 +128,7 @@ def server_wire(server: Server, types: list[ServerType], places: list[Location])
         "protection": {"delete": server.protected, "rebuild": server.protected},
         "labels": server.labels,
         "volumes": [],
-        "load_balancers": [],
+        "load_balancers": list(load_balancers),
         "primary_disk_size": server.server_type.disk_gib,
         "placement_group": None,
         "host_key": server.host_key,  # ours: what its SSH shows; null until it was seen

@@ -110,17 +110,6 @@ async def change_aliases(
     await _hold(connection, network_id, row["id"], [(alias, True) for alias in aliases])
 
 
-async def of_load_balancers(connection: Connection, ids: Sequence[int]) -> dict[int, list[Member]]:
-    """By load balancer, in the order in which they joined."""
-    found = await connection.execute(
-        f"{MEMBERS} WHERE m.load_balancer_id = ANY(%s) ORDER BY m.id".encode(), (list(ids),)
-    )
-    by_balancer: dict[int, list[Member]] = {}
-    for row in await found.fetchall():
-        by_balancer.setdefault(row["load_balancer_id"], []).append(member_of(row))
-    return by_balancer
-
-
 def _choose(network: Network, holder: Holder, wish: Wish, taken: set[IPv4Address]) -> IPv4Address:
     subnets = in_zone(network.subnets, holder.network_zone)
     if wish.ip_range is not None:

@@ -14,7 +14,7 @@ from psycopg import sql
 from psycopg.rows import DictRow
 from psycopg.types.json import Jsonb
 
-from infra.db import addresses
+from infra.db import addresses, load_balancer_targets
 from infra.db.addresses import Type
 from infra.db.locations import Location, location_of
 from infra.db.named import Kind, name_taken
@@ -29,6 +29,7 @@ from infra.domain.refusals import (
     PrimaryIpVersionMismatch,
     ServerHasIpv4,
     ServerHasIpv6,
+    ServerIsLoadBalancerTarget,
     ServerNotStopped,
 )
 
@@ -185,12 +186,17 @@ async def assign(connection: Connection, project_id: int, id: int, server_id: in
 
 
 async def unassign(connection: Connection, project_id: int, id: int) -> int:
-    """From its server, which must be off; the server's id. InvalidInput: it is not assigned."""
+    """From its server, which must be off; the server's id. InvalidInput: it is not assigned.
+
+    ServerIsLoadBalancerTarget: a load balancer sends to that address.
+    """
     await KIND.lock(connection, project_id, id)
     found = await KIND.get(connection, project_id, id)
     if found.server_id is None:
         raise InvalidInput.field("id", "primary IP is not assigned")
     await _stopped(connection, project_id, found.server_id)
+    if await load_balancer_targets.reaches(connection, found.server_id, found.type):
+        raise ServerIsLoadBalancerTarget(f"server {found.server_id} is a target of a load balancer by this address")
     await connection.execute("UPDATE addresses SET server_id = NULL WHERE primary_ip_id = %s", (id,))
     await _want(connection, found.server_id, found.type, False)
     return found.server_id

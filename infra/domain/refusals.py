@@ -165,6 +165,12 @@ class TargetAlreadyDefined(Refusal):
     code = "target_already_defined"
 
 
+class LoadBalancerTargetNotFound(Refusal):
+    """The code that Terraform takes for gone; there is nothing to wait for."""
+
+    code, status = "load_balancer_target_not_found", 404
+
+
 class TargetsWithoutUsePrivateIp(Refusal):
     code = "targets_without_use_private_ip"
 

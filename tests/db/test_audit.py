@@ -10,10 +10,13 @@ import pytest
 import pytest_asyncio
 
 from activities.audits import Audits
-from infra.db import addresses, audits, claims, hosts, ledger, orders, quotas, records
+from infra.db import addresses, audits, claims, hosts, ledger, load_balancers, orders, quotas, records
 from infra.db.healing import HEALERS, Leak, heal
 from infra.db.hosts import NewHost
 from infra.db.ledger import Finding, Limits
+from infra.db.load_balancer_types import load_balancer_types
+from infra.db.load_balancers import NewLoadBalancer
+from infra.db.locations import locations
 from infra.db.pools import ensure_pool
 from infra.domain.models import (
     PARTS,
@@ -127,6 +130,11 @@ PLANTED = {
         "UPDATE addresses SET server_id = NULL, released = now() WHERE type = 'ipv6'",
         r"server \d+ is running and lacks its ipv6",
     ),
+    "unaddressed": (
+        "INSERT INTO primary_ips (project_id, name, type, location_id)"
+        " SELECT project_id, 'bare', 'ipv4', location_id FROM servers",
+        r"primary IP \d+ lacks its ipv4",
+    ),
     "lock": (
         "UPDATE servers SET locked_by = (SELECT min(id) FROM actions)",
         r"server \d+ is running and locked by action \d+, which has ended",
@@ -160,7 +168,7 @@ PLANTED = {
 }
 """By kind: how it comes about, and what is said of it."""
 
-ONLY_TOLD = {"lacking", "missing", "tombstone"}
+ONLY_TOLD = {"lacking", "unaddressed", "missing", "tombstone"}
 """Nothing can make up for these: the host has to, or somebody has to look."""
 
 
@@ -205,7 +213,7 @@ async def test_a_leak_is_healed_after_the_grace_period_and_not_before(scene: Sce
     assert left == {"stray": ["tombstone"]}.get(kind, [kind] if kind in ONLY_TOLD else [])
     async with scene.project.pool.connection() as connection:
         (tally,) = [one for one in await audits.latest(connection) if one.kind == kind]
-        assert (await ledger.imbalances(connection) == []) == (kind != "lacking")
+        assert (await ledger.imbalances(connection) == []) == (kind not in ("lacking", "unaddressed"))
     assert (tally.location, tally.leaks, tally.healed) == ("local", 1, len(healed))
 
 
@@ -358,6 +366,26 @@ async def test_a_host_is_taken_at_its_newest_word(scene: Scene) -> None:
         assert len(await ledger.held_by_server(connection, 11)) == 1  # it did not say
         await hosts.record_report(connection, HostReport(scene.host_id, 4, 4096, 40, holds={}))
     assert await scene.project.all("SELECT * FROM host_holdings") == []
+
+
+async def test_a_load_balancer_holds_its_addresses_and_is_missed_without_them(scene: Scene) -> None:
+    async with scene.project.pool.connection() as connection, connection.transaction():
+        (type, *_), (place, *_) = await load_balancer_types(connection), await locations(connection)
+        new = NewLoadBalancer(scene.project.id, "front", type.id, place, "round_robin", True, {})
+        id = await load_balancers.create(connection, new, 0)
+    assert await scene.examine() == []
+
+    await scene.plant(f"UPDATE addresses SET load_balancer_id = NULL WHERE load_balancer_id = {id} AND type = 'ipv4'")
+    (finding,) = await scene.examine()
+    assert (finding.kind, finding.text) == ("unaddressed", f"load balancer {id} lacks its ipv4")
+
+    await scene.plant(f"UPDATE addresses SET load_balancer_id = {id} WHERE address = '203.0.113.2'")
+    async with scene.project.pool.connection() as connection, connection.transaction():
+        await load_balancers.delete(connection, scene.project.id, id)
+    assert await scene.examine() == []
+    held = await scene.project.all("SELECT address FROM addresses WHERE load_balancer_id IS NOT NULL")
+    resting = await scene.project.all("SELECT address FROM addresses WHERE released IS NOT NULL ORDER BY address")
+    assert (held, [row["address"] for row in resting]) == ([], ["2001:db8:100:2::/64", "203.0.113.2"])
 
 
 async def test_all_that_is_held_has_a_holder(scene: Scene) -> None:

@@ -15,7 +15,18 @@ import pytest_asyncio
 from psycopg import sql
 from psycopg.rows import dict_row
 
-from infra.db import actions, firewall_targets, firewalls, images, placement_groups, primary_ips, servers, ssh_keys
+from infra.db import (
+    actions,
+    firewall_targets,
+    firewalls,
+    images,
+    load_balancer_targets,
+    load_balancers,
+    placement_groups,
+    primary_ips,
+    servers,
+    ssh_keys,
+)
 from infra.db.actions import ActionFilter
 from infra.db.images import ImageFilter
 from infra.db.listing import Window
@@ -43,9 +54,34 @@ MORE: dict[str, tuple[str, str]] = {
     "ssh_keys": (", fingerprint, public_key", ", 'f' || n, 'k'"),
     "placement_groups": (", type", ", 'spread'"),
     "firewalls": ("", ""),
+    "load_balancers": (
+        ", load_balancer_type_id, location_id, algorithm",
+        ", (SELECT min(id) FROM load_balancer_types), (SELECT min(id) FROM locations), 'round_robin'",
+    ),
     "primary_ips": (", type, location_id", ", 'ipv4', (SELECT min(id) FROM locations)"),
 }
 """What a row of each table needs beside its name."""
+
+BALANCING = """
+INSERT INTO address_pools (location_id, type, cidr, last_index)
+SELECT id, 'ipv6', '2001:db8::/32', 1000000 FROM locations;
+INSERT INTO addresses (pool_id, type, address, load_balancer_id)
+SELECT p.id, t.type, CASE t.type WHEN 'ipv4' THEN host('10.0.0.0'::inet + b.id)
+                     ELSE format('2001:db8:0:%s::/64', to_hex(b.id)) END, b.id
+FROM load_balancers b, address_pools p, (VALUES ('ipv4'), ('ipv6')) t (type);
+INSERT INTO load_balancer_targets (load_balancer_id, server_id)
+SELECT b.id, s.id FROM load_balancers b JOIN servers s USING (project_id, name);
+INSERT INTO load_balancer_targets (load_balancer_id, selector)
+SELECT b.id, 'n=' || (b.labels ->> 'n') FROM load_balancers b WHERE b.name LIKE '%7'
+"""
+"""Each load balancer with its addresses, and with the server of its name as a target."""
+
+
+async def balancing(connection: Connection, project: int, page: Window) -> None:
+    """What servers tell of load balancers, for a page of them."""
+    found = await servers.find_all(connection, ServerFilter(project), page)
+    await load_balancer_targets.of_servers(connection, found.items)
+
 
 List = Callable[[Connection, int, Window], Awaitable[Any]]
 
@@ -58,6 +94,11 @@ LISTS: dict[str, list[List]] = {
     ],
     "ssh_keys": [lambda c, project, page: ssh_keys.find_all(c, SshKeyFilter(project), page)],
     "placement_groups": [lambda c, project, page: placement_groups.KIND.find_all(c, Wanted(project), page)],
+    "load_balancers": [
+        lambda c, project, page: load_balancers.KIND.find_all(c, Wanted(project), page),
+        lambda c, project, page: load_balancers.KIND.find_all(c, Wanted(project, "n7"), page),
+    ],
+    "load_balancer_targets": [balancing],
     "primary_ips": [lambda c, project, page: primary_ips.KIND.find_all(c, Wanted(project), page)],
     "firewalls": [lambda c, project, page: firewalls.KIND.find_all(c, Wanted(project), page)],
     "firewall_targets": [
@@ -106,6 +147,8 @@ async def explaining(project: Project) -> AsyncIterator[Explaining]:
         for table, (more, values) in MORE.items():
             query = NAMED.format(table=table, more=more, values=values, each=EACH)
             await connection.execute(query.encode())
+        for statement in BALANCING.split(";"):
+            await connection.execute(statement.encode())
         await connection.execute(
             b"INSERT INTO images (project_id, type, name, description, disk_gib, digest)"
             b" SELECT p.id, 'snapshot', 'n' || n, '', 1, repeat('b', 64)"

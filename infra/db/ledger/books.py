@@ -43,6 +43,18 @@ concat_ws(', ', CASE WHEN r.server_id IS NULL THEN 'its quota' END, CASE WHEN c.
           CASE WHEN s.want_ipv6 AND v6.id IS NULL THEN 'its ipv6' END)
 """
 
+# What has an address for as long as it lives, and has none.
+UNADDRESSED = """
+(
+    SELECT 'load balancer ' || b.id AS holder, b.location_id, v.type
+    FROM load_balancers b CROSS JOIN (VALUES ('ipv4'), ('ipv6')) v (type)
+    WHERE NOT EXISTS (SELECT FROM addresses a WHERE a.load_balancer_id = b.id AND a.type = v.type)
+    UNION ALL
+    SELECT 'primary IP ' || p.id, p.location_id, p.type
+    FROM primary_ips p WHERE NOT EXISTS (SELECT FROM addresses a WHERE a.primary_ip_id = p.id)
+) u
+"""
+
 NOBODY_HAS_THE_LOCK = """
 NOT EXISTS (SELECT FROM actions a WHERE a.id = s.locked_by AND a.server_id = s.id AND a.status = 'running')
 """
@@ -89,6 +101,13 @@ BOOKS = (
         LACKING,
         location_id="s.location_id",
         server_id="s.id",
+    ),
+    check(
+        "unaddressed",
+        "format('%s lacks its %s', u.holder, u.type)",
+        UNADDRESSED,
+        subject="u.holder || ' ' || u.type",
+        location_id="u.location_id",
     ),
     check(
         "lock",
