@@ -34,12 +34,16 @@ from api.routes import (
     placement_groups,
     pricing,
     primary_ips,
+    rrset_actions,
+    rrsets,
     server_actions,
     server_networks,
     server_types,
     servers,
     ssh_keys,
     volumes,
+    zone_actions,
+    zones,
 )
 from api.routes.action_lists import action_lists
 from api.services import Services, Use
@@ -51,6 +55,7 @@ from infra.db import load_balancers as load_balancer_books
 from infra.db import networks as network_books
 from infra.db import primary_ips as primary_ip_books
 from infra.db import servers as server_books
+from infra.db import zones as zone_books
 from infra.db.keys import server_secret
 from infra.db.pool import open_pool, open_quick_pool, ping
 from infra.domain.errors import Unavailable
@@ -77,6 +82,11 @@ ROUTERS = (
     action_lists("load_balancers", "load_balancer", load_balancer_books.KIND.get),
     load_balancer_actions.router,
     load_balancers.router,
+    action_lists("zones", "zone", zone_books.KIND.get, "id_or_name", zones.zone_id),
+    zone_actions.router,
+    rrset_actions.router,
+    rrsets.router,
+    zones.router,
     locations.router,
     datacenters.router,
     server_types.router,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from operator import attrgetter
 from typing import Annotated, Any, Protocol, TypeVar
 
@@ -13,6 +13,7 @@ from infra.db.listing import Window
 from infra.domain.errors import InvalidInput
 
 DEFAULT, MOST = 25, 50
+MOST_RRSETS = 100
 LAST_PAGE = 10**9  # beyond it an offset no longer fits; nothing is there anyway
 
 
@@ -26,16 +27,21 @@ class Named(Protocol):
 N = TypeVar("N", bound=Named)
 
 
-def window(
-    page: Annotated[int, Query(ge=1, le=LAST_PAGE)] = 1,
-    per_page: Annotated[int, Query(ge=1)] = DEFAULT,
-    sort: Annotated[list[str] | None, Query()] = None,
-) -> Window:
-    """More than ``MOST`` a page is clamped, as clients that ask for too much expect."""
-    return Window(page, min(per_page, MOST), tuple(_sorting(one) for one in sort or ()))
+def windows(most: int) -> Callable[..., Window]:
+    """More than ``most`` a page is clamped, as clients that ask for too much expect."""
+
+    def window(
+        page: Annotated[int, Query(ge=1, le=LAST_PAGE)] = 1,
+        per_page: Annotated[int, Query(ge=1)] = DEFAULT,
+        sort: Annotated[list[str] | None, Query()] = None,
+    ) -> Window:
+        return Window(page, min(per_page, most), tuple(_sorting(one) for one in sort or ()))
+
+    return window
 
 
-Page = Annotated[Window, Depends(window)]
+Page = Annotated[Window, Depends(windows(MOST))]
+WidePage = Annotated[Window, Depends(windows(MOST_RRSETS))]
 
 
 def _sorting(text: str) -> tuple[str, bool]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable
 from typing import Annotated, Any
 
-from fastapi import APIRouter, Query
+from fastapi import APIRouter, Depends, Query
 
 from api.documented import failing
 from api.pagination import Page, meta
@@ -27,8 +27,17 @@ Find = Callable[[Connection, int, int], Awaitable[Any]]
 """(connection, project id, id) -> the resource. NotFound: its list is absent, not empty."""
 
 
-def action_lists(path: str, type: ResourceType, find: Find) -> APIRouter:
-    """``/networks/actions[/{id}]`` and ``/networks/{id}/actions[/{action_id}]``; to stand before ``/networks/{id}``."""
+def own_id(id: PathId) -> int:
+    return id
+
+
+def action_lists(
+    path: str, type: ResourceType, find: Find, key: str = "id", id_of: Callable[..., Any] = own_id
+) -> APIRouter:
+    """``/networks/actions[/{id}]`` and ``/networks/{id}/actions[/{action_id}]``; to stand before ``/networks/{id}``.
+
+    ``key``: what stands for one of them in the path; ``id_of``: the dependency that finds its id by that.
+    """
     router = APIRouter(tags=[path], responses=failing(NotFound))
 
     @router.get(f"/{path}/actions")
@@ -41,15 +50,17 @@ def action_lists(path: str, type: ResourceType, find: Find) -> APIRouter:
         async with use.pool.connection() as connection:
             return {"action": action_wire(await actions.get(connection, asking.project_id, id, type))}
 
-    @router.get(f"/{path}/{{id}}/actions")
-    async def list_of_one(use: Use, asking: Asking, page: Page, id: PathId, status: Status = None) -> ActionListAnswer:
+    @router.get(f"/{path}/{{{key}}}/actions")
+    async def list_of_one(
+        use: Use, asking: Asking, page: Page, id: int = Depends(id_of), status: Status = None
+    ) -> ActionListAnswer:
         async with use.pool.connection() as connection:
             await find(connection, asking.project_id, id)
         about = Resource(type, id)
         return await listed_actions(use, ActionFilter(asking.project_id, None, about, known(status)), page)
 
-    @router.get(f"/{path}/{{id}}/actions/{{action_id:int}}")
-    async def get_of_one(use: Use, asking: Asking, id: PathId, action_id: ActionId) -> ActionAnswer:
+    @router.get(f"/{path}/{{{key}}}/actions/{{action_id:int}}")
+    async def get_of_one(use: Use, asking: Asking, action_id: ActionId, id: int = Depends(id_of)) -> ActionAnswer:
         async with use.pool.connection() as connection:
             found = await actions.get(connection, asking.project_id, action_id, Resource(type, id))
         return {"action": action_wire(found)}

@@ -1,4 +1,4 @@
-"""Ids in paths."""
+"""What stands for a resource in paths."""
 
 from __future__ import annotations
 
@@ -8,3 +8,6 @@ from fastapi import Path
 
 PathId = Annotated[int, Path(alias="id", ge=1, lt=2**63)]
 ActionId = Annotated[int, Path(ge=1, lt=2**63)]
+ZoneKey = Annotated[str, Path(alias="id_or_name", description="The zone's id or its name.")]
+RRSetName = Annotated[str, Path(alias="rr_name", description="Relative to the zone; `@` is the zone itself.")]
+RRSetTypeName = Annotated[str, Path(alias="rr_type", description="In capitals.")]

@@ -24,14 +24,17 @@ from infra.db import (
     load_balancers,
     placement_groups,
     primary_ips,
+    rrsets,
     servers,
     ssh_keys,
+    zones,
 )
 from infra.db.actions import ActionFilter
 from infra.db.images import ImageFilter
 from infra.db.listing import Window
 from infra.db.named import Wanted
 from infra.db.pool import Connection
+from infra.db.rrsets import RRSetFilter
 from infra.db.servers import ServerFilter
 from infra.db.ssh_keys import SshKeyFilter
 from infra.domain.changes import Resource
@@ -105,6 +108,14 @@ LISTS: dict[str, list[List]] = {
         lambda c, project, page: firewalls.KIND.find_all(c, Wanted(project), page),
         lambda c, project, page: servers.find_all(c, ServerFilter(project), page),
     ],
+    "zones": [
+        lambda c, project, page: zones.KIND.find_all(c, Wanted(project), page),
+        lambda c, project, page: zones.KIND.find_all(c, Wanted(project, name="n7"), page),
+    ],
+    "rrsets": [
+        lambda c, _, page: rrsets.find_all(c, RRSetFilter(7), page),
+        lambda c, _, page: rrsets.find_all(c, RRSetFilter(7, name="n7", types=["A"]), page),
+    ],
     "images": [lambda c, project, page: images.find_all(c, ImageFilter(project, name="n7"), page)],
     "actions": [
         lambda c, project, page: actions.find_all(c, ActionFilter(project, ids=(7, 8)), page),
@@ -154,6 +165,15 @@ async def explaining(project: Project) -> AsyncIterator[Explaining]:
             b" SELECT p.id, 'snapshot', 'n' || n, '', 1, repeat('b', 64)"
             b" FROM projects p, generate_series(1, %s) n",
             (EACH,),
+        )
+        await connection.execute(
+            b"INSERT INTO zones (project_id, name, mode, ttl, name_servers)"
+            b" SELECT p.id, 'n' || n || '.p' || p.id, 'primary', 3600, '{}' FROM projects p, generate_series(1, %s) n",
+            (EACH,),
+        )
+        await connection.execute(
+            "INSERT INTO rrsets (zone_id, name, type, records)"
+            " SELECT z.id, 'n' || n, 'A', '[{}]' FROM (SELECT id FROM zones LIMIT 100) z, generate_series(1, 100) n"
         )
         await connection.execute(
             "INSERT INTO actions (project_id, server_id, resources, command, status, finished)"

@@ -1,0 +1,1 @@
+"""DNS data: values of records and zone files, read and written with dnspython."""
