@@ -10,7 +10,7 @@ from typing import Protocol
 
 from api.references import chosen
 from api.schemas.servers import CreateServer
-from infra.db import firewalls, images, networks, primary_ips, ssh_keys
+from infra.db import firewalls, images, networks, placement_groups, primary_ips, ssh_keys
 from infra.db.images import CatalogueImage, ImageFilter
 from infra.db.keys import Caller
 from infra.db.listing import Window
@@ -60,6 +60,7 @@ async def new_server(connection: Connection, caller: Caller, body: CreateServer,
     problems += await _ip_problems(connection, caller.project_id, body)
     problems += await _network_problems(connection, caller.project_id, body)
     problems += await _firewall_problems(connection, caller.project_id, body)
+    problems += await _group_problems(connection, caller.project_id, body)
     lines, missing = await _keys(connection, caller.project_id, body)
     problems += [("ssh_keys", f"SSH key {key!r} does not exist") for key in missing]
     if problems or not (server_type and image and location):
@@ -175,6 +176,13 @@ async def _firewall_problems(connection: Connection, project_id: int, body: Crea
     return problems
 
 
+async def _group_problems(connection: Connection, project_id: int, body: CreateServer) -> Problems:
+    """Whether there is a place in it is found out when the server comes into it."""
+    asked = [body.placement_group] if body.placement_group else []
+    missing = await placement_groups.KIND.missing(connection, project_id, asked)
+    return [("placement_group", f"placement group {id} does not exist") for id in missing]
+
+
 async def _keys(connection: Connection, project_id: int, body: CreateServer) -> tuple[list[str], list[str]]:
     """Guests take no passwords, so a server that is ordered without keys or user data gets those of its project."""
     if body.ssh_keys:
@@ -210,4 +218,5 @@ def _new(
         networks=tuple(sorted(set(body.networks))),  # locked in one order, whoever asks
         network_zone=location.network_zone,
         firewalls=tuple(sorted({one.firewall for one in body.firewalls})),
+        placement_group=body.placement_group,
     )

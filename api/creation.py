@@ -9,11 +9,10 @@ from __future__ import annotations
 
 import json
 from dataclasses import dataclass
-from typing import Any
 
 from api.choices import new_server
 from api.schemas.actions import action_wire
-from api.schemas.servers import CreateServer, server_wire
+from api.schemas.servers import CreatedServer, CreateServer, server_wire
 from api.services import Services
 from infra.db import actions, idempotency, load_balancer_targets, orders, servers
 from infra.db.idempotency import Answer, IdempotencyKey
@@ -99,10 +98,10 @@ class Creation:
             return written or answer
 
     async def _view(
-        self, connection: Connection, order: ServerOrder, before: dict[str, Any] | None = None
-    ) -> dict[str, Any]:
+        self, connection: Connection, order: ServerOrder, before: CreatedServer | None = None
+    ) -> CreatedServer:
         """The answer's body. A server that is gone already is told as it was ``before``; its action says why."""
-        done = {one.command: action_wire(one) for one in await actions.of_server(connection, order.server_id)}
+        done = {one.id: action_wire(one) for one in await actions.of_server(connection, order.server_id)}
         try:
             server = await servers.get(connection, order.project_id, order.server_id)
         except PuchifyError:
@@ -115,8 +114,8 @@ class Creation:
             shown = server_wire(server, await server_types(connection), places, balancing[server.id])
         return {
             "server": shown,
-            "action": done["create_server"],
-            "next_actions": [done["start_server"]] if "start_server" in done else [],
+            "action": done[order.action_id],
+            "next_actions": [done[order.start_action_id]] if order.start_action_id else [],
             "root_password": None,
         }
 

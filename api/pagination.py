@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from operator import attrgetter
-from typing import Annotated, Any, Protocol, TypeVar
+from typing import Annotated, Protocol, TypeVar
 
 from fastapi import Depends, Query
 from typing_extensions import TypedDict
@@ -78,10 +78,6 @@ def meta(page: Window, total: int) -> Meta:
             "total_entries": total,
         }
     }
-
-
-def listed(root: str, items: Sequence[dict[str, Any]], page: Window, total: int) -> dict[str, Any]:
-    return {root: list(items), "meta": meta(page, total)}
 
 
 def cut(items: Sequence[N], page: Window) -> list[N]:

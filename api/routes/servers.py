@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from typing import Annotated, Any
+from typing import Annotated
 
 from fastapi import APIRouter, Header, Query
 from fastapi.responses import Response
@@ -11,11 +11,19 @@ from fastapi.responses import Response
 from api.creation import Creation
 from api.documented import failing
 from api.idempotency import key_of
-from api.pagination import Page, listed
+from api.pagination import Page, meta
 from api.patience import seconds_to_wait
 from api.routes.paths import PathId
-from api.schemas.actions import action_wire
-from api.schemas.servers import CreateServer, UpdateServer, server_wire
+from api.schemas.actions import ActionAnswer, action_wire
+from api.schemas.servers import (
+    CreatedServer,
+    CreateServer,
+    ServerAnswer,
+    ServersAnswer,
+    ServerWire,
+    UpdateServer,
+    server_wire,
+)
 from api.services import Asking, Use
 from infra.db import actions, load_balancer_targets, orders, servers
 from infra.db.locations import locations
@@ -34,6 +42,9 @@ from infra.domain.errors import (
 )
 from infra.domain.labels import parse_selector
 from infra.domain.refusals import (
+    IpNotAvailable,
+    NoSubnetAvailable,
+    PlacementError,
     PrimaryIpAssigned,
     PrimaryIpDatacenterMismatch,
     PrimaryIpVersionMismatch,
@@ -47,6 +58,7 @@ router = APIRouter(tags=["servers"])
 @router.post(
     "/servers",
     status_code=201,
+    response_model=CreatedServer,
     responses=failing(
         UniquenessError,
         Conflict,
@@ -55,6 +67,9 @@ router = APIRouter(tags=["servers"])
         PrimaryIpAssigned,
         PrimaryIpDatacenterMismatch,
         PrimaryIpVersionMismatch,
+        PlacementError,
+        IpNotAvailable,
+        NoSubnetAvailable,
     ),
 )
 async def create_server(
@@ -80,31 +95,31 @@ async def list_servers(
     name: str | None = None,
     status: Annotated[list[str] | None, Query()] = None,
     label_selector: str = "",
-) -> dict[str, Any]:
+) -> ServersAnswer:
     if unknown := [one for one in status or () if one not in STATUSES]:
         raise InvalidInput.field("status", f"{unknown[0]!r} is none of {', '.join(STATUSES)}")
     wanted = ServerFilter(asking.project_id, name, tuple(status or ()), parse_selector(label_selector))
     async with use.pool.connection() as connection:
         found = await servers.find_all(connection, wanted, page)
-        return listed("servers", await _shown(connection, found.items), page, found.total)
+        return {"servers": await _shown(connection, found.items), "meta": meta(page, found.total)}
 
 
 @router.get("/servers/{id}", responses=failing(NotFound))
-async def get_server(use: Use, asking: Asking, id: PathId) -> dict[str, Any]:
+async def get_server(use: Use, asking: Asking, id: PathId) -> ServerAnswer:
     async with use.pool.connection() as connection:
         server = await servers.get(connection, asking.project_id, id)
         return {"server": (await _shown(connection, [server]))[0]}
 
 
 @router.put("/servers/{id}", responses=failing(NotFound, UniquenessError, Locked))
-async def update_server(use: Use, asking: Asking, id: PathId, body: UpdateServer) -> dict[str, Any]:
+async def update_server(use: Use, asking: Asking, id: PathId, body: UpdateServer) -> ServerAnswer:
     async with use.pool.connection() as connection:
         server = await servers.update(connection, asking.project_id, id, body.name, body.labels)
         return {"server": (await _shown(connection, [server]))[0]}
 
 
 @router.delete("/servers/{id}", responses=failing(NotFound, Protected))
-async def delete_server(use: Use, asking: Asking, id: PathId) -> dict[str, Any]:
+async def delete_server(use: Use, asking: Asking, id: PathId) -> ActionAnswer:
     """From any state, a create under way included. Once accepted it is done, if not now then by the sweep."""
     async with use.pool.connection() as connection:
         order = await orders.order_delete(connection, asking.project_id, id, by_owner=True)
@@ -116,7 +131,7 @@ async def delete_server(use: Use, asking: Asking, id: PathId) -> dict[str, Any]:
     return {"action": action_wire(action)}
 
 
-async def _shown(connection: Connection, items: list[Server]) -> list[dict[str, Any]]:
+async def _shown(connection: Connection, items: list[Server]) -> list[ServerWire]:
     types, places = await server_types(connection), await locations(connection)
     balancing = await load_balancer_targets.of_servers(connection, items)
     return [server_wire(server, types, places, balancing[server.id]) for server in items]

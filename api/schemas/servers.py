@@ -6,20 +6,26 @@ from collections.abc import Sequence
 from typing import Annotated, Any, Self
 
 from pydantic import AfterValidator, Field, model_validator
+from typing_extensions import TypedDict
 
+from api.pagination import Meta
 from api.references import with_id
-from api.schemas.datacenters import datacenter_of
-from api.schemas.fields import ChangeProtection, Hostname, Id, IdOrName, Labels, Text, Wire
-from api.schemas.firewalls import server_firewall
-from api.schemas.images import image_wire
-from api.schemas.locations import location_wire
-from api.schemas.networks import private_net_wire
+from api.schemas.actions import ActionWire
+from api.schemas.datacenters import DatacenterWire, datacenter_of
+from api.schemas.dns_ptr import DnsPtrWire
+from api.schemas.fields import ChangeProtection, Hostname, Id, IdOrName, Labels, ProtectionWire, Text, Wire
+from api.schemas.firewalls import ServerFirewall, server_firewall
+from api.schemas.images import ImageWire, image_wire
+from api.schemas.isos import IsoWire
+from api.schemas.locations import LocationWire, location_wire
+from api.schemas.networks import PrivateNetWire, private_net_wire
+from api.schemas.placement_groups import PlacementGroupWire, placement_group_wire
 from api.schemas.primary_ips import ptrs
-from api.schemas.server_types import server_type_wire
+from api.schemas.server_types import ServerTypeWire, server_type_wire
 from api.schemas.times import timestamp
 from infra.db.locations import Location
 from infra.db.server_types import ServerType
-from infra.db.servers import Server
+from infra.db.servers import Server, ServerStatus
 from infra.domain.dns_ptr import default_ptr
 from infra.domain.firewalls import MOST_ON_A_SERVER
 
@@ -38,12 +44,7 @@ def _none_yet(ids: list[Any]) -> list[Any]:
     return ids
 
 
-def _not_yet(_: Any) -> Any:
-    raise ValueError("there is none with that id")
-
-
 NoneYet = Annotated[list[Any], AfterValidator(_none_yet)]
-NotYet = Annotated[Any, AfterValidator(_not_yet)]
 
 
 class PublicNet(Wire):
@@ -76,7 +77,7 @@ class CreateServer(Wire):
     volumes: NoneYet = Field(default_factory=list)
     networks: list[Id] = Field(default_factory=list, max_length=10)
     firewalls: list[FirewallReference] = Field(default_factory=list, max_length=MOST_ON_A_SERVER)
-    placement_group: NotYet = None
+    placement_group: Id | None = None
 
 
 class UpdateServer(Wire):
@@ -98,9 +99,90 @@ class ChangeServerProtection(ChangeProtection):
         return self
 
 
+class AddToPlacementGroup(Wire):
+    placement_group: Id
+
+
+class PublicIpv4Wire(TypedDict):
+    """Of the primary IP ``id``."""
+
+    id: int
+    ip: str
+    blocked: bool
+    dns_ptr: str
+
+
+class PublicIpv6Wire(TypedDict):
+    """``ip``: a network (/64), of which the server takes the first address; ``dns_ptr``: the names that were set."""
+
+    id: int
+    ip: str
+    blocked: bool
+    dns_ptr: list[DnsPtrWire]
+
+
+class PublicNetWire(TypedDict):
+    ipv4: PublicIpv4Wire | None
+    ipv6: PublicIpv6Wire | None
+    floating_ips: list[int]
+    firewalls: list[ServerFirewall]
+
+
+class ServerProtectionWire(ProtectionWire):
+    rebuild: bool
+
+
+class ServerWire(TypedDict):
+    """``primary_disk_size`` in GB. ``included_traffic`` in bytes; traffic is not counted. ``host_key``: Puchify's own:
+    what the server's SSH shows, as its agent vouches for it; null until it was seen."""
+
+    id: int
+    name: str
+    status: ServerStatus
+    created: str
+    public_net: PublicNetWire
+    private_net: list[PrivateNetWire]
+    server_type: ServerTypeWire
+    location: LocationWire
+    datacenter: DatacenterWire | None
+    image: ImageWire | None
+    iso: IsoWire | None
+    rescue_enabled: bool
+    locked: bool
+    backup_window: str | None
+    outgoing_traffic: int | None
+    ingoing_traffic: int | None
+    included_traffic: int | None
+    protection: ServerProtectionWire
+    labels: dict[str, str]
+    volumes: list[int]
+    load_balancers: list[int]
+    primary_disk_size: int
+    placement_group: PlacementGroupWire | None
+    host_key: str | None
+
+
+class ServerAnswer(TypedDict):
+    server: ServerWire
+
+
+class ServersAnswer(TypedDict):
+    servers: list[ServerWire]
+    meta: Meta
+
+
+class CreatedServer(TypedDict):
+    """``next_actions``: what goes on after ``action``. ``root_password``: null, since guests take no passwords."""
+
+    server: ServerWire
+    action: ActionWire
+    next_actions: list[ActionWire]
+    root_password: str | None
+
+
 def server_wire(
     server: Server, types: list[ServerType], places: list[Location], load_balancers: Sequence[int] = ()
-) -> dict[str, Any]:
+) -> ServerWire:
     """All keys of the wire, always. ``types``, ``places``: the whole catalogue, which knows prices and datacenters.
 
     ``load_balancers``: those that send to it.
@@ -130,12 +212,12 @@ def server_wire(
         "volumes": [],
         "load_balancers": list(load_balancers),
         "primary_disk_size": server.server_type.disk_gib,
-        "placement_group": None,
-        "host_key": server.host_key,  # ours: what its SSH shows; null until it was seen
+        "placement_group": placement_group_wire(server.placement_group) if server.placement_group else None,
+        "host_key": server.host_key,
     }
 
 
-def _public_net(server: Server, ptr_template: str) -> dict[str, Any]:
+def _public_net(server: Server, ptr_template: str) -> PublicNetWire:
     four, six = server.ipv4, server.ipv6
     return {
         "ipv4": {

@@ -7,6 +7,8 @@ the sweep.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from enum import Enum
 from typing import Any
@@ -14,10 +16,10 @@ from typing import Any
 from psycopg.rows import DictRow
 from psycopg.types.json import Jsonb
 
-from infra.db import addresses, firewall_targets, idempotency, network_members, primary_ips
+from infra.db import addresses, firewall_targets, idempotency, network_members, placement_groups, primary_ips
 from infra.db.idempotency import Answer, IdempotencyKey
 from infra.db.pool import Connection
-from infra.domain.errors import NotFound, UniquenessError
+from infra.domain.errors import InvalidInput, NotFound, UniquenessError
 from infra.domain.models import DeleteOrder, Image, Resources, ServerOrder
 from infra.domain.refusals import Protected
 from infra.temporal.names import delete_id, provision_id
@@ -44,6 +46,7 @@ class NewServer:
     networks: tuple[int, ...] = ()
     network_zone: str = ""
     firewalls: tuple[int, ...] = ()
+    placement_group: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,17 +88,22 @@ async def accept(connection: Connection, new: NewServer, key: IdempotencyKey | N
 
 
 async def _make(connection: Connection, new: NewServer, key: IdempotencyKey | None) -> Accepted:
+    if new.placement_group:
+        await placement_groups.keep_place(connection, new.project_id, new.placement_group)
     row = await (await connection.execute(INSERT_SERVER, _values(new))).fetchone()
     if row is None:
         raise UniquenessError.of("name")
     server_id = int(row["id"])
     if new.primary_ipv4:
-        await primary_ips.give(connection, new.project_id, new.primary_ipv4, "ipv4", server_id, new.location_id)
+        with _chosen("public_net.ipv4"):
+            await primary_ips.give(connection, new.project_id, new.primary_ipv4, "ipv4", server_id, new.location_id)
     if new.primary_ipv6:
-        await primary_ips.give(connection, new.project_id, new.primary_ipv6, "ipv6", server_id, new.location_id)
+        with _chosen("public_net.ipv6"):
+            await primary_ips.give(connection, new.project_id, new.primary_ipv6, "ipv6", server_id, new.location_id)
     for network_id in new.networks:
         holder = network_members.Holder(new.network_zone, server_id=server_id)
-        await network_members.join(connection, new.project_id, network_id, holder)
+        with _chosen("networks"):
+            await network_members.join(connection, new.project_id, network_id, holder)
     await firewall_targets.put_on(connection, new.project_id, server_id, new.firewalls)
     action_id = await _action(connection, new.project_id, server_id, "create_server")
     if new.start:
@@ -106,11 +114,20 @@ async def _make(connection: Connection, new: NewServer, key: IdempotencyKey | No
     return Accepted(server_id, action_id)
 
 
+@contextmanager
+def _chosen(field: str) -> Iterator[None]:
+    """What was there when the order was checked, and is gone when it is written, is named by its field."""
+    try:
+        yield
+    except NotFound as gone:
+        raise InvalidInput.field(field, gone.message) from gone
+
+
 INSERT_SERVER = """
 INSERT INTO servers (project_id, user_id, name, server_type_id, location_id, image_id, want_ipv4, want_ipv6, desired,
-                     user_data, authorized_keys, labels)
+                     user_data, authorized_keys, labels, placement_group_id)
 VALUES (%(project_id)s, %(user_id)s, %(name)s, %(server_type_id)s, %(location_id)s, %(image_id)s, %(want_ipv4)s,
-        %(want_ipv6)s, %(desired)s, %(user_data)s, %(authorized_keys)s, %(labels)s)
+        %(want_ipv6)s, %(desired)s, %(user_data)s, %(authorized_keys)s, %(labels)s, %(placement_group)s)
 ON CONFLICT (project_id, name) DO NOTHING RETURNING id"""
 
 
@@ -128,6 +145,7 @@ def _values(new: NewServer) -> dict[str, Any]:
         "user_data": new.user_data,
         "authorized_keys": Jsonb(list(new.authorized_keys)),
         "labels": Jsonb(new.labels or {}),
+        "placement_group": new.placement_group,
     }
 
 
@@ -162,7 +180,8 @@ ORDERS = """
 SELECT s.id AS server_id, s.project_id, s.user_id, s.name, l.name AS location, s.want_ipv4, s.want_ipv6,
        s.desired = 'on' AS start, t.cores, t.memory_mib, t.disk_gib, i.id AS image_id, i.name AS image_name,
        i.digest, i.architecture, i.disk_gib AS image_disk_gib, i.has_agent, create_.id AS action_id,
-       (SELECT min(a.id) FROM actions a WHERE a.server_id = s.id AND a.command = 'start_server') AS start_action_id
+       (SELECT a.id FROM actions a WHERE a.server_id = s.id AND a.command = 'start_server'
+        AND a.workflow_id = create_.workflow_id) AS start_action_id
 FROM servers s
 JOIN locations l ON l.id = s.location_id
 JOIN server_types t ON t.id = s.server_type_id

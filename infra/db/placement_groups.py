@@ -1,16 +1,27 @@
-"""Placement groups of a project, and which servers are in them."""
+"""Placement groups of a project, and which servers are in them.
+
+A server comes into a group under the lock on the group's row, so that neither does the group go meanwhile nor do more
+come than fit. That lock is taken before any on a server.
+"""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
+from typing import Any
 
 from psycopg import errors, sql
 from psycopg.types.json import Jsonb
 
 from infra.db.named import Kind
 from infra.db.pool import Connection
-from infra.domain.refusals import ResourceInUse
+from infra.db.terms import moment_of
+from infra.domain.errors import InvalidInput, NotFound
+from infra.domain.refusals import AlreadyInPlacementGroup, PlacementError, ResourceInUse, ServerNotStopped
+
+MOST_SERVERS = 10
+"""In a spread group, as on the wire."""
 
 SELECT = sql.SQL("""
 SELECT r.id, r.name, r.type, r.labels, r.created,
@@ -28,7 +39,12 @@ class PlacementGroup:
     servers: list[int]
 
 
-KIND = Kind("placement_groups", "placement group", SELECT, lambda row: PlacementGroup(**row), protectable=False)
+def group_of(row: Mapping[str, Any]) -> PlacementGroup:
+    """From a row, or from a row as JSON, where times are text."""
+    return PlacementGroup(row["id"], row["name"], row["type"], row["labels"], moment_of(row["created"]), row["servers"])
+
+
+KIND = Kind("placement_groups", "placement group", SELECT, group_of, protectable=False)
 
 
 async def create(
@@ -44,3 +60,52 @@ async def delete(connection: Connection, project_id: int, id: int) -> None:
         await KIND.delete(connection, project_id, id)
     except errors.ForeignKeyViolation as cause:
         raise ResourceInUse("the placement group has servers: delete them or take them out first") from cause
+
+
+async def keep_place(connection: Connection, project_id: int, id: int) -> None:
+    """Until the transaction ends the group stays, and a server more fits. InvalidInput: no such group. PlacementError:
+    it is full."""
+    await _lock(connection, project_id, id)
+    await _require_place(connection, id)
+
+
+async def add_server(connection: Connection, project_id: int, server_id: int, id: int) -> None:
+    """One that is off and in no group. NotFound: no such server. InvalidInput, PlacementError: as above."""
+    await _server(connection, project_id, server_id)
+    await _lock(connection, project_id, id)
+    server = await _server(connection, project_id, server_id, " FOR UPDATE")
+    if server["placement_group_id"] is not None:
+        raise AlreadyInPlacementGroup("server is in a placement group already")
+    if server["status"] != "off":
+        raise ServerNotStopped(f"server must be off: it is {server['status']}")
+    await _require_place(connection, id)
+    await connection.execute("UPDATE servers SET placement_group_id = %s WHERE id = %s", (id, server_id))
+
+
+async def remove_server(connection: Connection, project_id: int, server_id: int) -> int | None:
+    """The group that it was in; None, and nothing is done: in none. NotFound: no such server."""
+    server = await _server(connection, project_id, server_id, " FOR UPDATE")
+    await connection.execute("UPDATE servers SET placement_group_id = NULL WHERE id = %s", (server_id,))
+    group: int | None = server["placement_group_id"]
+    return group
+
+
+async def _lock(connection: Connection, project_id: int, id: int) -> None:
+    try:
+        await KIND.lock(connection, project_id, id)
+    except NotFound:
+        raise InvalidInput.field("placement_group", f"placement group {id} does not exist") from None
+
+
+async def _require_place(connection: Connection, id: int) -> None:
+    found = await connection.execute("SELECT FROM servers WHERE placement_group_id = %s", (id,))
+    if found.rowcount >= MOST_SERVERS:
+        raise PlacementError(f"the placement group has {MOST_SERVERS} servers, which is the most that it may have")
+
+
+async def _server(connection: Connection, project_id: int, server_id: int, lock: str = "") -> Mapping[str, Any]:
+    query = f"SELECT status, placement_group_id FROM servers WHERE id = %s AND project_id = %s{lock}"
+    row = await (await connection.execute(query.encode(), (server_id, project_id))).fetchone()
+    if row is None:
+        raise NotFound(f"server with ID '{server_id}' not found")
+    return row

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from functools import partial
-from typing import Any
+from typing import Any, Literal, get_args
 
 from psycopg import errors, sql
 from psycopg.rows import DictRow
@@ -17,13 +17,18 @@ from infra.db.images import CatalogueImage, image_of
 from infra.db.listing import Found, Window, find
 from infra.db.locations import Location, location_of
 from infra.db.network_members import Member, member_of
+from infra.db.placement_groups import PlacementGroup, group_of
 from infra.db.pool import Connection
 from infra.db.selectors import conditions
 from infra.db.server_types import ServerType, server_type_of
 from infra.domain.errors import Locked, NotFound, UniquenessError
 from infra.domain.labels import Selector
 
-STATUSES = ("initializing", "starting", "running", "off", "stopping", "deleting", "unknown")
+ServerStatus = Literal[
+    "initializing", "starting", "running", "off", "stopping", "deleting", "rebuilding", "migrating", "unknown"
+]
+STATUSES: tuple[str, ...] = get_args(ServerStatus)
+"""Of the wire; no server is rebuilding or migrating yet."""
 SORTABLE = {column: sql.SQL("s.") + sql.Identifier(column) for column in ("id", "name", "created")}
 
 SELECT = sql.SQL("""
@@ -34,7 +39,10 @@ SELECT s.id, s.name, s.status, s.created, s.locked_by IS NOT NULL AS locked, s.l
         FROM addresses a JOIN primary_ips p ON p.id = a.primary_ip_id WHERE a.server_id = s.id) AS addresses,
        (SELECT coalesce(jsonb_agg(to_jsonb(m) ORDER BY m.id), '[]') FROM members m WHERE m.server_id = s.id) AS nets,
        ARRAY(SELECT f.firewall_id FROM firewall_targets f WHERE f.server_id = s.id ORDER BY f.id) AS firewalls,
-       s.want_ipv4 OR s.want_ipv6 AS is_public
+       s.want_ipv4 OR s.want_ipv6 AS is_public,
+       (SELECT to_jsonb(g) || jsonb_build_object('servers', ARRAY(
+                SELECT other.id FROM servers other WHERE other.placement_group_id = g.id ORDER BY other.id))
+        FROM placement_groups g WHERE g.id = s.placement_group_id) AS placement_group
 FROM servers s
 JOIN server_types t ON t.id = s.server_type_id
 JOIN locations l ON l.id = s.location_id
@@ -54,7 +62,7 @@ class HeldAddress:
 class Server:
     id: int
     name: str
-    status: str
+    status: ServerStatus
     created: datetime
     locked: bool
     labels: dict[str, str]
@@ -67,6 +75,7 @@ class Server:
     ipv6: HeldAddress | None
     private_net: Sequence[Member] = ()
     firewalls: Sequence[int] = ()
+    placement_group: PlacementGroup | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -138,6 +147,7 @@ def _server(row: DictRow, firewalls: Selecting) -> Server:
         ipv6=_address(row["addresses"], "ipv6"),
         private_net=[member_of(one) for one in row["nets"]],
         firewalls=of_server(row, firewalls),
+        placement_group=group_of(row["placement_group"]) if row["placement_group"] else None,
     )
 
 
