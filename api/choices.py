@@ -143,7 +143,8 @@ def _of_datacenter(asked: int | str, offered: Sequence[Location]) -> Location | 
 
 
 def _net_problems(body: CreateServer) -> Problems:
-    if body.start_after_create and not (body.public_net.enable_ipv4 or body.public_net.enable_ipv6):
+    has_any = body.public_net.enable_ipv4 or body.public_net.enable_ipv6 or body.networks
+    if body.start_after_create and not has_any:
         return [("public_net", "a server without any address cannot be started: set start_after_create to false")]
     return []
 

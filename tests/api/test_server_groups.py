@@ -1,0 +1,121 @@
+"""Servers in placement groups: they come and go, and a group that has one stays."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any
+
+from hcloud import APIException, Client
+from hcloud.images import Image
+from hcloud.locations import Location
+from hcloud.server_types import ServerType
+
+from tests.api.test_servers import created
+from tests.fix_api import Api
+from tests.fix_region import serving_another_project
+
+
+async def test_hcloud_moves_a_server_between_groups(api: Api) -> None:
+    hcloud = Client(token=api.region.token, api_endpoint=f"{api.url}/api/v1", poll_interval=0.1)
+
+    await asyncio.to_thread(_moves, hcloud, api.region.location)
+
+
+def _moves(hcloud: Client, location: str) -> None:
+    one = hcloud.placement_groups.create("one", "spread", {"a": "b"}).placement_group
+    two = hcloud.placement_groups.create("two", "spread").placement_group
+    answer = hcloud.servers.create(
+        "web", ServerType(name="px1"), Image(name="tiny"), location=Location(name=location), placement_group=one
+    )
+    assert answer.server.placement_group.id == one.id
+    for action in (answer.action, *answer.next_actions):
+        action.wait_until_finished()
+    server = hcloud.servers.get_by_id(answer.server.id)
+    assert (server.placement_group.name, server.placement_group.labels) == ("one", {"a": "b"})
+    assert server.placement_group.servers == [server.id]
+    assert hcloud.placement_groups.get_by_id(one.id).servers == [server.id]
+
+    assert code_of(lambda: hcloud.placement_groups.delete(one)) == "resource_in_use"
+    assert code_of(lambda: hcloud.servers.add_to_placement_group(server, two)) == "already_in_placement_group"
+    hcloud.servers.remove_from_placement_group(server).wait_until_finished()
+    assert hcloud.servers.get_by_id(server.id).placement_group is None
+    assert code_of(lambda: hcloud.servers.add_to_placement_group(server, two)) == "server_not_stopped"
+    hcloud.servers.power_off(server).wait_until_finished()
+    hcloud.servers.add_to_placement_group(server, two).wait_until_finished()
+    assert hcloud.servers.get_by_id(server.id).placement_group.id == two.id
+    assert hcloud.placement_groups.delete(one)
+    hcloud.servers.delete(server).wait_until_finished()
+    assert hcloud.placement_groups.delete(two)
+
+
+def code_of(asked: Any) -> str:
+    try:
+        asked()
+    except APIException as error:
+        return str(error.code)
+    return "granted"
+
+
+async def test_a_group_takes_ten_servers_however_many_come_at_once(api: Api) -> None:
+    group = await _group(api)
+    await api.region.set_quota(max_servers=20, max_cores=100)
+
+    replies = await asyncio.gather(
+        *(api.create(f"s{n}", placement_group=group, start_after_create=False) for n in range(12))
+    )
+
+    codes = sorted(reply.json().get("error", {}).get("code", "granted") for reply in replies)
+    assert codes == [*["granted"] * 10, *["placement_error"] * 2]
+    late = await created(api, "late", start_after_create=False)
+    reply = await api.http.post(
+        f"/servers/{late['id']}/actions/add_to_placement_group", json={"placement_group": group}
+    )
+    assert (reply.status_code, reply.json()["error"]["code"]) == (422, "placement_error")
+
+
+async def test_a_group_that_goes_while_servers_come_is_never_half_gone(api: Api) -> None:
+    group = await _group(api)
+
+    *creates, delete = await asyncio.gather(
+        *(api.create(f"s{n}", placement_group=group, start_after_create=False) for n in range(5)),
+        api.http.delete(f"/placement_groups/{group}"),
+    )
+
+    granted = [reply.json()["server"]["id"] for reply in creates if reply.status_code == 201]
+    refused = {reply.json()["error"]["code"] for reply in creates if reply.status_code != 201}
+    left = await api.http.get(f"/placement_groups/{group}")
+    assert refused <= {"invalid_input"}
+    assert (delete.status_code, left.status_code) in {(204, 404), (422, 200)}
+    assert bool(granted) == (delete.status_code == 422)
+    if granted:
+        assert left.json()["placement_group"]["servers"] == sorted(granted)
+
+
+async def test_a_group_that_is_not_there_is_named(api: Api) -> None:
+    group = await _group(api)
+    server = await created(api, start_after_create=False)
+    async with serving_another_project(api.region) as token:
+        theirs = {"Authorization": f"Bearer {token}"}
+        body = {"name": "x", "server_type": "px1", "image": "tiny", "placement_group": group}
+        ordered = await api.http.post("/servers", headers=theirs, json=body)
+    absent = await api.http.post(
+        f"/servers/{server['id']}/actions/add_to_placement_group", json={"placement_group": group + 10**6}
+    )
+    wrong = await api.create("y", placement_group="one", server_type="none")
+    removed = await api.http.post(f"/servers/{server['id']}/actions/remove_from_placement_group")
+
+    assert _fields(ordered) == ["placement_group"]
+    assert _fields(absent) == ["placement_group"]
+    assert _fields(wrong) == ["placement_group"]
+    assert removed.status_code == 201  # it is in none
+    await api.succeeded(removed.json()["action"]["id"])
+
+
+async def _group(api: Api) -> int:
+    reply = await api.http.post("/placement_groups", json={"name": "apart", "type": "spread"})
+    return int(reply.json()["placement_group"]["id"])
+
+
+def _fields(reply: Any) -> list[str]:
+    assert reply.status_code == 422, reply.text
+    return [field["name"] for field in reply.json()["error"]["details"]["fields"]]
