@@ -10,14 +10,26 @@ from infra.drivers.protocols import Host, PartsMissing
 
 async def bring_up(host: Host, machine: Machine) -> None:
     """Let a machine run that its host may have lost: disk and seed outlive a host's restart, the rest does not."""
-    await host.ports.attach(machine)
-    await host.machines.define(machine)
+    await _lay_out(host, machine)
     await host.machines.start(machine.server_id)
 
 
+async def bring_down(host: Host, machine: Machine) -> None:
+    """Off at once. All that it is made of stays, or is made anew, and it stays known, as if it was never started."""
+    await host.machines.destroy(machine.server_id)
+    await _lay_out(host, machine)
+
+
+async def _lay_out(host: Host, machine: Machine) -> None:
+    await host.ports.attach(machine)
+    await host.machines.define(machine)
+
+
 class Machines:
-    def __init__(self, host: Host) -> None:
+    def __init__(self, host: Host, press: float) -> None:
+        """``press``: seconds that a guest has to obey its power button, until whoever has it pressed thinks again."""
         self._host = host
+        self._press = press
 
     @activity.defn
     async def define_machine(self, machine: Machine) -> None:
@@ -38,3 +50,17 @@ class Machines:
     async def destroy_machine(self, machine: Machine) -> None:
         """Undoes both: a running machine is stopped, a defined one forgotten."""
         await self._host.machines.destroy(machine.server_id)
+
+    @activity.defn
+    async def power_on(self, machine: Machine) -> None:
+        """Let it run, from the disk and seed that are there; one that runs is left alone."""
+        await bring_up(self._host, machine)
+
+    @activity.defn
+    async def power_off(self, machine: Machine) -> None:
+        await bring_down(self._host, machine)
+
+    @activity.defn
+    async def press_power(self, machine: Machine) -> bool:
+        """Press its power button; True once it is off, False when it is not in a moment."""
+        return await self._host.machines.shut_down(machine.server_id, self._press)

@@ -38,6 +38,7 @@ from api.routes import (
     rrsets,
     server_actions,
     server_networks,
+    server_power,
     server_types,
     servers,
     ssh_keys,
@@ -69,6 +70,7 @@ ROUTERS = (
     actions.router,
     action_lists("servers", "server", server_books.get),  # the lists of actions stand before /servers/{id}
     server_actions.router,
+    server_power.router,
     server_networks.router,
     servers.router,
     ssh_keys.router,

@@ -31,7 +31,7 @@ from infra.temporal.connect import connect
 from infra.temporal.names import host_queue
 from workers.reconcile import Found, clear_away, held_and_claimed, parts_held, restore
 from workers.wiring import open_host
-from workflows.options import FACTOR
+from workflows.options import FACTOR, PRESS
 
 log = logging.getLogger(__name__)
 
@@ -41,7 +41,7 @@ REPORT_EVERY = 10.0
 
 def host_worker(client: Client, host: Host, internal_api: InternalApi, settings: Settings, fence: Fence) -> Worker:
     images, disks, seeds = Images(host.images), Disks(host.disks), Seeds(host.seeds, internal_api)
-    ports, machines = Ports(host.ports), Machines(host)
+    ports, machines = Ports(host.ports), Machines(host, PRESS * FACTOR)
     health = Health(host, settings.guest_patience * FACTOR)
     return Worker(
         client,
@@ -52,6 +52,7 @@ def host_worker(client: Client, host: Host, internal_api: InternalApi, settings:
             *(seeds.write_seed, seeds.remove_seed),
             *(ports.attach_ports, ports.detach_ports),
             *(machines.define_machine, machines.start_machine, machines.destroy_machine),
+            *(machines.power_on, machines.power_off, machines.press_power),
             health.wait_ready,
         ],
         interceptors=[Heartbeats(), fence],

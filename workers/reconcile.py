@@ -1,4 +1,5 @@
-"""Reconciling a host with the books: what no claim confirms is cleared away, and what should run is brought up.
+"""Reconciling a host with the books: what no claim confirms is cleared away, what should run is brought up, and what
+its owner stopped is off, but whole.
 
 The books are the truth. One server that cannot be helped never stands in the way of another.
 """
@@ -10,7 +11,7 @@ from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 
 from activities.fence import Fence
-from activities.machines import bring_up
+from activities.machines import bring_down, bring_up
 from infra.domain.errors import StaleClaim
 from infra.domain.models import PARTS, Confirmed, HostClaims, Part
 from infra.drivers.epochs import Epochs
@@ -76,15 +77,17 @@ async def purge(host: Host, fence: Fence, server_id: int, epoch: int) -> bool:
 
 
 async def restore(host: Host, fence: Fence, claims: Iterable[Confirmed]) -> frozenset[int]:
-    """Bring those servers back that ran when the host went down. Which of them are not up: for another time."""
+    """Bring the servers back that ran when the host went down, and keep those off that rested. Which of them are not so
+    yet: for another time."""
     down = set()
-    for machine in [claim.machine for claim in claims if claim.runs]:
+    for claim in [claim for claim in claims if claim.runs or claim.rests]:
+        machine, bring_back = claim.machine, bring_up if claim.runs else bring_down
         try:
             async with fence.forward(machine.server_id, machine.epoch):
-                await bring_up(host, machine)
+                await bring_back(host, machine)
         except StaleClaim:
-            continue  # its delete was quicker
+            continue  # its delete was quicker, or a command of its owner
         except Exception:
-            log.exception("server %s should run and does not yet", machine.server_id)
+            log.exception("server %s should %s and does not yet", machine.server_id, "run" if claim.runs else "rest")
             down.add(machine.server_id)
     return frozenset(down)

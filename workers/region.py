@@ -16,6 +16,7 @@ from activities.changes import Changes
 from activities.hosts import Hosts
 from activities.orders import Orders
 from activities.placement import Placements
+from activities.power import Power
 from activities.quota import Quotas
 from activities.records import Records
 from infra.config import Settings
@@ -30,18 +31,19 @@ from workflows.audit_region import AuditRegion
 from workflows.change_resource import ChangeResource
 from workflows.delete_server import DeleteServer
 from workflows.options import UNWIND
+from workflows.power_server import PowerServer
 from workflows.provision_server import ProvisionServer
 from workflows.sweep_orders import SweepOrders
 
 log = logging.getLogger(__name__)
 
-STORIES = (ProvisionServer, DeleteServer, ChangeResource, SweepOrders, AuditRegion)
+STORIES = (ProvisionServer, DeleteServer, PowerServer, ChangeResource, SweepOrders, AuditRegion)
 
 
 def region_worker(client: Client, pool: Pool, settings: Settings, stories: Sequence[type] = STORIES) -> Worker:
     quotas, placements, records = Quotas(pool), Placements(pool), Records(pool, Timelines(client))
     address_book = AddressBook(pool, settings.address_rest)
-    changes = Changes(pool, Timelines(client), data_planes())
+    changes, power = Changes(pool, Timelines(client), data_planes()), Power(pool, Timelines(client))
     orders, audits = Orders(pool, client, settings.sweep_after, UNWIND), Audits(pool, settings.audit_grace)
     return Worker(
         client,
@@ -53,6 +55,7 @@ def region_worker(client: Client, pool: Pool, settings: Settings, stories: Seque
             *(address_book.assign_addresses, address_book.release_addresses),
             *(records.finish, records.fail, records.read_holdings, records.finish_delete, records.bury),
             *(changes.follow_change, changes.read_machine, changes.finish_change),
+            *(power.finish_power, power.settle_power),
             Hosts(pool, client, settings.worker_pulse).hear_host,
             *(orders.stop_create, orders.sweep_orders, audits.audit_region),
         ],

@@ -39,6 +39,15 @@ HOSTS_TO_TRY = 3
 DEADLINE = (HOSTS_TO_TRY * PATIENCE + 30) * FACTOR + RETURN
 """A create is in a terminal state, or unwinding, after this: three hosts, each given up as late as it may be."""
 
+PRESS = 5
+"""A guest has so long to obey its power button before its story looks whether anything else is wanted by now."""
+POWER_WITHIN = 600 * FACTOR
+"""A power command whose host does not do it until then has failed. Its owner may ask again, or delete the server."""
+REBOOT_PATIENCE = 60 * FACTOR
+"""A guest that is told to shut down for a reboot and has not by then is stopped; clients wait for two minutes."""
+SHUTDOWN_PATIENCE = 300 * FACTOR
+"""A guest that is told to shut down and has not by then is one that goes on running."""
+
 UNWIND_WITHIN = 330
 UNWIND = UNWIND_WITHIN * FACTOR
 """A story that is to stop has given all back after this: the step in hand, then every undo as late as it may be.
@@ -103,6 +112,12 @@ STEPS: dict[str, Step] = {
     "follow_change": Step("region", 30, None, "what is accepted is tried until it is so"),
     "read_machine": Step("region", 10, None, "what is accepted is tried until it is so"),
     "finish_change": Step("region", 10, None, "the owner must learn that it is done"),
+    # power
+    "power_on": Step("host", 60, 120, "QEMU on a loaded host"),
+    "power_off": Step("host", 30, 90, "libvirt may be restarting"),
+    "press_power": Step("host", PRESS + 15, 60, "the guest has a moment to obey"),
+    "finish_power": Step("region", 10, None, "the owner must learn how it ended"),
+    "settle_power": Step("region", 10, None, "the owner must learn how it ended"),
     # these look at the world again next time
     "sweep_orders": Step("region", 60, 60, "next time is in ten seconds", tries=1),
     "audit_region": Step("region", 120, 120, "next time is in a minute", tries=1),

@@ -101,7 +101,9 @@ async def mark_silent(connection: Connection, host_id: int) -> None:
 
 
 MACHINES = """
-SELECT s.id AS server_id, s.name, s.user_data, s.authorized_keys, s.desired = 'on' AND s.status = 'running' AS runs,
+SELECT s.id AS server_id, s.name, s.user_data, s.authorized_keys,
+       s.desired = 'on' AND s.status IN ('running', 'starting', 'unknown') AS runs,
+       s.desired = 'off' AND s.status IN ('off', 'unknown') AS rests,
        c.epoch, c.host_id, c.cores, c.memory_mib, c.disk_gib, i.id AS image_id, i.name AS image_name, i.digest,
        i.architecture, i.disk_gib AS image_disk_gib, i.has_agent,
        (SELECT a.address FROM addresses a WHERE a.server_id = s.id AND a.type = 'ipv4') AS ipv4,
@@ -119,7 +121,7 @@ async def claims_of(connection: Connection, host_id: int) -> HostClaims:
         "SELECT server_id, host_id, epoch FROM tombstones WHERE host_id = %s ORDER BY server_id", (host_id,)
     )
     return HostClaims(
-        claims=[Confirmed(_machine(row), row["runs"]) for row in await machines.fetchall()],
+        claims=[Confirmed(_machine(row), row["runs"], row["rests"]) for row in await machines.fetchall()],
         tombstones=[Tombstone(**row) for row in await tombstones.fetchall()],
     )
 

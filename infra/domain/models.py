@@ -184,10 +184,11 @@ class HostQuestion:
 
 @dataclass(frozen=True, slots=True)
 class Confirmed:
-    """One claim on a host. ``runs``: the owner wants it on, and its create is done."""
+    """One claim on a host. ``runs``: its create is done, and it was not stopped since. ``rests``: it was stopped."""
 
     machine: Machine
     runs: bool
+    rests: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -17,6 +17,7 @@ from temporalio.common import (
 
 from infra.domain.changes import Change
 from infra.domain.models import DeleteOrder, ServerOrder
+from infra.domain.power import POWER
 from infra.temporal.names import LOCATION, PROJECT_ID, SERVER_ID, change_id, delete_id, provision_id, region_queue
 
 
@@ -46,7 +47,8 @@ async def begin_delete(client: Client, order: DeleteOrder) -> None:
 
 async def begin_change(client: Client, change: Change) -> None:
     """WorkflowAlreadyStartedError: it has ended."""
-    await client.start_workflow("ChangeResource", change, **_change(change))
+    story = "PowerServer" if change.command in POWER else "ChangeResource"
+    await client.start_workflow(story, change, **_change(change))
 
 
 def _provision(order: ServerOrder) -> _Start:

@@ -13,7 +13,7 @@ import httpx
 
 from tests.faults.ground import Battlefield
 from tests.faults.process import Mortal
-from tests.faults.steps import OF_LOCATION, Cell, is_on_host
+from tests.faults.steps import OF_LOCATION, OF_POWER, Cell, is_on_host
 from tests.faults.stories import SETTING, Played, depart, play
 from tests.faults.trials import Trial, trial_of
 from tests.faults.verdict import leftovers, verdict
@@ -69,6 +69,8 @@ async def _alone(field: Battlefield, cell: Cell) -> list[str]:
         async with field.at_work(region, mortals):
             if struck and struck.role == "host":
                 await eventually(lambda: _reported(region), 60)
+            if struck and cell.fault == "host_back" and trial.story in OF_POWER:
+                victim.aftermath.append(asyncio.create_task(_come_back(region, struck)))
             played = await play(region, order, victim, trial.story, () if struck else trial.plan)
             missed = not struck.killed if struck else bool(victim.missed)
             wrong = ["the fault never struck"] if missed else []
@@ -104,6 +106,13 @@ def _struck(field: Battlefield, region: Region, cell: Cell, subject: str) -> Mor
 def _absent(field: Battlefield, region: Region) -> Mortal:
     """The host that placement takes first: the books say that it is there, and it is not."""
     return Mortal("host", field.host_settings(region, min(region.hosts)), "", [], is_absent=True)
+
+
+async def _come_back(region: Region, mortal: Mortal) -> None:
+    """Once it was waited for in vain: a story that waits for this host ends no sooner."""
+    silent = "SELECT id FROM hosts WHERE id = %s AND silent IS NOT NULL"
+    await eventually(lambda: region.one(silent, mortal.settings.host_id), LIMIT)
+    mortal.comes_back.set()
 
 
 async def _reported(region: Region) -> bool:

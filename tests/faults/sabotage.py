@@ -189,11 +189,23 @@ async def stays(delivery: Delivery) -> Any:
     return await delivery.work_with(hands)
 
 
+async def unheard(delivery: Delivery) -> Any:
+    """A guest that does not obey its power button yet."""
+
+    def hands(do: Work) -> Work:
+        async def press(*args: Any) -> bool:
+            return False
+
+        return press
+
+    return await delivery.work_with(hands)
+
+
 WAYS: dict[str, Way] = {
     way.__name__: way
     for way in (
         *(error_before, error_after, refused_before, refused_after, host_full, bug_once),
         *(answer_lost, late, slow, twice, again, after_undo, delete_arrives),
-        *(killed_during, killed_after, stays),
+        *(killed_during, killed_after, stays, unheard),
     )
 }

@@ -10,7 +10,9 @@ from typing import Literal
 
 from workflows.options import FACTOR, STEPS
 
-StoryName = Literal["create", "doomed", "buried", "delete", "delete_early", "silent", "sweep", "audit"]
+StoryName = Literal[
+    "create", "doomed", "buried", "delete", "delete_early", "power", "shutdown", "change", "silent", "sweep", "audit"
+]
 
 STORY: dict[str, StoryName] = {
     # an order becomes a running server
@@ -24,6 +26,10 @@ STORY: dict[str, StoryName] = {
     "hear_host": "silent",  # whose first host does not work
     **dict.fromkeys(("read_holdings", "finish_delete"), "delete"),
     "stop_create": "delete_early",
+    # a server is reset, rebooted, stopped and started again
+    **dict.fromkeys(("power_on", "power_off", "press_power", "finish_power", "read_machine"), "power"),
+    "settle_power": "shutdown",  # a guest obeys its power button late, and is started again
+    **dict.fromkeys(("follow_change", "finish_change"), "change"),
     "sweep_orders": "sweep",
     "audit_region": "audit",
 }
@@ -62,6 +68,12 @@ FAULTS: dict[str, str] = {
     "host_gone": "the host goes for good",
     "host_back": "the host goes, and comes back",
 }
+
+STEADY: frozenset[StoryName] = frozenset({"create", "power", "shutdown", "change", "silent", "sweep", "audit"})
+"""The stories at whose end the server runs."""
+
+OF_POWER: frozenset[StoryName] = frozenset({"power", "shutdown"})
+"""Those in which the owner switches the server, which refuse nothing and wait for its host."""
 
 OF_LOCATION: frozenset[StoryName] = frozenset({"sweep", "audit"})
 """The stories whose struck step serves no single server."""
@@ -123,6 +135,8 @@ def why_not(cell: Cell) -> str | None:
         return "no undo"
     if fault.startswith("host_") and not is_on_host(step):
         return "runs on no host"
+    if fault == "host_gone" and STORY[step] in OF_POWER:
+        return "is waited for: a server that runs does not move"
     return None
 
 

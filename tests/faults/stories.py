@@ -10,9 +10,11 @@ from temporalio.client import WorkflowFailureError
 from temporalio.service import RPCError
 
 from api.stories import Stories
-from infra.domain.errors import NotFound, Unavailable
+from infra.db import changes
+from infra.domain.changes import Change, Resource
+from infra.domain.errors import Locked, NotFound, Unavailable
 from infra.domain.models import Failure, ServerOrder
-from infra.temporal.names import audit_id, delete_id, provision_id, region_queue
+from infra.temporal.names import audit_id, change_id, delete_id, provision_id, region_queue
 from tests.faults.saboteur import Strike, Victim
 from tests.faults.steps import StoryName
 from tests.fix_region import Region, eventually
@@ -25,11 +27,20 @@ SETTING: dict[StoryName, tuple[Strike, ...]] = {
     "buried": (Strike("wait_ready", "refused_before", ALWAYS), Strike("remove_disk", "refused_before", ALWAYS)),
     "delete": (),
     "delete_early": (Strike("wait_ready", "stays", ALWAYS),),
+    "power": (),
+    "shutdown": (Strike("press_power", "unheard"),),
+    "change": (),
     "silent": (),
     "sweep": (),
     "audit": (),
 }
 """What goes wrong in a story of itself."""
+
+COMMANDS: dict[StoryName, tuple[str, ...]] = {
+    "power": ("reset_server", "reboot_server", "stop_server", "start_server"),
+    "shutdown": ("shutdown_server", "start_server"),
+}
+"""What its owner asks for, one after the other, once the server runs."""
 
 
 @dataclass(slots=True)
@@ -42,6 +53,25 @@ class Played:
     story: StoryName
     refused: Failure | None = None
     deleted: bool = False
+
+    async def command(self, command: str) -> None:
+        """Until its story has ended; of a server that is going there is none."""
+        with suppress(NotFound, Locked):
+            await self._carry_out(await self.region.accept(self.order, command))
+
+    async def change(self) -> None:
+        """One that is book-keeping, and done: only its story is of interest."""
+        about = [Resource("server", self.order.server_id)]
+        async with self.region.pool.connection() as connection, connection.transaction():
+            _, change = await changes.accept(
+                connection, self.region.project_id, self.region.location, "change_protection", about
+            )
+        await self._carry_out(change)
+
+    async def _carry_out(self, change: Change) -> None:
+        with suppress(Unavailable):  # it stands, and the sweep begins it
+            await Stories(self.region.client).begin_change(change)
+        await _ended(self, change_id(change))
 
     async def delete(self) -> None:
         """As the owner asks for it: twice or too late is fine, and what Temporal does not take the sweep begins."""
@@ -64,6 +94,10 @@ async def play(region: Region, order: ServerOrder, victim: Victim, story: StoryN
     await _ended(played, provision_id(order.server_id))
     if story == "delete":
         await played.delete()
+    if story == "change":
+        await played.change()
+    for command in COMMANDS.get(story, ()):
+        await played.command(command)
     if story == "audit":
         await _audit(region)
     if played.deleted:

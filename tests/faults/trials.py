@@ -9,7 +9,7 @@ import random
 from dataclasses import dataclass
 
 from tests.faults.saboteur import Strike
-from tests.faults.steps import FAULTS, PROCESS, STORY, Cell, StoryName, is_on_host, why_not
+from tests.faults.steps import FAULTS, OF_POWER, PROCESS, STEADY, STORY, Cell, StoryName, is_on_host, why_not
 from tests.faults.stories import ALWAYS, SETTING
 from tests.faults.verdict import End
 from workflows.options import STEPS
@@ -21,6 +21,8 @@ COMES_TO: dict[StoryName, frozenset[StoryName]] = {
     "doomed": frozenset({"create", "doomed"}),
     "delete": frozenset({"create", "doomed", "delete"}),
     "delete_early": frozenset({"create", "doomed", "delete", "delete_early"}),
+    "power": frozenset({"create", "power"}),
+    "shutdown": frozenset({"create", "power", "shutdown"}),
 }
 """By story: the stories whose steps it takes as well."""
 
@@ -38,11 +40,8 @@ class Trial:
 
 def trial_of(cell: Cell) -> Trial:
     story: StoryName = "doomed" if cell.fault == "after_undo" else STORY[cell.step]
-    ends_well = story in ("create", "silent", "sweep", "audit") and cell.fault not in (
-        "refused_before",
-        "refused_after",
-        "delete_arrives",
-    )
+    refuses = story not in OF_POWER and cell.fault in ("refused_before", "refused_after")
+    ends_well = story in STEADY and not refuses and cell.fault != "delete_arrives"
     return Trial(cell.name, story, (_strike(cell),), frozenset({"running" if ends_well else "gone"}), is_sure=True)
 
 
@@ -55,7 +54,7 @@ def drawn(name: str, seed: int) -> Trial:
     possible = [cell for step in steps for fault in DRAWN if why_not(cell := Cell(step, fault)) is None]
     plan = tuple(_strike(cell) for cell in dice.sample(possible, strikes))
     dooms = {strike.step for strike in SETTING[story]}  # one of ours may come before what dooms the story
-    open_end = story == "create" or (story == "doomed" and any(strike.step in dooms for strike in plan))
+    open_end = story in STEADY or (story == "doomed" and any(strike.step in dooms for strike in plan))
     ends: frozenset[End] = frozenset({"running", "gone"} if open_end else {"gone"})
     return Trial(name, story, plan, ends, is_sure=False)
 

@@ -16,6 +16,7 @@ import httpx
 from infra.db import ledger
 from infra.domain.errors import BY_NAME
 from infra.domain.models import Failure, ServerOrder
+from infra.domain.power import POWER
 from infra.drivers.simulated import SimulatedHost
 from tests.faults.stories import Played
 from tests.faults.texts import improper
@@ -66,6 +67,8 @@ async def _books(played: Played, allowed: frozenset[End]) -> list[str]:
             wrong.append("the delete failed")
         if action["command"] == "create_server" and action["status"] == "error" and server:
             wrong.append("the create is said to have failed")
+        if action["command"] in POWER and action["status"] == "error" and server:
+            wrong.append(f"{action['command']} is said to have failed")
     async with region.pool.connection() as connection:
         wrong += [text for text in await ledger.imbalances(connection) if re.search(rf"\bserver {server_id}\b", text)]
     return wrong

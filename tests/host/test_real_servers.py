@@ -99,6 +99,48 @@ async def test_a_server_is_what_was_ordered(
     await real.region.assert_balanced()
 
 
+@pytest.mark.timeout(600)
+async def test_a_server_that_was_off_is_what_it_was(real: RealRegion, tiny: Image) -> None:
+    """Pulled and plugged in again it has its disk and its addresses; its guest obeys the power button."""
+    order = await real.create(tiny, "")
+    parts = await everything(real.host)
+    async with real.login(order, "ipv4") as ssh:
+        await said(ssh, "echo kept > /root/kept && sync")
+
+    off = await real.region.done(order, "stop_server")
+    assert (off["status"], await runs(real.host, order.server_id)) == ("off", False)
+    assert await everything(real.host) == parts
+    on = await real.region.done(order, "start_server")
+
+    assert on["status"] == "running"
+    for type_ in ("ipv4", "ipv6"):
+        assert await eventually(lambda type_=type_: kept(real, order, type_), 300, every=1) == "kept"
+    async with real.login(order, "ipv4") as ssh:
+        before = await said(ssh, "cat /proc/sys/kernel/random/boot_id")
+    await real.region.done(order, "reboot_server")
+    assert await eventually(lambda: kept(real, order, "ipv4"), 300, every=1) == "kept"
+    async with real.login(order, "ipv4") as ssh:
+        assert await said(ssh, "cat /proc/sys/kernel/random/boot_id") != before
+    await real.region.command(order, "shutdown_server")
+    await eventually(lambda: is_off(real, order), 120)
+    await real.region.delete(order)
+    assert await everything(real.host) == set()
+
+
+async def kept(real: RealRegion, order: ServerOrder, type_: str) -> str | None:
+    """What was written before it was off; None while it does not answer."""
+    try:
+        async with real.login(order, type_) as ssh:
+            return await said(ssh, "cat /root/kept")
+    except (OSError, asyncssh.Error):
+        return None
+
+
+async def is_off(real: RealRegion, order: ServerOrder) -> bool:
+    server = await real.region.server(order)
+    return server is not None and server["status"] == "off" and not await runs(real.host, order.server_id)
+
+
 @pytest.mark.parametrize(
     ("hand", "step", "error"), [("disks", "create", ImageUnusable), ("machines", "start", HostFull)]
 )

@@ -13,7 +13,7 @@ import pytest
 from infra.db import orders
 from infra.domain.models import Resources
 from infra.drivers.simulated import Fault, Latencies
-from infra.temporal.names import delete_id, provision_id
+from infra.temporal.names import change_id, delete_id, provision_id
 from tests.fix_region import NewRegion, Region, eventually
 
 HISTORIES = Path(__file__).parent / "histories"
@@ -77,6 +77,31 @@ async def delete_during_create(region: Region) -> str:
     return provision_id(order.server_id)
 
 
+async def reset(region: Region) -> str:
+    return await _commanded(region, "reset_server")
+
+
+async def reboot(region: Region) -> str:
+    return await _commanded(region, "reboot_server")
+
+
+async def stop_that_fails_once(region: Region) -> str:
+    region.host.inject(Fault("machines.destroy", when="after", error="HostFull"))
+    return await _commanded(region, "stop_server")
+
+
+async def shutdown_that_is_obeyed_late(region: Region) -> str:
+    order = await region.create()
+    change = await region.command(order, "shutdown_server")
+    await eventually(lambda: _succeeded(region, change.action_id))
+    region.host.power_off(order.server_id)
+    await region.client.get_workflow_handle(change_id(change)).result()
+    return change_id(change)
+
+
+PACES = {"shutdown_that_is_obeyed_late": Latencies(shut_down=3600.0)}
+"""Of the hosts, where a scene takes others."""
+
 SCENES: dict[str, Callable[[Region], Awaitable[str]]] = {
     scene.__name__: scene
     for scene in (
@@ -90,13 +115,17 @@ SCENES: dict[str, Callable[[Region], Awaitable[str]]] = {
         a_second_host,
         delete,
         delete_during_create,
+        reset,
+        reboot,
+        stop_that_fails_once,
+        shutdown_that_is_obeyed_late,
     )
 }
 
 
 @pytest.mark.parametrize("scene", SCENES)
 async def test_record(new_region: NewRegion, scene: str) -> None:
-    async with new_region(2, latencies=Latencies(), room=Resources(16, 16_384, 100)) as region:
+    async with new_region(2, latencies=PACES.get(scene, Latencies()), room=Resources(16, 16_384, 100)) as region:
         workflow_id = await SCENES[scene](region)
         history = await region.client.get_workflow_handle(workflow_id).fetch_history()
         (HISTORIES / f"{scene}.json").write_text(history.to_json())
@@ -107,6 +136,17 @@ async def _failed(region: Region) -> str:
     await region.admit(order)
     assert await region.ended(order) is not None
     return provision_id(order.server_id)
+
+
+async def _commanded(region: Region, command: str) -> str:
+    order = await region.create()
+    change = await region.command(order, command)
+    await region.client.get_workflow_handle(change_id(change)).result()
+    return change_id(change)
+
+
+async def _succeeded(region: Region, action_id: int) -> bool:
+    return await region.one("SELECT FROM actions WHERE id = %s AND status = 'success'", action_id) is not None
 
 
 async def _polled(region: Region) -> bool:

@@ -45,7 +45,16 @@ def _whole() -> list[tuple[str, float]]:
     from infra.config import settings
     from workers.schedules import AUDIT_EVERY
     from workflows.audit_region import CREATE_WITHIN
-    from workflows.options import BEAT, DEADLINE, QUEUE, RETURN, UNWIND
+    from workflows.options import (
+        BEAT,
+        DEADLINE,
+        POWER_WITHIN,
+        QUEUE,
+        REBOOT_PATIENCE,
+        RETURN,
+        SHUTDOWN_PATIENCE,
+        UNWIND,
+    )
 
     # One audit sees it, and the first one after the grace period acts.
     audited = CREATE_WITHIN + settings().audit_grace + 2 * AUDIT_EVERY.total_seconds()
@@ -56,5 +65,8 @@ def _whole() -> list[tuple[str, float]]:
         ("a silent host is waited for when no other fits", RETURN),
         ("a create runs, or begins to undo", DEADLINE),
         ("a create that was stopped, or is late, has undone everything; else it is ended by force", UNWIND),
+        ("a power command is not done by its host, and has failed", POWER_WITHIN),
+        ("a guest that does not shut down for a reboot is stopped", REBOOT_PATIENCE),
+        ("a guest that is told to shut down and does not goes on running", SHUTDOWN_PATIENCE),
         ("a create has failed for its owner, even if its workflow was killed: the audit orders its delete", audited),
     ]
