@@ -79,7 +79,11 @@ async def create_server(
     idempotency_key: Annotated[str | None, Header()] = None,
     prefer: Annotated[str | None, Header()] = None,
 ) -> Response:
-    """Answers when the order is admitted, addresses included; with ``Prefer: wait=N`` when the server runs."""
+    """Answers when the order is admitted, addresses included; with ``Prefer: wait=N`` when the server runs.
+
+    Networks and placement groups are kept: no packet travels in the ones, and the others do not bear on where the
+    server is placed yet.
+    """
     key = key_of(idempotency_key, asking.project_id, "POST /servers", body)
     wait = seconds_to_wait(prefer)
     answer = await Creation(use, asking, body, key, wait).answer()
@@ -113,6 +117,8 @@ async def get_server(use: Use, asking: Asking, id: PathId) -> ServerAnswer:
 
 @router.put("/servers/{id}", responses=failing(NotFound, UniquenessError, Locked))
 async def update_server(use: Use, asking: Asking, id: PathId, body: UpdateServer) -> ServerAnswer:
+    """Labels at any time, a name only while no action works on the server. Its guest
+    learns a new name when it is powered on again."""
     async with use.pool.connection() as connection:
         server = await servers.update(connection, asking.project_id, id, body.name, body.labels)
         return {"server": (await _shown(connection, [server]))[0]}

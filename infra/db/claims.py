@@ -8,6 +8,7 @@ moment a host's used capacity is the sum of its claims.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Any
 
 from psycopg.types.json import Jsonb
@@ -83,6 +84,15 @@ class Region:
     hosts: list[HostView]
 
 
+@dataclass(frozen=True, slots=True)
+class Placed:
+    """``decision``: infra.domain.placement.Decision.as_json(), as it was when the host was claimed."""
+
+    host_id: int
+    decision: dict[str, Any]
+    created: datetime
+
+
 async def region(connection: Connection, order: ServerOrder) -> Region:
     """The hosts of the order's location, as they are now, and the claim it has already. No hosts: none are there."""
     parameters = {"project_id": order.project_id, "server_id": order.server_id, "location": order.location}
@@ -101,6 +111,13 @@ async def region(connection: Connection, order: ServerOrder) -> Region:
 async def of_server(connection: Connection, server_id: int) -> Claim | None:
     row = await (await connection.execute(OF_SERVER, (server_id,))).fetchone()
     return Claim(**row) if row else None
+
+
+async def placed(connection: Connection, server_id: int) -> Placed | None:
+    row = await (
+        await connection.execute("SELECT host_id, decision, created FROM claims WHERE server_id = %s", (server_id,))
+    ).fetchone()
+    return Placed(**row) if row else None
 
 
 async def take(
