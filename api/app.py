@@ -34,6 +34,7 @@ from api.routes import (
     placement_groups,
     pricing,
     primary_ips,
+    quotas,
     rrset_actions,
     rrsets,
     server_absent,
@@ -104,6 +105,7 @@ ROUTERS = (
     floating_ips.router,
     volumes.router,
     certificates.router,
+    quotas.router,
 )
 
 

@@ -10,7 +10,7 @@ import sys
 
 import typer
 
-from workers.commands import audit, books, catalog, deadlines, hosts, images, machine, run
+from workers.commands import audit, books, catalog, deadlines, hosts, images, keys, machine, principals, quotas, run
 
 HELP = """Self-hosted server provisioning: one order becomes one running server, or nothing at all.
 
@@ -26,6 +26,9 @@ app = typer.Typer(
 )
 run.register(app)
 books.register(app)
+keys.register(app)
+principals.register(app)
+quotas.register(app)
 hosts.register(app)
 catalog.register(app)
 images.register(app)

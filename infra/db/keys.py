@@ -1,4 +1,4 @@
-"""API keys and host keys: shown once, kept only as HMAC-SHA256 under the server's secret; users and projects with them.
+"""API keys and host keys: shown once, kept only as HMAC-SHA256 under the server's secret.
 
 A key is 64 random characters (381 bits), so the digest needs no salt and no slow hash: nobody can try them all, and one
 indexed look-up finds the row without comparing the key itself.
@@ -11,13 +11,27 @@ import os
 import secrets
 import string
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from pathlib import Path
-from typing import LiteralString
 
 from infra.config import Settings
 from infra.db.pool import Connection
-from infra.domain.errors import NotFound
+from infra.db.principals import ensure_project, ensure_user
+from infra.domain.errors import Conflict, InvalidInput, NotFound
+from infra.domain.names import title_problem
+
+LOCK = """
+SELECT revoked IS NOT NULL OR coalesce(expires <= now(), false) AS ended FROM api_keys WHERE id = %s FOR UPDATE
+"""
+SUCCEED = """
+INSERT INTO api_keys (digest, name, user_id, project_id, read_only, expires, replaces)
+SELECT %(digest)s, name, user_id, project_id, read_only, now() + (expires - created), id
+FROM api_keys WHERE id = %(id)s
+RETURNING id, expires
+"""
+END = """
+UPDATE api_keys SET expires = least(expires, now() + %(overlap)s) WHERE id = %(id)s RETURNING expires
+"""
 
 ALPHABET = string.ascii_letters + string.digits
 KEY_LENGTH = 64
@@ -35,7 +49,7 @@ class Caller:
 
 @dataclass(frozen=True, slots=True)
 class ApiKey:
-    """A key as it can be listed: without the key."""
+    """A key as it can be listed: without the key. ``last_used``: to the minute. ``replaces``: the key it succeeded."""
 
     id: int
     name: str
@@ -43,7 +57,20 @@ class ApiKey:
     project: str
     read_only: bool
     created: datetime
+    expires: datetime | None
+    last_used: datetime | None
     revoked: datetime | None
+    replaces: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class Rotated:
+    """``key`` is shown once; the old one is good until ``old_expires``."""
+
+    id: int
+    key: str
+    expires: datetime | None
+    old_expires: datetime
 
 
 def server_secret(settings: Settings) -> bytes:
@@ -78,26 +105,26 @@ def new_key() -> str:
     return "".join(secrets.choice(ALPHABET) for _ in range(KEY_LENGTH))
 
 
-async def ensure_user(connection: Connection, name: str) -> int:
-    """The user of that name, made together with its quota if there is none."""
-    return await _ensure(connection, "users", "user", name)
-
-
-async def ensure_project(connection: Connection, name: str) -> int:
-    """The project of that name, made together with its quota if there is none."""
-    return await _ensure(connection, "projects", "project", name)
-
-
 async def make_key(
-    connection: Connection, secret: bytes, *, user: str, project: str, name: str, read_only: bool = False
+    connection: Connection,
+    secret: bytes,
+    *,
+    user: str,
+    project: str,
+    name: str,
+    read_only: bool = False,
+    expires: datetime | None = None,
 ) -> str:
     """A new key for ``user`` in ``project``, both made when they are missing. What is returned is shown once."""
+    if problem := title_problem(name):
+        raise InvalidInput.field("name", problem)
     key = new_key()
     async with connection.transaction():
         user_id, project_id = await ensure_user(connection, user), await ensure_project(connection, project)
         await connection.execute(
-            "INSERT INTO api_keys (digest, name, user_id, project_id, read_only) VALUES (%s, %s, %s, %s, %s)",
-            (digest_of(secret, key), name, user_id, project_id, read_only),
+            "INSERT INTO api_keys (digest, name, user_id, project_id, read_only, expires)"
+            " VALUES (%s, %s, %s, %s, %s, %s)",
+            (digest_of(secret, key), name, user_id, project_id, read_only, expires),
         )
     return key
 
@@ -115,7 +142,8 @@ async def caller_of(connection: Connection, digest: bytes) -> Caller | None:
 
 async def list_keys(connection: Connection) -> list[ApiKey]:
     found = await connection.execute(
-        "SELECT k.id, k.name, u.name AS user, p.name AS project, k.read_only, k.created, k.revoked"
+        "SELECT k.id, k.name, u.name AS user, p.name AS project, k.read_only, k.created, k.expires, k.last_used,"
+        " k.revoked, k.replaces"
         " FROM api_keys k JOIN users u ON u.id = k.user_id JOIN projects p ON p.id = k.project_id ORDER BY k.id"
     )
     return [ApiKey(**row) for row in await found.fetchall()]
@@ -128,13 +156,26 @@ async def revoke_key(connection: Connection, key_id: int) -> None:
         raise NotFound(f"there is no key {key_id}")
 
 
-async def _ensure(connection: Connection, table: LiteralString, scope: str, name: str) -> int:
+async def rotate_key(connection: Connection, secret: bytes, key_id: int, overlap: timedelta) -> Rotated:
+    """A new key with the rights of the old one, which is to live as long as that was made for; the old one is good for
+    ``overlap`` more, or until its own end if that is earlier.
+
+    NotFound. Conflict: it has ended, or it was rotated before; two keys never come of one.
+    """
     async with connection.transaction():
-        await connection.execute(f"INSERT INTO {table} (name) VALUES (%s) ON CONFLICT (name) DO NOTHING", (name,))
-        found = await connection.execute(f"SELECT id FROM {table} WHERE name = %s", (name,))
-        row = await found.fetchone()
-        assert row is not None, "users and projects are never deleted"
-        await connection.execute(
-            "INSERT INTO quotas (scope, subject_id) VALUES (%s, %s) ON CONFLICT DO NOTHING", (scope, row["id"])
-        )
-        return int(row["id"])
+        found = await connection.execute(LOCK, (key_id,))
+        old = await found.fetchone()
+        if old is None:
+            raise NotFound(f"there is no key {key_id}")
+        if old["ended"]:
+            raise Conflict(f"key {key_id} has ended: make a new one")
+        # Asked under the lock: whoever held it before has written the successor.
+        found = await connection.execute("SELECT id FROM api_keys WHERE replaces = %s", (key_id,))
+        if successor := await found.fetchone():
+            raise Conflict(f"key {key_id} was rotated before: key {successor['id']} takes its place")
+        key = new_key()
+        row = await (await connection.execute(SUCCEED, {"id": key_id, "digest": digest_of(secret, key)})).fetchone()
+        ending = await (await connection.execute(END, {"id": key_id, "overlap": overlap})).fetchone()
+    assert row is not None
+    assert ending is not None
+    return Rotated(row["id"], key, row["expires"], ending["expires"])

@@ -1,4 +1,4 @@
-"""Host names: what a server may be called. A server's name is its host name, so it follows RFC 1123."""
+"""Names: what a server may be called (its name is its host name, so it follows RFC 1123), and what principals may."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import re
 
 LABEL = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9-]{0,61}[A-Za-z0-9])?", re.ASCII)
 LONGEST = 253
+LONGEST_TITLE = 255
 
 
 def hostname_problem(name: str) -> str | None:
@@ -17,3 +18,12 @@ def hostname_problem(name: str) -> str | None:
     if not all(LABEL.fullmatch(label) for label in name.split(".")):
         return "must be a host name: letters, digits and hyphens, parts of 1 to 63 characters with dots between"
     return None
+
+
+def title_problem(name: str) -> str | None:
+    """What keeps ``name`` from being what a user, a project or a key is called, or None."""
+    if not name.strip():
+        return "must not be empty"
+    if len(name) > LONGEST_TITLE:
+        return f"must have at most {LONGEST_TITLE} characters"
+    return None if name.isprintable() else "must have printable characters only"

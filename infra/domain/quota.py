@@ -1,22 +1,52 @@
 """Quota: what a user and a project may take, and why an order went over it. The books decide; here it is explained.
 
-The wire's details are hcloud's ``{"limits": [{"name": "project_limit"}]}``; each entry carries our numbers beside.
+The wire's details are hcloud's ``{"limits": [{"name": "project_limit"}]}``; each entry carries our numbers beside. What
+people and clients read is in the units of server types: memory and disk in GB (of 1024 MiB).
 """
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
 from infra.domain.models import Resources
 
+Scope = Literal["user", "project"]
+MOST = 10**9
+"""Of anything, in the units of server types; more is a slip of the pen."""
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """How much a user or a project may take. Memory in MiB, disk in GiB. None: as it is."""
+
+    servers: int | None = None
+    cores: int | None = None
+    memory_mib: int | None = None
+    disk_gib: int | None = None
+
+    @classmethod
+    def in_gb(cls, servers: int | None, cores: int | None, memory: float | None, disk: int | None) -> Limits:
+        """From the units of server types; memory is rounded up to whole MiB."""
+        return cls(servers, cores, None if memory is None else math.ceil(memory * 1024), disk)
+
+    def told(self) -> dict[str, float | None]:
+        """By name, in the units of server types."""
+        memory = None if self.memory_mib is None else self.memory_mib / 1024
+        return {"servers": self.servers, "cores": self.cores, "memory": memory, "disk": self.disk_gib}
+
+    def __str__(self) -> str:
+        """What is given, in words: "20 servers, 1600 GB of memory"."""
+        return ", ".join(f"{shown(number)} {NOUNS[name]}" for name, number in self.told().items() if number is not None)
+
 
 @dataclass(frozen=True, slots=True)
 class Quota:
     """A row of the books: the limits of a user or a project and what its servers take. Memory in MiB, disk in GiB."""
 
-    scope: Literal["user", "project"]
+    scope: Scope
     subject_id: int
     max_servers: int
     max_cores: int
@@ -29,11 +59,11 @@ class Quota:
 
     def exceeded_by(self, asked: Resources) -> list[dict[str, Any]]:
         """The limits that one more server of that size breaks, as entries of the wire's details."""
-        counted = (
+        counted: tuple[tuple[str, float, float, float], ...] = (
             ("servers", self.max_servers, self.used_servers, 1),
             ("cores", self.max_cores, self.used_cores, asked.cores),
-            ("memory_mib", self.max_memory_mib, self.used_memory_mib, asked.memory_mib),
-            ("disk_gib", self.max_disk_gib, self.used_disk_gib, asked.disk_gib),
+            ("memory", self.max_memory_mib / 1024, self.used_memory_mib / 1024, asked.memory_mib / 1024),
+            ("disk", self.max_disk_gib, self.used_disk_gib, asked.disk_gib),
         )
         return [
             {"name": f"{self.scope}_limit", "resource": resource, "limit": limit, "used": used, "asked": more}
@@ -41,8 +71,24 @@ class Quota:
             if used + more > limit
         ]
 
+    def not_raised_by(self, asked: Limits) -> list[tuple[str, str]]:
+        """What is wrong with asking for those limits, by field: each has to be more than there is."""
+        limits: tuple[tuple[str, int | None, int, float], ...] = (
+            ("servers", asked.servers, self.max_servers, self.max_servers),
+            ("cores", asked.cores, self.max_cores, self.max_cores),
+            ("memory", asked.memory_mib, self.max_memory_mib, self.max_memory_mib / 1024),
+            ("disk", asked.disk_gib, self.max_disk_gib, self.max_disk_gib),
+        )
+        if all(wanted is None for _, wanted, _, _ in limits):
+            return [("servers", f"at least one of {', '.join(name for name, *_ in limits)} is required")]
+        return [
+            (name, f"must be more than the present limit of {shown(told)}")
+            for name, wanted, present, told in limits
+            if wanted is not None and wanted <= present
+        ]
 
-NAMES = {"servers": "servers", "cores": "cores", "memory_mib": "MiB of memory", "disk_gib": "GiB of disk"}
+
+NOUNS = {"servers": "servers", "cores": "cores", "memory": "GB of memory", "disk": "GB of disk"}
 """What is counted, to the user."""
 
 
@@ -61,6 +107,10 @@ def explain_refusal(quotas: Sequence[Quota], asked: Resources) -> tuple[str, dic
 
 def _reason(entry: dict[str, Any]) -> str:
     scope = entry["name"].removesuffix("_limit")
-    return (
-        f"the {scope} uses {entry['used']} of {entry['limit']} {NAMES[entry['resource']]}, {entry['asked']} more asked"
-    )
+    used, limit, asked = (shown(entry[name]) for name in ("used", "limit", "asked"))
+    return f"the {scope} uses {used} of {limit} {NOUNS[entry['resource']]}, {asked} more asked"
+
+
+def shown(number: float) -> str:
+    """Without a fraction where there is none."""
+    return f"{number:.15g}"

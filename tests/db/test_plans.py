@@ -20,10 +20,12 @@ from infra.db import (
     firewall_targets,
     firewalls,
     images,
+    limits,
     load_balancer_targets,
     load_balancers,
     placement_groups,
     primary_ips,
+    quota_requests,
     rrsets,
     servers,
     ssh_keys,
@@ -50,8 +52,8 @@ SELECT p.id, 'n' || n, jsonb_build_object('n', n::text){values} FROM projects p,
 
 MORE: dict[str, tuple[str, str]] = {
     "servers": (
-        ", user_id, server_type_id, location_id, image_id",
-        ", (SELECT min(id) FROM users), (SELECT min(id) FROM server_types), (SELECT min(id) FROM locations),"
+        ", status, user_id, server_type_id, location_id, image_id",
+        ", 'running', (SELECT min(id) FROM users), (SELECT min(id) FROM server_types), (SELECT min(id) FROM locations),"
         " (SELECT min(id) FROM images)",
     ),
     "ssh_keys": (", fingerprint, public_key", ", 'f' || n, 'k'"),
@@ -94,6 +96,7 @@ LISTS: dict[str, list[List]] = {
         lambda c, project, page: servers.find_all(c, ServerFilter(project, name="n7"), page),
         lambda c, project, page: servers.find_all(c, ServerFilter(project, labels=parse_selector("n=7")), page),
         lambda c, project, page: _matching(c, project, page),
+        lambda c, project, page: limits.of_owner(c, 1, project),  # what is under way is looked for among them
     ],
     "ssh_keys": [lambda c, project, page: ssh_keys.find_all(c, SshKeyFilter(project), page)],
     "placement_groups": [lambda c, project, page: placement_groups.KIND.find_all(c, Wanted(project), page)],
@@ -115,6 +118,10 @@ LISTS: dict[str, list[List]] = {
     "rrsets": [
         lambda c, _, page: rrsets.find_all(c, RRSetFilter(7), page),
         lambda c, _, page: rrsets.find_all(c, RRSetFilter(7, name="n7", types=["A"]), page),
+    ],
+    "quota_requests": [
+        lambda c, project, page: quota_requests.KIND.find_all(c, Wanted(project), page),
+        lambda c, project, page: quota_requests.list_open(c),
     ],
     "images": [lambda c, project, page: images.find_all(c, ImageFilter(project, name="n7"), page)],
     "actions": [
@@ -174,6 +181,12 @@ async def explaining(project: Project) -> AsyncIterator[Explaining]:
         await connection.execute(
             "INSERT INTO rrsets (zone_id, name, type, records)"
             " SELECT z.id, 'n' || n, 'A', '[{}]' FROM (SELECT id FROM zones LIMIT 100) z, generate_series(1, 100) n"
+        )
+        await connection.execute(
+            b"INSERT INTO quota_requests (project_id, user_id, scope, max_servers, reason, state, decided)"
+            b" SELECT p.id, (SELECT min(id) FROM users), 'project', 1, '', 'rejected', now()"
+            b" FROM projects p, generate_series(1, %s) n",
+            (EACH,),
         )
         await connection.execute(
             "INSERT INTO actions (project_id, server_id, resources, command, status, finished)"

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from infra.domain.models import Resources
-from infra.domain.quota import Quota, explain_refusal
+from infra.domain.quota import Limits, Quota, explain_refusal
 
 USER = Quota("user", 1, 100, 400, 1_638_400, 16_000, 0, 0, 0, 0)
 PROJECT = replace(USER, scope="project", subject_id=2)
@@ -29,9 +29,9 @@ def test_every_limit_of_both() -> None:
     message, details = explain_refusal([replace(USER, **none), replace(PROJECT, **none)], ASKED)
     assert message == (
         "limit exceeded: the user uses 0 of 0 servers, 1 more asked; the user uses 0 of 0 cores, 4 more asked;"
-        " the user uses 0 of 0 MiB of memory, 8192 more asked; the user uses 0 of 0 GiB of disk, 40 more asked;"
+        " the user uses 0 of 0 GB of memory, 8 more asked; the user uses 0 of 0 GB of disk, 40 more asked;"
         " the project uses 0 of 0 servers, 1 more asked; the project uses 0 of 0 cores, 4 more asked;"
-        " the project uses 0 of 0 MiB of memory, 8192 more asked; the project uses 0 of 0 GiB of disk, 40 more asked"
+        " the project uses 0 of 0 GB of memory, 8 more asked; the project uses 0 of 0 GB of disk, 40 more asked"
     )
     assert [entry["name"] for entry in details["limits"]] == ["user_limit"] * 4 + ["project_limit"] * 4
 
@@ -60,4 +60,25 @@ def test_a_limit_is_named_exactly_when_it_is_exceeded(numbers: list[int], asked:
         ("disk_gib", asked.disk_gib),
     ):
         left = getattr(quota, f"max_{kind}") - getattr(quota, f"used_{kind}")
-        assert (kind in named) == (left < more)
+        assert (kind.partition("_")[0] in named) == (left < more)
+
+
+def test_memory_is_told_in_gb() -> None:
+    message, details = explain_refusal([USER, replace(PROJECT, max_memory_mib=6_656)], ASKED)
+    assert message == "limit exceeded: the project uses 0 of 6.5 GB of memory, 8 more asked"
+    assert details["limits"] == [{"name": "project_limit", "resource": "memory", "limit": 6.5, "used": 0, "asked": 8}]
+
+
+def test_each_limit_that_is_asked_for_has_to_be_more_than_there_is() -> None:
+    assert USER.not_raised_by(Limits(servers=101, memory_mib=1_638_401)) == []
+    assert USER.not_raised_by(Limits(servers=100, cores=401, memory_mib=1_638_400)) == [
+        ("servers", "must be more than the present limit of 100"),
+        ("memory", "must be more than the present limit of 1600"),
+    ]
+    assert USER.not_raised_by(Limits()) == [("servers", "at least one of servers, cores, memory, disk is required")]
+
+
+def test_limits_in_the_units_of_server_types() -> None:
+    limits = Limits.in_gb(servers=20, cores=None, memory=0.1, disk=1_000_000)
+    assert limits == Limits(20, None, 103, 1_000_000)
+    assert str(Limits(20, 0, 1_638_400, 10**9)) == "20 servers, 0 cores, 1600 GB of memory, 1000000000 GB of disk"
