@@ -15,7 +15,7 @@ from typing import Any, cast
 from starlette.datastructures import MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from infra.logs import REQUEST
+from infra.logs import REQUEST, without_keys
 
 log = logging.getLogger(__name__)
 
@@ -45,8 +45,9 @@ class Edge:
         try:
             await self._app(scope, receive, send_marked)
         finally:
-            # The address as it was sent, in ASCII, and without its query, in which anything may stand.
-            address = scope.get("raw_path", b"").decode("latin-1")[:LONGEST]
+            # The address as it was sent, in ASCII, and without its query, in which anything may stand. A key is struck
+            # out before it is cut: the half of one would not be recognised.
+            address = without_keys(scope.get("raw_path", b"").decode("latin-1"))[:LONGEST]
             level = logging.WARNING if status >= 500 else logging.DEBUG
             log.log(
                 level, "%s %s: %s in %.1f ms", scope["method"], address, status, 1000 * (time.perf_counter() - begun)

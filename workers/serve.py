@@ -5,7 +5,9 @@ from __future__ import annotations
 import asyncio
 import logging
 import signal
+import sys
 from collections.abc import Awaitable, Callable
+from types import TracebackType
 
 from infra.config import Settings, settings
 from infra.logs import KeylessFormatter
@@ -47,7 +49,13 @@ def configured() -> Settings:
     logging.basicConfig(level=ours.log_level, handlers=[handler])
     for chatty in ("httpx", "httpcore", "asyncssh"):
         logging.getLogger(chatty).setLevel(logging.WARNING)
+    sys.excepthook = _log_the_end
     return ours
+
+
+def _log_the_end(kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:
+    """What ends the process is logged as everything is: no key in it."""
+    logging.getLogger(__name__).critical("the process ends", exc_info=(kind, error, trace))
 
 
 async def _until_told(role: Role, ours: Settings) -> None:

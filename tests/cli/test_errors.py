@@ -34,7 +34,9 @@ def test_every_malformed_setting_is_reported_together(tmp_path: Path) -> None:
     [
         ("db", "migrate"),
         ("key", "create", "--user", "ada", "--project", "engines"),
+        ("key", "list"),
         ("project", "create", "engines", "--max-servers", "3"),
+        ("quota", "list"),
     ],
 )
 def test_without_a_database(tmp_path: Path, words: tuple[str, ...]) -> None:
@@ -52,6 +54,9 @@ def test_a_wrong_question() -> None:
     assert puchify("up", "--host", "vmware").code == 2
     assert puchify("project", "create", "engines", "--max-servers", "-1").code == 2
     assert puchify("image", "build", "windows").code == 2
+    assert puchify("quota", "set", "planet", "earth", "--servers", "1").code == 2
+    assert puchify("quota", "approve", "all").code == 2
+    assert puchify("key", "revoke", "laptop").code == 2
 
 
 @pytest.fixture
