@@ -230,7 +230,7 @@ def read(source: Source) -> list[Asked]:
     try:
         said = FILE.validate_python({} if source.data is None else source.data)
     except ValidationError as cause:
-        raise source.refuse([(_place(one["loc"]), _reason(one)) for one in cause.errors()]) from cause
+        raise source.refuse([(_place(one), _reason(one)) for one in cause.errors()]) from cause
     return [one for section, entries in said.items() for one in _asked(section, entries)]
 
 
@@ -255,9 +255,13 @@ def _entry(section: str, place: Place, said: dict[str, Any]) -> Asked:
     return Asked(section, name, place, fields, said.get("id"))
 
 
-def _place(loc: tuple[str | int, ...]) -> Place:
-    """Without what pydantic adds of its own: which branch of a union it took."""
-    return tuple(step for step in loc if isinstance(step, int) or (step.isidentifier() and step not in BRANCHES))
+def _place(problem: Any) -> Place:
+    """Without what pydantic adds of its own: which branch of a union it took. A key nobody knows reads as it stands."""
+    loc: Place = problem["loc"]
+    unknown = loc[-1:] if problem["type"] == "extra_forbidden" else ()
+    way = loc[: len(loc) - len(unknown)]
+    known = (step for step in way if isinstance(step, int) or (step.isidentifier() and step not in BRANCHES))
+    return (*known, *unknown)
 
 
 BRANCHES = ("nullable", "PricePart", "DeprecationPart", "LocalPart")
@@ -267,6 +271,8 @@ def _reason(problem: Any) -> str:
     match problem["type"]:
         case "extra_forbidden":
             return "is no key that a catalog has here"
+        case "invalid_key":
+            return "is no key: keys are text"
         case "missing":
             return "is required"
         case "value_error":

@@ -52,7 +52,10 @@ def _moment(value: Any) -> datetime:
     if not isinstance(value, datetime):
         raise ValueError("must be a date or a time, as in 2027-01-31 or 2027-01-31T12:00:00Z")
     moment: datetime = value if value.tzinfo else value.replace(tzinfo=UTC)
-    return moment.astimezone(UTC).replace(microsecond=0)
+    try:
+        return moment.astimezone(UTC).replace(microsecond=0)
+    except OverflowError:
+        raise ValueError("must be in the years from 1 to 9999, in UTC") from None
 
 
 def _size(value: Any) -> Size:

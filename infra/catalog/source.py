@@ -60,7 +60,13 @@ def _step(node: Node | None, step: str | int) -> tuple[Node, int] | None:
 
 def _path(place: Place) -> str:
     """``server_types[0].price.hourly``."""
-    return "".join(f"[{step}]" if isinstance(step, int) else f".{step}" for step in place).removeprefix(".")
+    return "".join(map(_step_text, place)).removeprefix(".")
+
+
+def _step_text(step: str | int) -> str:
+    if isinstance(step, int):
+        return f"[{step}]"
+    return f".{step}" if step.isprintable() else f".{step!a}"
 
 
 def _twice(root: Node | None) -> list[tuple[int, str]]:
@@ -85,4 +91,5 @@ def _twice(root: Node | None) -> list[tuple[int, str]]:
 def _unreadable(cause: Exception, name: str) -> str:
     mark = getattr(cause, "problem_mark", None)
     where = f"{name}:{mark.line + 1}" if mark else name
-    return f"{where}: this is no YAML: {getattr(cause, 'problem', None) or cause}"
+    why = getattr(cause, "problem", None) or getattr(cause, "reason", None) or cause
+    return f"{where}: this is no YAML: {why}"

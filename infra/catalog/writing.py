@@ -34,6 +34,8 @@ async def write(connection: Connection, change: Change) -> None:
         await _write(connection, change)
     except (errors.UniqueViolation, errors.ForeignKeyViolation) as cause:
         what = f"{NOUNS[change.section]} {change.name}".strip()
+        if change.new and change.id is not None and (cause.diag.constraint_name or "").endswith("_pkey"):
+            raise Conflict(f"{what} cannot have id {change.id}: it is taken") from cause
         raise Conflict(f"{what} was changed by somebody else at the same time; try again") from cause
 
 
@@ -95,7 +97,7 @@ async def _refuse_if_used(connection: Connection, type_id: int, name: str) -> No
 
 COUNT_ON = sql.SQL("""
 SELECT setval({name}, highest)
-FROM {sequence}, (SELECT max(id) AS highest FROM {table}) t WHERE highest > last_value""")
+FROM {sequence}, (SELECT max(id) AS highest FROM {table}) t WHERE highest >= last_value""")
 
 
 async def _count_on(connection: Connection, table: str) -> None:

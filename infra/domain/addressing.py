@@ -12,6 +12,8 @@ from typing import Literal
 
 SERVER_PREFIX = 64
 """What a server gets of a v6 pool."""
+WIDEST = 8
+"""Of a v6 pool: as many /64s as are counted."""
 
 
 def nth_address(cidr: str, index: int) -> str:
@@ -27,7 +29,7 @@ def nth_address(cidr: str, index: int) -> str:
 
 
 def last_index(cidr: str, type: Literal["ipv4", "ipv6"]) -> int:
-    """The index of a pool's last address. ValueError: the pool is not of that type, or smaller than one /64."""
+    """The index of a pool's last address. ValueError: the pool is not of that type, too small or too large."""
     pool = _pool(cidr)
     if f"ipv{pool.version}" != type:
         raise ValueError(f"{cidr} is not an {type} pool")
@@ -38,6 +40,8 @@ def _pool(cidr: str) -> IPv4Network | IPv6Network:
     pool = ip_network(cidr)
     if isinstance(pool, IPv6Network) and pool.prefixlen > SERVER_PREFIX:
         raise ValueError(f"{cidr} is too small: a server gets a /{SERVER_PREFIX}")
+    if isinstance(pool, IPv6Network) and pool.prefixlen < WIDEST:
+        raise ValueError(f"{cidr} is too large: it may be a /{WIDEST}")
     return pool
 
 

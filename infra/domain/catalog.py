@@ -119,7 +119,7 @@ def plan(books: Books, asked: Sequence[Asked]) -> Plan:
     """What has to be written, in the order in which it may be. Unfit names everything that is wrong at once."""
     problems = [*_twice(asked), *_dangling(books, asked), *_id_problems(books, asked), *_overlaps(books, asked)]
     asked, changes = [*asked, *_datacenters(books, asked)], []
-    for one in sorted(asked, key=lambda one: list(NOUNS).index(one.section)):
+    for one in sorted(asked, key=_turn):
         known = books.get(one.key)
         problems += _missing(one) if known is None else _fixed(one, known)
         if (change := _change(one, known)) is not None:
@@ -129,6 +129,11 @@ def plan(books: Books, asked: Sequence[Asked]) -> Plan:
     mentioned, sections = {one.key for one in asked}, {one.section for one in asked}
     left = tuple(key for key in books if key[0] in sections and key not in mentioned)
     return Plan(tuple(changes), len(asked) - len(changes), left)
+
+
+def _turn(one: Asked) -> tuple[int, bool]:
+    """What is referred to comes first; an id that is asked for comes before ids that are counted."""
+    return list(NOUNS).index(one.section), one.id is None
 
 
 def _change(one: Asked, known: Known | None) -> Change | None:
