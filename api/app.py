@@ -13,7 +13,7 @@ from starlette.middleware.cors import CORSMiddleware
 
 from api import edge, errors
 from api.auth import Authenticator
-from api.documented import failing
+from api.documented import Documented, failing
 from api.gate import OPENAPI, Gate
 from api.internal import hosts
 from api.metrics import metrics
@@ -110,7 +110,7 @@ ROUTERS = (
 
 
 def create_app(settings: Settings) -> FastAPI:
-    app = FastAPI(
+    app = Documented(
         title="Puchify",
         version="1",
         openapi_url=OPENAPI,

@@ -1,12 +1,20 @@
-"""What the OpenAPI document says of failures: each operation lists every code that it may answer with.
+"""What the OpenAPI document says beside shapes: every code of an operation, examples, and what its tags hold.
 
-``failing(NotFound, Locked)`` is the ``responses`` of a route: those, and what any operation may answer.
+``failing(NotFound, Locked)`` is the ``responses`` of a route: those, and what any operation may answer. An example
+stands with the shape that it is of, and is held against it by tests/api/test_document.py::
+
+    class CreateNetwork(Wire, json_schema_extra=example(name="inside", ip_range="10.0.0.0/16")): ...
+
+    @shown(id=42, name="fsn1")
+    class LocationWire(TypedDict): ...
 """
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Callable
+from typing import Any, TypeVar
 
+from fastapi import FastAPI
 from typing_extensions import TypedDict
 
 from infra.domain.errors import (
@@ -26,6 +34,46 @@ ALWAYS: tuple[type[PuchifyError], ...] = (
     *(JsonError, Unauthorized, TokenReadonly, RequestTooLarge, InvalidInput, Conflict, RateLimited),
     *(ServerError, Unavailable),
 )
+
+TAGS = {
+    "Puchify extensions": "What hcloud's wire does not have. All of it is additive: a client that does not know it "
+    "misses nothing. Beside these operations: the headers `Idempotency-Key` on each POST, `Prefer: wait=N` on what has "
+    "an action, `RateLimit-*` on each answer, and the `host_key` of a server.",
+    "actions": "What is under way and what became of it. Actions outlive what they were done to.",
+    "servers": "Virtual machines, and what is done to them.",
+    "ssh_keys": "Public keys that servers are given when they are ordered.",
+    "placement_groups": "Servers that are to stand on different hosts.",
+    "primary_ips": "Public addresses, which may outlive their server.",
+    "networks": "Private networks: their ranges, subnets and routes.",
+    "firewalls": "Rules of what may reach a server, and what it may reach.",
+    "load_balancers": "One address in front of many servers.",
+    "zones": "DNS zones and their record sets.",
+    "locations": "Where there is something to order.",
+    "datacenters": "Parts of locations, for older clients: newer ones know only locations.",
+    "server_types": "The plans that servers are ordered by.",
+    "load_balancer_types": "The plans that load balancers are ordered by.",
+    "images": "What servers are made of: system images, and the project's own.",
+    "isos": "ISO images, listed only.",
+    "pricing": "Prices as the catalog has them. Nothing is billed.",
+    "floating_ips": "None can be made: lists are empty, each id is absent.",
+    "volumes": "None can be made: lists are empty, each id is absent.",
+    "certificates": "None can be made: lists are empty, each id is absent.",
+}
+"""In the order in which they are shown."""
+
+DETAILS: dict[str, dict[str, Any]] = {
+    "invalid_input": {"fields": [{"name": "name", "messages": ["is required"]}]},
+    "uniqueness_error": {"fields": [{"name": "name"}]},
+    "resource_limit_exceeded": {
+        "limits": [{"name": "project_limit", "resource": "servers", "limit": 10, "used": 10, "asked": 1}]
+    },
+}
+"""By code, in the examples of failures; null for all others."""
+
+SHOWN: dict[str, dict[str, Any]] = {}
+"""Examples of answers, by the name of their shape."""
+
+T = TypeVar("T", bound=type)
 
 
 class ErrorBody(TypedDict):
@@ -59,5 +107,40 @@ def _response(codes: dict[str, type[PuchifyError]]) -> dict[str, Any]:
 
 
 def _example(kind: type[PuchifyError]) -> ErrorAnswer:
-    fields = {"fields": [{"name": "name", "messages": ["is required"]}]} if issubclass(kind, InvalidInput) else None
-    return {"error": {"code": kind.code, "message": kind.code.replace("_", " "), "details": fields}}
+    return {"error": {"code": kind.code, "message": kind.code.replace("_", " "), "details": DETAILS.get(kind.code)}}
+
+
+def example(**body: Any) -> dict[str, Any]:
+    """As ``json_schema_extra`` of a request's body: one that would be accepted."""
+    return {"examples": [body]}
+
+
+def shown(**answer: Any) -> Callable[[T], T]:
+    """Of an answer's shape: one as it is sent, with its nulls."""
+
+    def note(shape: T) -> T:
+        SHOWN[shape.__name__] = answer
+        return shape
+
+    return note
+
+
+class Documented(FastAPI):
+    """Its document is complete: the framework leaves out every null, also those that are sent."""
+
+    def openapi(self) -> dict[str, Any]:
+        if self.openapi_schema is None:
+            self.openapi_schema = _completed(super().openapi())
+        return self.openapi_schema
+
+
+def _completed(document: dict[str, Any]) -> dict[str, Any]:
+    for name, shape in document["components"]["schemas"].items():
+        if name in SHOWN:
+            shape["examples"] = [SHOWN[name]]
+    for methods in document["paths"].values():
+        for response in (one for operation in methods.values() for one in operation["responses"].values()):
+            for told in response.get("content", {}).get("application/json", {}).get("examples", {}).values():
+                told["value"]["error"].setdefault("details", None)
+    document["tags"] = [{"name": name, "description": description} for name, description in TAGS.items()]
+    return document

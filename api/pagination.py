@@ -9,6 +9,7 @@ from typing import Annotated, Protocol, TypeVar
 from fastapi import Depends, Query
 from typing_extensions import TypedDict
 
+from api.documented import shown
 from infra.db.listing import Window
 from infra.domain.errors import InvalidInput
 
@@ -51,6 +52,7 @@ def _sorting(text: str) -> tuple[str, bool]:
     return field, direction == "desc"
 
 
+@shown(page=1, per_page=25, previous_page=None, next_page=2, last_page=2, total_entries=42)
 class Pagination(TypedDict):
     """Exactly these keys: some clients take every other one for an error."""
 

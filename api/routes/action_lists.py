@@ -39,18 +39,19 @@ def action_lists(
     ``key``: what stands for one of them in the path; ``id_of``: the dependency that finds its id by that.
     """
     router = APIRouter(tags=[path], responses=failing(NotFound))
+    all_of_them, one_of_them = path.replace("_", " ").title(), type.replace("_", " ").title()
 
-    @router.get(f"/{path}/actions")
+    @router.get(f"/{path}/actions", summary=f"List Actions Of All {all_of_them}")
     async def list_all(use: Use, asking: Asking, page: Page, id: Ids = None, status: Status = None) -> ActionListAnswer:
         ids = tuple(id) if id else None
         return await listed_actions(use, ActionFilter(asking.project_id, ids, type, known(status)), page)
 
-    @router.get(f"/{path}/actions/{{id}}")
+    @router.get(f"/{path}/actions/{{id}}", summary=f"Get Action Of Any {one_of_them}")
     async def get_any(use: Use, asking: Asking, id: PathId) -> ActionAnswer:
         async with use.pool.connection() as connection:
             return {"action": action_wire(await actions.get(connection, asking.project_id, id, type))}
 
-    @router.get(f"/{path}/{{{key}}}/actions")
+    @router.get(f"/{path}/{{{key}}}/actions", summary=f"List Actions Of {one_of_them}")
     async def list_of_one(
         use: Use, asking: Asking, page: Page, id: int = Depends(id_of), status: Status = None
     ) -> ActionListAnswer:
@@ -59,8 +60,9 @@ def action_lists(
         about = Resource(type, id)
         return await listed_actions(use, ActionFilter(asking.project_id, None, about, known(status)), page)
 
-    @router.get(f"/{path}/{{{key}}}/actions/{{action_id:int}}")
+    @router.get(f"/{path}/{{{key}}}/actions/{{action_id:int}}", summary=f"Get Action Of {one_of_them}", deprecated=True)
     async def get_of_one(use: Use, asking: Asking, action_id: ActionId, id: int = Depends(id_of)) -> ActionAnswer:
+        """`GET /actions/{id}` says the same."""
         async with use.pool.connection() as connection:
             found = await actions.get(connection, asking.project_id, action_id, Resource(type, id))
         return {"action": action_wire(found)}

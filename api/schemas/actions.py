@@ -6,6 +6,7 @@ from typing import Literal
 
 from typing_extensions import TypedDict
 
+from api.documented import shown
 from api.pagination import Meta
 from api.schemas.times import timestamp, timestamp_or_none
 from infra.db.actions import Action
@@ -22,6 +23,16 @@ class ActionError(TypedDict):
     message: str
 
 
+@shown(
+    id=13,
+    command="create_server",
+    status="success",
+    progress=100,
+    started="2026-01-30T23:50:00+00:00",
+    finished="2026-01-30T23:50:14+00:00",
+    resources=[{"id": 42, "type": "server"}],
+    error=None,
+)
 class ActionWire(TypedDict):
     """``finished`` and ``error`` are null, never empty, while there is none."""
 

@@ -7,6 +7,7 @@ from typing import Annotated, Any
 from pydantic import AfterValidator, model_validator
 from typing_extensions import TypedDict
 
+from api.documented import example
 from api.schemas.fields import Hostname, Wire
 from infra.domain.dns_ptr import canonical
 
@@ -21,7 +22,7 @@ def _address(text: str) -> str:
 Address = Annotated[str, AfterValidator(_address)]
 
 
-class ChangeDnsPtr(Wire):
+class ChangeDnsPtr(Wire, json_schema_extra=example(ip="192.0.2.1", dns_ptr="web.example.com")):
     """``dns_ptr``: the name; null takes it back: an IPv4 address gets its default name, an IPv6 address none."""
 
     ip: Address

@@ -7,6 +7,7 @@ from typing import Annotated, Any
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, StringConstraints, model_validator
 from typing_extensions import TypedDict
 
+from api.documented import example
 from infra.domain.labels import label_problems
 from infra.domain.names import hostname_problem
 
@@ -67,14 +68,14 @@ Hostname = Annotated[str, AfterValidator(_hostname)]
 Labels = Annotated[dict[str, str], Field(max_length=100), AfterValidator(_labels)]
 
 
-class UpdateNamed(Wire):
+class UpdateNamed(Wire, json_schema_extra=example(name="other", labels={"env": "prod"})):
     """A PUT of a named resource. What is not sent stays; labels replace the whole map."""
 
     name: Name | None = None
     labels: Labels | None = None
 
 
-class ChangeProtection(Wire):
+class ChangeProtection(Wire, json_schema_extra=example(delete=True)):
     """What is not sent stays."""
 
     delete: bool | None = None

@@ -7,6 +7,7 @@ from typing import Annotated, Literal
 from pydantic import StringConstraints
 from typing_extensions import TypedDict
 
+from api.documented import example, shown
 from api.pagination import Meta
 from api.schemas.fields import Labels, ProtectionWire, Text, Wire
 from api.schemas.money import DeprecationWire
@@ -14,7 +15,7 @@ from api.schemas.times import timestamp, timestamp_or_none
 from infra.db.images import Architecture, CatalogueImage, ImageStatus, ImageType
 
 
-class UpdateImage(Wire):
+class UpdateImage(Wire, json_schema_extra=example(description="before the upgrade", labels={"env": "prod"})):
     """What is not sent stays; labels replace the whole map. ``type``: a backup becomes a snapshot."""
 
     description: Annotated[Text, StringConstraints(max_length=255)] | None = None
@@ -29,6 +30,27 @@ class CreatedFromWire(TypedDict):
     name: str
 
 
+@shown(
+    id=1,
+    type="system",
+    status="available",
+    name="debian",
+    description="Debian 12",
+    image_size=None,
+    disk_size=2,
+    created="2026-01-30T23:50:00+00:00",
+    created_from=None,
+    bound_to=None,
+    os_flavor="debian",
+    os_version="12",
+    rapid_deploy=True,
+    protection={"delete": False},
+    deprecated=None,
+    deprecation=None,
+    deleted=None,
+    labels={},
+    architecture="x86",
+)
 class ImageWire(TypedDict):
     """``name`` is null for snapshots and backups. Sizes in GB: ``image_size`` in the store, null for system images;
     ``disk_size`` the least that a server's disk must have. ``bound_to``: the server that a backup is of."""

@@ -6,11 +6,21 @@ from typing import Literal
 
 from typing_extensions import TypedDict
 
+from api.documented import shown
 from api.pagination import Meta
 from api.schemas.money import DeprecationWire, deprecation_wire
 from infra.db.isos import Iso
 
 
+@shown(
+    id=26,
+    name="rescue.iso",
+    description="Rescue system",
+    type="public",
+    architecture="x86",
+    deprecated=None,
+    deprecation=None,
+)
 class IsoWire(TypedDict):
     """``architecture`` null: not known, so it may fit any. ``deprecated``: when it can no longer be attached."""
 

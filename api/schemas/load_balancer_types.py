@@ -6,12 +6,25 @@ from collections.abc import Sequence
 
 from typing_extensions import TypedDict
 
+from api.documented import shown
 from api.pagination import Meta
 from api.schemas.money import DeprecationWire, PriceWire, deprecation_wire, price_wires
 from infra.db.load_balancer_types import LoadBalancerType
 from infra.db.locations import Location
 
 
+@shown(
+    id=1,
+    name="lb11",
+    description="Up to 25 targets",
+    max_connections=10000,
+    max_services=5,
+    max_targets=25,
+    max_assigned_certificates=0,
+    deprecated=None,
+    deprecation=None,
+    prices=[],
+)
 class LoadBalancerTypeWire(TypedDict):
     """``deprecated``: when it can no longer be ordered."""
 

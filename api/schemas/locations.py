@@ -4,10 +4,21 @@ from __future__ import annotations
 
 from typing_extensions import TypedDict
 
+from api.documented import shown
 from api.pagination import Meta
 from infra.db.locations import Location
 
 
+@shown(
+    id=1,
+    name="fsn1",
+    description="Falkenstein",
+    country="DE",
+    city="Falkenstein",
+    latitude=50.48,
+    longitude=12.37,
+    network_zone="eu-central",
+)
 class LocationWire(TypedDict):
     """``country``: ISO 3166-1 alpha-2, or empty. ``network_zone``: where networks reach from one to another."""
 

@@ -7,6 +7,7 @@ from decimal import Decimal
 
 from typing_extensions import TypedDict
 
+from api.documented import shown
 from api.schemas.times import timestamp
 from infra.db.locations import Location
 from infra.domain.terms import Deprecation, Terms
@@ -14,6 +15,7 @@ from infra.domain.terms import Deprecation, Terms
 PLACES = Decimal("0.0000000001")
 
 
+@shown(net="0.0050000000", gross="0.0059500000")
 class Money(TypedDict):
     net: str
     gross: str
@@ -29,6 +31,7 @@ class PriceWire(TypedDict):
     price_per_tb_traffic: Money
 
 
+@shown(announced="2026-01-30T00:00:00+00:00", unavailable_after="2026-04-30T00:00:00+00:00")
 class DeprecationWire(TypedDict):
     """Announced, and when it can no longer be ordered."""
 

@@ -8,6 +8,7 @@ from typing import Annotated, Any, Literal
 from pydantic import AfterValidator, BeforeValidator, Field
 from typing_extensions import TypedDict
 
+from api.documented import example, shown
 from api.pagination import Meta
 from api.schemas.fields import Id, Labels, Name, ProtectionWire, UpdateNamed, Wire
 from api.schemas.times import timestamp
@@ -46,7 +47,7 @@ PrivateRange = Annotated[Range, AfterValidator(_private)]
 SubnetKind = Literal["cloud", "server", "vswitch"]
 
 
-class NewSubnet(Wire):
+class NewSubnet(Wire, json_schema_extra=example(type="cloud", network_zone="eu-central", ip_range="10.0.1.0/24")):
     """Without ``ip_range``: the first /24 of the network that is free."""
 
     type: SubnetKind
@@ -55,7 +56,7 @@ class NewSubnet(Wire):
     vswitch_id: int | None = None
 
 
-class RouteBody(Wire):
+class RouteBody(Wire, json_schema_extra=example(destination="10.100.1.0/24", gateway="10.0.1.5")):
     destination: Range
     gateway: Ip
 
@@ -64,7 +65,7 @@ class RouteBody(Wire):
         return Route(self.destination, self.gateway)
 
 
-class CreateNetwork(Wire):
+class CreateNetwork(Wire, json_schema_extra=example(name="inside", ip_range="10.0.0.0/16")):
     name: Name
     ip_range: PrivateRange
     labels: Labels = Field(default_factory=dict)
@@ -77,15 +78,15 @@ class UpdateNetwork(UpdateNamed):
     expose_routes_to_vswitch: bool | None = None
 
 
-class SubnetName(Wire):
+class SubnetName(Wire, json_schema_extra=example(ip_range="10.0.1.0/24")):
     ip_range: Range
 
 
-class ChangeIpRange(Wire):
+class ChangeIpRange(Wire, json_schema_extra=example(ip_range="10.0.0.0/12")):
     ip_range: Range
 
 
-class AttachToNetwork(Wire):
+class AttachToNetwork(Wire, json_schema_extra=example(network=4711, ip="10.0.1.2")):
     """Without ``ip``: the first free address of ``ip_range``, a subnet, or of any of the network's."""
 
     network: Id
@@ -94,11 +95,11 @@ class AttachToNetwork(Wire):
     alias_ips: list[Ip] = Field(default_factory=list, max_length=50)
 
 
-class DetachFromNetwork(Wire):
+class DetachFromNetwork(Wire, json_schema_extra=example(network=4711)):
     network: Id
 
 
-class ChangeAliasIps(Wire):
+class ChangeAliasIps(Wire, json_schema_extra=example(network=4711, alias_ips=["10.0.1.7"])):
     network: Id
     alias_ips: list[Ip] = Field(max_length=50)
 
@@ -118,6 +119,27 @@ class RouteWire(TypedDict):
     gateway: str
 
 
+@shown(
+    id=4711,
+    name="inside",
+    ip_range="10.0.0.0/16",
+    subnets=[
+        {
+            "type": "cloud",
+            "ip_range": "10.0.1.0/24",
+            "network_zone": "eu-central",
+            "gateway": "10.0.0.1",
+            "vswitch_id": None,
+        }
+    ],
+    routes=[{"destination": "10.100.1.0/24", "gateway": "10.0.1.5"}],
+    servers=[42],
+    load_balancers=[],
+    protection={"delete": False},
+    labels={},
+    created="2026-01-30T23:50:00+00:00",
+    expose_routes_to_vswitch=False,
+)
 class NetworkWire(TypedDict):
     """``servers``, ``load_balancers``: the ids of those that are in it."""
 

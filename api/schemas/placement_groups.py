@@ -7,6 +7,7 @@ from typing import Literal
 from pydantic import Field
 from typing_extensions import TypedDict
 
+from api.documented import example, shown
 from api.pagination import Meta
 from api.schemas.actions import ActionWire
 from api.schemas.fields import Labels, Name, Wire
@@ -14,12 +15,13 @@ from api.schemas.times import timestamp
 from infra.db.placement_groups import PlacementGroup
 
 
-class CreatePlacementGroup(Wire):
+class CreatePlacementGroup(Wire, json_schema_extra=example(name="web", type="spread")):
     name: Name
     type: Literal["spread"]
     labels: Labels = Field(default_factory=dict)
 
 
+@shown(id=7, name="web", labels={}, type="spread", created="2026-01-30T23:50:00+00:00", servers=[42, 43])
 class PlacementGroupWire(TypedDict):
     """``servers``: the ids of those that are in it."""
 

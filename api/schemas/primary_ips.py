@@ -7,6 +7,7 @@ from typing import Literal
 from pydantic import Field
 from typing_extensions import TypedDict
 
+from api.documented import example
 from api.pagination import Meta
 from api.references import with_id
 from api.schemas.actions import ActionWire
@@ -21,7 +22,7 @@ from infra.db.server_types import ServerType
 from infra.domain.dns_ptr import default_ptr
 
 
-class CreatePrimaryIp(Wire):
+class CreatePrimaryIp(Wire, json_schema_extra=example(name="front", type="ipv4", location="fsn1")):
     """Where: at its assignee's, or in ``location``; unless one is given, in the default location."""
 
     name: Name
@@ -38,7 +39,7 @@ class UpdatePrimaryIp(UpdateNamed):
     auto_delete: bool | None = None
 
 
-class AssignPrimaryIp(Wire):
+class AssignPrimaryIp(Wire, json_schema_extra=example(assignee_id=42, assignee_type="server")):
     assignee_id: Id
     assignee_type: Literal["server"]
 

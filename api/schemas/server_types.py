@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 from typing_extensions import TypedDict
 
+from api.documented import shown
 from api.pagination import Meta
 from api.schemas.datacenters import available_at
 from api.schemas.money import DeprecationWire, PriceWire, deprecation_wire, price_wires
@@ -23,6 +24,23 @@ class TypeLocationWire(TypedDict):
     recommended: bool
 
 
+@shown(
+    id=1,
+    name="px1",
+    description="1 vCPU, 256 MiB memory, 2 GiB disk",
+    cores=1,
+    memory=0.25,
+    disk=2,
+    deprecated=False,
+    deprecation=None,
+    prices=[],
+    storage_type="local",
+    cpu_type="shared",
+    category="Shared vCPU",
+    architecture="x86",
+    included_traffic=0,
+    locations=[{"id": 1, "name": "fsn1", "deprecation": None, "available": True, "recommended": False}],
+)
 class ServerTypeWire(TypedDict):
     """``deprecated`` and ``deprecation`` speak of all locations; ``locations`` of each. ``included_traffic`` is 0: it
     is told with the prices."""

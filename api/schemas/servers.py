@@ -8,6 +8,7 @@ from typing import Annotated, Any, Self
 from pydantic import AfterValidator, Field, model_validator
 from typing_extensions import TypedDict
 
+from api.documented import example
 from api.pagination import Meta
 from api.references import with_id
 from api.schemas.actions import ActionWire
@@ -60,7 +61,12 @@ class FirewallReference(Wire):
     firewall: Id
 
 
-class CreateServer(Wire):
+class CreateServer(
+    Wire,
+    json_schema_extra=example(
+        name="web-1", server_type="px1", image="tiny", ssh_keys=["laptop"], labels={"env": "prod"}
+    ),
+):
     """POST /servers. Without ``ssh_keys`` and ``user_data`` a server gets every SSH key of its project."""
 
     name: Hostname
@@ -80,14 +86,14 @@ class CreateServer(Wire):
     placement_group: Id | None = None
 
 
-class UpdateServer(Wire):
+class UpdateServer(Wire, json_schema_extra=example(name="web-2", labels={"env": "test"})):
     """PUT /servers/{id}. What is not sent stays; labels replace the whole map."""
 
     name: Hostname | None = None
     labels: Labels | None = None
 
 
-class ChangeServerProtection(ChangeProtection):
+class ChangeServerProtection(ChangeProtection, json_schema_extra=example(delete=True, rebuild=True)):
     """Both or neither: a server that may not be deleted may not be rebuilt."""
 
     rebuild: bool | None = None

@@ -7,10 +7,20 @@ from typing import Any, Literal
 
 from typing_extensions import TypedDict
 
+from api.documented import shown
 from api.pagination import Meta
 from api.schemas.actions import ActionWire
 
 
+@shown(
+    name="create_disk",
+    state="done",
+    started="2026-01-30T23:50:00.100000+00:00",
+    finished="2026-01-30T23:50:00.350000+00:00",
+    duration_ms=250.0,
+    worked_ms=240.5,
+    tries=1,
+)
 class StepWire(TypedDict):
     """``duration_ms``: from its first scheduling to its end, waiting and all ``tries`` included; ``worked_ms``: its
     last try alone. Null while it is under way. ``worked_ms`` is null, too, for what was never begun."""
