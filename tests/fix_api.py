@@ -9,13 +9,20 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import Any
 
+import hcloud
 import httpx
+import pytest
 import pytest_asyncio
 import uvicorn
 
 from api.app import create_app
+from infra.catalog.applying import apply
+from infra.catalog.file import read
+from infra.catalog.source import Source
 from infra.config import Settings
-from tests.fix_region import NewRegion, Region, eventually
+from infra.temporal.cluster import TemporalCluster
+from tests.fix_region import NewRegion, Region, eventually, open_region, region_settings
+from tests.fix_stack import NewDatabase, NewNamespace
 
 
 @dataclass
@@ -29,6 +36,22 @@ class Api:
     async def create(self, name: str = "web", **wishes: Any) -> httpx.Response:
         body = {"name": name, "server_type": "px1", "image": "tiny", "location": self.region.location}
         return await self.http.post("/servers", content=json.dumps({**body, **wishes}))
+
+    @property
+    def hcloud(self) -> hcloud.Client:
+        """hcloud-python as its users have it; it blocks, so ask it in a thread."""
+        return hcloud.Client(token=self.region.token, api_endpoint=f"{self.url}/api/v1", poll_interval=0.1)
+
+    async def offer(self, catalog: str) -> None:
+        """What `puchify catalog apply --yes` does, while the API runs."""
+        async with self.region.pool.connection() as connection:
+            await apply(connection, read(Source(catalog, "catalog.yaml")))
+
+    async def listed(self, path: str, **query: Any) -> dict[str, Any]:
+        reply = await self.http.get(path, params=query)
+        assert reply.status_code == 200, reply.text
+        found: dict[str, Any] = reply.json()
+        return found
 
     async def succeeded(self, action_id: int) -> dict[str, Any]:
         """The action, once it has ended; it has to have ended well."""
@@ -53,6 +76,22 @@ async def module_api(module_region: NewRegion) -> AsyncIterator[Api]:
     """One API for a module whose tests do not mind each other's things."""
     async with module_region() as region, serving_api(region) as api:
         yield api
+
+
+@pytest_asyncio.fixture(scope="module")
+async def installation(
+    new_database: NewDatabase,
+    new_namespace: NewNamespace,
+    temporal: TemporalCluster,
+    tmp_path_factory: pytest.TempPathFactory,
+) -> AsyncIterator[Api]:
+    """An API on books of a module's own: nobody else sees what becomes of its catalog."""
+    directory = tmp_path_factory.mktemp("installation")
+    async with new_database() as url:
+        settings = region_settings(url, temporal, directory)
+        ours = settings.model_copy(update={"temporal_namespace": await new_namespace()})
+        async with open_region(ours, directory) as region, serving_api(region) as api:
+            yield api
 
 
 @asynccontextmanager
