@@ -2,43 +2,36 @@
 
 from __future__ import annotations
 
-import json
-from typing import Annotated
+from typing import Any
 
-from fastapi import APIRouter, Header
+from fastapi import APIRouter
 from fastapi.responses import Response
 
+from api.changes import Changing
 from api.documented import failing
-from api.idempotency import key_of
 from api.pagination import Page, meta
 from api.routes.paths import PathId
 from api.schemas.fields import UpdateNamed
 from api.schemas.ssh_keys import CreateSshKey, SshKeyAnswer, SshKeysAnswer, ssh_key_wire
 from api.services import Asking, Use
-from infra.db import idempotency, ssh_keys
-from infra.db.idempotency import Answer
-from infra.db.ssh_keys import SshKeyFilter
-from infra.domain.errors import Conflict, NotFound, UniquenessError
+from infra.db import ssh_keys
+from infra.db.pool import Connection
+from infra.db.ssh_keys import KIND, SshKeyFilter
+from infra.domain.errors import NotFound, UniquenessError
 from infra.domain.labels import parse_selector
 from infra.domain.ssh_public_key import parse
 
 router = APIRouter(tags=["ssh_keys"])
 
 
-@router.post("/ssh_keys", status_code=201, response_model=SshKeyAnswer, responses=failing(UniquenessError, Conflict))
-async def create_ssh_key(
-    use: Use, asking: Asking, body: CreateSshKey, idempotency_key: Annotated[str | None, Header()] = None
-) -> Response:
-    project_id, public_key = asking.project_id, parse(body.public_key)
-    async with use.pool.connection() as connection:
+@router.post("/ssh_keys", status_code=201, response_model=SshKeyAnswer, responses=failing(UniquenessError))
+async def create_ssh_key(changing: Changing, body: CreateSshKey) -> Response:
+    async def make(connection: Connection) -> dict[str, Any]:
+        project_id, public_key = changing.project_id, parse(body.public_key)
+        key = await ssh_keys.create(connection, project_id, body.name, public_key, dict(body.labels))
+        return {"ssh_key": ssh_key_wire(key)}
 
-        async def create() -> Answer:
-            made = await ssh_keys.create(connection, project_id, body.name, public_key, dict(body.labels))
-            return Answer(201, json.dumps({"ssh_key": ssh_key_wire(made)}, ensure_ascii=False))
-
-        key = key_of(idempotency_key, project_id, "POST /ssh_keys", body)
-        answer = await idempotency.once(connection, key, create)
-    return Response(answer.body, answer.status, media_type="application/json")
+    return await changing.once(make, body)
 
 
 @router.get("/ssh_keys")
@@ -59,17 +52,17 @@ async def list_ssh_keys(
 @router.get("/ssh_keys/{id}", responses=failing(NotFound))
 async def get_ssh_key(use: Use, asking: Asking, id: PathId) -> SshKeyAnswer:
     async with use.pool.connection() as connection:
-        return {"ssh_key": ssh_key_wire(await ssh_keys.get(connection, asking.project_id, id))}
+        return {"ssh_key": ssh_key_wire(await KIND.get(connection, asking.project_id, id))}
 
 
 @router.put("/ssh_keys/{id}", responses=failing(NotFound, UniquenessError))
 async def update_ssh_key(use: Use, asking: Asking, id: PathId, body: UpdateNamed) -> SshKeyAnswer:
     async with use.pool.connection() as connection:
-        key = await ssh_keys.update(connection, asking.project_id, id, body.name, body.labels)
+        key = await KIND.update(connection, asking.project_id, id, body.name, body.labels)
     return {"ssh_key": ssh_key_wire(key)}
 
 
 @router.delete("/ssh_keys/{id}", status_code=204, responses=failing(NotFound))
 async def delete_ssh_key(use: Use, asking: Asking, id: PathId) -> None:
     async with use.pool.connection() as connection:
-        await ssh_keys.delete(connection, asking.project_id, id)
+        await KIND.delete(connection, asking.project_id, id)

@@ -9,16 +9,14 @@ from datetime import datetime
 from psycopg import errors, sql
 from psycopg.types.json import Jsonb
 
-from infra.db.listing import Found, Window, find
+from infra.db.listing import Found, Window
+from infra.db.named import Kind, Wanted
 from infra.db.pool import Connection
-from infra.db.selectors import conditions
-from infra.domain.errors import NotFound, UniquenessError
+from infra.domain.errors import UniquenessError
 from infra.domain.labels import Selector
 from infra.domain.ssh_public_key import SshPublicKey
 
-COLUMNS = sql.SQL("id, name, fingerprint, public_key, labels, created")
-SELECT = sql.SQL("SELECT {} FROM ssh_keys").format(COLUMNS)
-SORTABLE = {"id": sql.SQL("id"), "name": sql.SQL("name")}
+SELECT = sql.SQL("SELECT r.id, r.name, r.fingerprint, r.public_key, r.labels, r.created FROM ssh_keys r")
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,14 +37,18 @@ class SshKeyFilter:
     labels: Selector = ()
 
 
+KIND = Kind("ssh_keys", "SSH key", SELECT, lambda row: SshKey(**row), sortable=("id", "name"), protectable=False)
+"""Servers that were ordered with a key keep it when it is deleted."""
+
+
 async def create(
     connection: Connection, project_id: int, name: str, key: SshPublicKey, labels: dict[str, str]
 ) -> SshKey:
     """UniquenessError names the field that another key of the project has already."""
-    insert = sql.SQL(
-        "INSERT INTO ssh_keys (project_id, name, fingerprint, public_key, labels)"
-        " VALUES (%s, %s, %s, %s, %s) RETURNING {}"
-    ).format(COLUMNS)
+    insert = (
+        "INSERT INTO ssh_keys (project_id, name, fingerprint, public_key, labels) VALUES (%s, %s, %s, %s, %s)"
+        " RETURNING id, name, fingerprint, public_key, labels, created"
+    )
     try:
         found = await connection.execute(insert, (project_id, name, key.fingerprint, key.line, Jsonb(labels)))
     except errors.UniqueViolation as cause:
@@ -56,50 +58,10 @@ async def create(
     return SshKey(**row)
 
 
-async def get(connection: Connection, project_id: int, key_id: int) -> SshKey:
-    query = sql.SQL("{} WHERE id = %s AND project_id = %s").format(SELECT)
-    row = await (await connection.execute(query, (key_id, project_id))).fetchone()
-    if row is None:
-        raise NotFound(f"SSH key with ID '{key_id}' not found")
-    return SshKey(**row)
-
-
 async def find_all(connection: Connection, wanted: SshKeyFilter, window: Window) -> Found[SshKey]:
-    tests: list[sql.Composable] = [sql.SQL("project_id = %(project)s")]
-    if wanted.name is not None:
-        tests.append(sql.SQL("name = %(name)s"))
-    if wanted.fingerprint is not None:
-        tests.append(sql.SQL("fingerprint = %(fingerprint)s"))
-    tests += conditions(wanted.labels, sql.SQL("labels"))
-    params = {"project": wanted.project_id, "name": wanted.name, "fingerprint": wanted.fingerprint}
-    return await find(
-        connection, SELECT, sql.SQL("ssh_keys"), tests, window, SORTABLE, lambda row: SshKey(**row), params
-    )
-
-
-async def update(
-    connection: Connection, project_id: int, key_id: int, name: str | None, labels: dict[str, str] | None
-) -> SshKey:
-    """None keeps what is there; labels replace the whole map."""
-    change = sql.SQL(
-        "UPDATE ssh_keys SET name = coalesce(%s, name), labels = coalesce(%s, labels)"
-        " WHERE id = %s AND project_id = %s RETURNING {}"
-    ).format(COLUMNS)
-    new_labels = Jsonb(labels) if labels is not None else None
-    try:
-        row = await (await connection.execute(change, (name, new_labels, key_id, project_id))).fetchone()
-    except errors.UniqueViolation as cause:
-        raise _taken(cause) from cause
-    if row is None:
-        raise NotFound(f"SSH key with ID '{key_id}' not found")
-    return SshKey(**row)
-
-
-async def delete(connection: Connection, project_id: int, key_id: int) -> None:
-    """Servers that were ordered with it keep it."""
-    done = await connection.execute("DELETE FROM ssh_keys WHERE id = %s AND project_id = %s", (key_id, project_id))
-    if done.rowcount == 0:
-        raise NotFound(f"SSH key with ID '{key_id}' not found")
+    alike = (sql.SQL("r.fingerprint = %(fingerprint)s"),) if wanted.fingerprint is not None else ()
+    params = {"fingerprint": wanted.fingerprint}
+    return await KIND.find_all(connection, Wanted(wanted.project_id, wanted.name, wanted.labels, alike, params), window)
 
 
 async def lines_of(connection: Connection, project_id: int, asked: Sequence[int | str]) -> tuple[list[str], list[str]]:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import re
 from datetime import UTC, datetime
 from decimal import Decimal
+from pathlib import Path
 
 import pytest
 
@@ -149,3 +151,10 @@ def test_what_is_no_yaml_is_told_in_one_line(text: str) -> None:
 
 def test_a_key_that_is_there_twice_is_an_error_because_one_would_be_lost() -> None:
     assert refused("isos:\n- name: a\n  name: b\n") == ["catalog.yaml:3: key 'name' is there twice"]
+
+
+def test_the_file_in_the_readme_is_a_catalog() -> None:
+    readme = (Path(__file__).parents[2] / "README.md").read_text()
+    (text,) = re.findall(r"```yaml\n(.*?)```", readme.partition("### The catalog")[2].partition("\n### ")[0], re.DOTALL)
+
+    assert {one.section for one in asked(text)} == {"server_types", "images", "address_pools", "default_location"}
