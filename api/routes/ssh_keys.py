@@ -19,7 +19,6 @@ from infra.db.pool import Connection
 from infra.db.ssh_keys import KIND, SshKeyFilter
 from infra.domain.errors import NotFound, UniquenessError
 from infra.domain.labels import parse_selector
-from infra.domain.ssh_public_key import parse
 
 router = APIRouter(tags=["ssh_keys"])
 
@@ -27,8 +26,8 @@ router = APIRouter(tags=["ssh_keys"])
 @router.post("/ssh_keys", status_code=201, response_model=SshKeyAnswer, responses=failing(UniquenessError))
 async def create_ssh_key(changing: Changing, body: CreateSshKey) -> Response:
     async def make(connection: Connection) -> dict[str, Any]:
-        project_id, public_key = changing.project_id, parse(body.public_key)
-        key = await ssh_keys.create(connection, project_id, body.name, public_key, dict(body.labels))
+        labels = dict(body.labels)
+        key = await ssh_keys.create(connection, changing.project_id, body.name, body.public_key, labels)
         return {"ssh_key": ssh_key_wire(key)}
 
     return await changing.once(make, body)

@@ -18,7 +18,8 @@ KEY = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIJ7hU5g1v0bYc2rwQ1M0zE3p1c0dVbV1nq2hY
 
 
 def _key(text: str) -> str:
-    return parse(text).line  # BadKey is a ValueError
+    parse(text)  # BadKey is a ValueError
+    return text
 
 
 class CreateSshKey(Wire, json_schema_extra=example(name="laptop", public_key=KEY)):
@@ -36,7 +37,7 @@ class CreateSshKey(Wire, json_schema_extra=example(name="laptop", public_key=KEY
     created="2026-01-30T23:50:00+00:00",
 )
 class SshKeyWire(TypedDict):
-    """``fingerprint``: MD5, as 16 hex pairs."""
+    """``fingerprint``: MD5, as 16 hex pairs. ``public_key``: as it was sent, to the newline at its end."""
 
     id: int
     name: str

@@ -1,4 +1,8 @@
-"""SSH keys of a project: public halves only. Names and fingerprints are unique in a project."""
+"""SSH keys of a project: public halves only. Names and fingerprints are unique in a project.
+
+A key is kept as it was sent, since clients compare (Terraform reads it out of a file, to the newline at its end); what
+is written into a guest is its line.
+"""
 
 from __future__ import annotations
 
@@ -14,7 +18,7 @@ from infra.db.named import Kind, Wanted
 from infra.db.pool import Connection
 from infra.domain.errors import UniquenessError
 from infra.domain.labels import Selector
-from infra.domain.ssh_public_key import SshPublicKey
+from infra.domain.ssh_public_key import parse
 
 SELECT = sql.SQL("SELECT r.id, r.name, r.fingerprint, r.public_key, r.labels, r.created FROM ssh_keys r")
 
@@ -41,16 +45,16 @@ KIND = Kind("ssh_keys", "SSH key", SELECT, lambda row: SshKey(**row), sortable=(
 """Servers that were ordered with a key keep it when it is deleted."""
 
 
-async def create(
-    connection: Connection, project_id: int, name: str, key: SshPublicKey, labels: dict[str, str]
-) -> SshKey:
-    """UniquenessError names the field that another key of the project has already."""
+async def create(connection: Connection, project_id: int, name: str, public_key: str, labels: dict[str, str]) -> SshKey:
+    """UniquenessError names the field that another key of the project has already. BadKey: it is none."""
     insert = (
         "INSERT INTO ssh_keys (project_id, name, fingerprint, public_key, labels) VALUES (%s, %s, %s, %s, %s)"
         " RETURNING id, name, fingerprint, public_key, labels, created"
     )
     try:
-        found = await connection.execute(insert, (project_id, name, key.fingerprint, key.line, Jsonb(labels)))
+        found = await connection.execute(
+            insert, (project_id, name, parse(public_key).fingerprint, public_key, Jsonb(labels))
+        )
     except errors.UniqueViolation as cause:
         raise _taken(cause) from cause
     row = await found.fetchone()
@@ -72,11 +76,11 @@ async def lines_of(connection: Connection, project_id: int, asked: Sequence[int 
         "SELECT id, name, public_key FROM ssh_keys WHERE project_id = %s AND (id = ANY(%s) OR name = ANY(%s))",
         (project_id, ids, names),
     )
-    rows = await found.fetchall()
+    rows = [(row["id"], row["name"], parse(row["public_key"]).line) for row in await found.fetchall()]
     # A name wins over an id that reads the same.
-    lines: dict[int | str, str] = {row["id"]: row["public_key"] for row in rows}
-    lines |= {str(row["id"]): row["public_key"] for row in rows}
-    lines |= {row["name"]: row["public_key"] for row in rows}
+    lines: dict[int | str, str] = {id: line for id, _, line in rows}
+    lines |= {str(id): line for id, _, line in rows}
+    lines |= {name: line for _, name, line in rows}
     missing = [str(one) for one in asked if one not in lines]
     return list(dict.fromkeys(lines[one] for one in asked if one in lines)), missing
 
@@ -84,7 +88,7 @@ async def lines_of(connection: Connection, project_id: int, asked: Sequence[int 
 async def all_lines(connection: Connection, project_id: int) -> list[str]:
     """Every public key of the project: what a server gets that is ordered with none."""
     found = await connection.execute("SELECT public_key FROM ssh_keys WHERE project_id = %s ORDER BY id", (project_id,))
-    return [row["public_key"] for row in await found.fetchall()]
+    return [parse(row["public_key"]).line for row in await found.fetchall()]
 
 
 def _taken(cause: errors.UniqueViolation) -> UniquenessError:

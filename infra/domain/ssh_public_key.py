@@ -34,7 +34,7 @@ class BadKey(ValueError):
 
 @dataclass(frozen=True, slots=True)
 class SshPublicKey:
-    """``line`` is the key as it is stored and written: ``type base64 [comment]``, one line."""
+    """``line`` is the key as it is written into a guest: ``type base64 [comment]``, one line."""
 
     algorithm: str
     blob: bytes
@@ -52,9 +52,9 @@ class SshPublicKey:
 
 def parse(text: str) -> SshPublicKey:
     """BadKey unless ``text`` is exactly one usable key line."""
-    line = text.strip()
-    if len(line) > LONGEST:
+    if len(text) > LONGEST:
         raise BadKey(f"must have at most {LONGEST} characters")
+    line = text.strip()
     if not line.isprintable():
         raise BadKey("must be a single line")
     algorithm, _, rest = line.partition(" ")

@@ -25,7 +25,7 @@ async def test_a_keys_life(module_api: Api) -> None:
 def _a_keys_life(api: Api) -> None:
     keys = api.hcloud.ssh_keys
     line = f"{new_key()} me@home"
-    key = keys.create(name="laptop", public_key=f"  {line}\n", labels={"a": "b"})
+    key = keys.create(name="laptop", public_key=line, labels={"a": "b"})
     assert (key.name, key.public_key, key.labels) == ("laptop", line, {"a": "b"})
     assert re.fullmatch("[0-9a-f]{2}(:[0-9a-f]{2}){15}", key.fingerprint)
     for found in (keys.get_by_id(key.id), keys.get_by_name("laptop"), keys.get_by_fingerprint(key.fingerprint)):

@@ -131,6 +131,18 @@ async def test_a_key_is_an_ssh_key_once(api: Api) -> None:
     assert (wrong.status_code, wrong.json()["error"]["details"]["fields"][0]["name"]) == (422, "public_key")
 
 
+async def test_a_key_is_told_as_it_was_sent_and_written_into_the_guest_as_one_line(api: Api) -> None:
+    sent = f"  {KEY}\r\n"
+    made = (await api.http.post("/ssh_keys", json={"name": "of a file", "public_key": sent})).json()["ssh_key"]
+    again = await api.http.post("/ssh_keys", json={"name": "again", "public_key": KEY})
+    server = (await api.create(ssh_keys=["of a file"])).json()["server"]
+
+    assert (await api.http.get(f"/ssh_keys/{made['id']}")).json()["ssh_key"]["public_key"] == sent
+    assert again.json()["error"]["code"] == "uniqueness_error"
+    row = await api.region.one("SELECT authorized_keys FROM servers WHERE id = %s", server["id"])
+    assert row == {"authorized_keys": [KEY]}
+
+
 async def test_a_repeated_request_adds_one_ssh_key(api: Api) -> None:
     once = {"Idempotency-Key": "once"}
 
