@@ -17,6 +17,7 @@ from api.documented import Documented, failing
 from api.gate import OPENAPI, Gate
 from api.internal import hosts
 from api.metrics import metrics
+from api.queries import readable_query
 from api.rate_limit import Turnstile
 from api.routes import (
     actions,
@@ -68,6 +69,7 @@ from infra.temporal.connect import connect
 
 # Who asks is known at the edge, before a route is found; this says so in the document.
 BEARER = HTTPBearer(auto_error=False, description="An API key: `puchify key create`.")
+EVERYWHERE = [Depends(BEARER), Depends(readable_query)]
 
 ROUTERS = (
     actions.router,
@@ -122,7 +124,7 @@ def create_app(settings: Settings) -> FastAPI:
     )
     errors.install(app)
     for router in ROUTERS:
-        app.include_router(router, prefix="/api/v1", responses=failing(), dependencies=[Depends(BEARER)])
+        app.include_router(router, prefix="/api/v1", responses=failing(), dependencies=EVERYWHERE)
     app.include_router(hosts.router, include_in_schema=False)
     app.add_api_route("/healthz", health, methods=["GET"], include_in_schema=False)
     app.add_api_route("/metrics", metrics, methods=["GET"], include_in_schema=False)

@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from operator import attrgetter
 from typing import Annotated, Protocol, TypeVar
 
-from fastapi import Depends, Query, Request
+from fastapi import Depends, Query
 from typing_extensions import TypedDict
 
 from api.documented import shown
@@ -29,19 +29,13 @@ N = TypeVar("N", bound=Named)
 
 
 def windows(most: int) -> Callable[..., Window]:
-    """More than ``most`` a page is clamped, as clients that ask for too much expect.
-
-    Of a list's filters none can hold a NUL, which the books cannot even look for; that is told here, for all of them.
-    """
+    """More than ``most`` a page is clamped, as clients that ask for too much expect."""
 
     def window(
-        request: Request,
         page: Annotated[int, Query(ge=1, le=LAST_PAGE)] = 1,
         per_page: Annotated[int, Query(ge=1)] = DEFAULT,
         sort: Annotated[list[str] | None, Query()] = None,
     ) -> Window:
-        if unfit := [name for name, value in request.query_params.multi_items() if "\0" in value]:
-            raise InvalidInput.fields([(name, "must not contain NUL characters") for name in dict.fromkeys(unfit)])
         return Window(page, min(per_page, most), tuple(_sorting(one) for one in sort or ()))
 
     return window

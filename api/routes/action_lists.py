@@ -27,7 +27,7 @@ Find = Callable[[Connection, int, int], Awaitable[Any]]
 """(connection, project id, id) -> the resource. NotFound: its list is absent, not empty."""
 
 
-def own_id(id: PathId) -> int:
+async def own_id(id: PathId) -> int:
     return id
 
 
