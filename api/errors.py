@@ -13,6 +13,7 @@ from typing import Any
 from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
+from fastapi.routing import iter_route_contexts
 from psycopg import DatabaseError, DataError, IntegrityError, OperationalError
 from psycopg.errors import DeadlockDetected
 from starlette.exceptions import HTTPException
@@ -34,12 +35,14 @@ from infra.logs import REQUEST
 log = logging.getLogger(__name__)
 
 WRAPPERS = ("body", "query", "path", "header")
+CHALLENGE = {"WWW-Authenticate": "Bearer"}
+"""RFC 9110: a 401 says how one makes oneself known."""
 
 
 def answer(error: PuchifyError) -> Response:
     # Clients take ``details`` for granted on invalid_input, so the key is always there.
     body = {"error": {"code": error.code, "message": error.message, "details": error.details}}
-    return JSONResponse(body, error.status)
+    return JSONResponse(body, error.status, CHALLENGE if error.status == 401 else None)
 
 
 def understood(cause: Exception) -> PuchifyError | None:
@@ -100,8 +103,9 @@ def answer_to(cause: Exception) -> Response:
 
 def methods_at(request: Request) -> list[str]:
     """What the address takes: each method of it is a route of its own, and the framework names only the first one's."""
-    there = (route for route in request.app.routes if route.matches(request.scope)[0] is not Match.NONE)
-    return sorted({method for route in there for method in getattr(route, "methods", None) or ()})
+    routes = iter_route_contexts(request.app.routes)
+    there = (route for route in routes if route.matches(request.scope)[0] is not Match.NONE)
+    return sorted({method for route in there for method in route.methods or ()})
 
 
 def install(app: FastAPI) -> None:
