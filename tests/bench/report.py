@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from tests.bench.books import Books
+from tests.bench.crowd import CROWD, PROCESSES, Crowd
 from tests.bench.figures import Summary
 from tests.bench.parallel import Rate
 from tests.bench.pipeline import Pipeline
@@ -65,6 +66,7 @@ class Report:
     machine: Mapping[str, Any]
     hosts: Mapping[str, OfHost]
     books: Books
+    crowd: Crowd
 
     def write(self, directory: Path) -> Path:
         directory.mkdir(parents=True, exist_ok=True)
@@ -86,6 +88,7 @@ class Report:
             yield from cpu_lines(host, measured.pipeline)
             yield from rate_lines(host, measured.rates)
         yield from book_lines(self.books)
+        yield from crowd_lines(self.crowd)
 
 
 def pipeline_lines(host: str, pipeline: Pipeline) -> Iterator[str]:
@@ -154,6 +157,15 @@ def book_lines(books: Books) -> Iterator[str]:
     for row, (title, target) in BOOKS.items():
         measured: Summary = books.rows[row]
         yield f"{title:40}{_target(target):>8}{measured.p50:9.2f}{measured.p95:9.2f}"
+
+
+def crowd_lines(crowd: Crowd) -> Iterator[str]:
+    asked = f"one user asks {CROWD:,} times a second of {PROCESSES} API processes for {crowd.seconds:.1f} s"
+    yield f"\n{asked} (load {_span(crowd.load)})"
+    yield f"{'let through, where 2 % off is the most':40}{crowd.fair:8.0f}{crowd.passed:9}{crowd.off:+9.1f} %"
+    yield f"{'':48}{'p50':>9}{'p95':>9}"
+    for title, measured in (("another user's GET, alone", crowd.alone), ("  ... beside it", crowd.beside)):
+        yield f"{title:48}{measured.p50:9.2f}{measured.p95:9.2f}"
 
 
 def _target(milliseconds: float | None) -> str:
