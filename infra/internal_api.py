@@ -18,6 +18,7 @@ from infra.config import Settings
 from infra.domain.errors import HostUnavailable, PuchifyError, StaleClaim, Unavailable
 from infra.domain.models import HostClaims, HostReport, Machine, Tombstone
 from infra.domain.seed import Seed
+from infra.trust import trust_of
 
 log = logging.getLogger(__name__)
 
@@ -70,5 +71,7 @@ class InternalApi:
 @asynccontextmanager
 async def open_internal_api(settings: Settings) -> AsyncIterator[InternalApi]:
     headers = {"Authorization": f"Bearer {settings.host_key}"}
-    async with httpx.AsyncClient(base_url=settings.internal_url, headers=headers, timeout=5) as client:
+    async with httpx.AsyncClient(
+        base_url=settings.internal_url, headers=headers, timeout=5, verify=trust_of(settings)
+    ) as client:
         yield InternalApi(client, settings.host_id)

@@ -15,6 +15,7 @@ from typing import Any
 
 from infra.config import Settings
 from infra.runtime_dir import RuntimeDir
+from infra.trust import trust_of
 from workers.first.caller import open_caller
 from workers.first.login import ensure_key, ssh_command, write_known_hosts
 from workers.first.server import FirstServer, Proof
@@ -97,7 +98,7 @@ async def hand_out(stack: Stack, teller: Teller) -> None:
     api, token = f"{settings.internal_url}/api/v1", place.token.read_text().strip()
     public_key = ensure_key(place.ssh_key)
     key = place.ssh_key if settings.host == "libvirt" else None
-    async with open_caller(api, token) as caller:
+    async with open_caller(api, token, trust_of(settings)) as caller:
         proof: Proof = await FirstServer(caller, teller, settings.location, key, public_key).prove()
     write_known_hosts(place.known_hosts, proof.doors)
     handout = Handout(

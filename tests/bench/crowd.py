@@ -122,7 +122,7 @@ def _api(bench: Bench, number: int, port: int) -> Process:
         argv=(sys.executable, "-m", "workers.cli", "api"),
         log_path=bench.pids.parent / "logs" / f"{name}.log",
         env={**environment(settings, "api"), "PYTHONPATH": str(Path(__file__).parents[2])},
-        ready=answers(f"http://127.0.0.1:{port}/healthz"),
+        ready=answers(f"http://127.0.0.1:{port}/healthz", settings),
     )
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ssl
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from typing import Any
@@ -75,9 +76,9 @@ def free_name(wanted: str, taken: set[str]) -> str:
 
 
 @asynccontextmanager
-async def open_caller(api: str, token: str) -> AsyncIterator[Caller]:
-    """``api``: the address with its base path, as clients are given it."""
+async def open_caller(api: str, token: str, trust: ssl.SSLContext | bool) -> AsyncIterator[Caller]:
+    """``api``: the address with its base path, as clients are given it. ``trust``: of infra.trust."""
     headers = {"Authorization": f"Bearer {token}"}
     # No proxy on the way to ourselves.
-    async with httpx.AsyncClient(base_url=api, headers=headers, timeout=30, trust_env=False) as client:
+    async with httpx.AsyncClient(base_url=api, headers=headers, timeout=30, trust_env=False, verify=trust) as client:
         yield Caller(client)

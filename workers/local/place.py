@@ -96,9 +96,10 @@ def of_instance(settings: Settings) -> Settings:
 def resolved(settings: Settings, place: Place, database_url: str) -> Settings:
     """The settings of all processes of the instance: absolute paths, addresses that fit each other, no ``auto``."""
     address = f"[{settings.api_address}]" if ":" in settings.api_address else settings.api_address
+    scheme = "https" if settings.api_tls_cert else "http"
     ours = {
         "database_url": database_url,
-        "internal_url": f"http://{address}:{settings.api_port}",
+        "internal_url": f"{scheme}://{address}:{settings.api_port}",
         "host_key": kept_secret(place.host_key),
         "host_path": place.state / "host",
         "image_store": place.images,

@@ -15,6 +15,7 @@ from temporalio.service import RPCError
 
 from infra.config import Settings
 from infra.temporal.names import host_queue, region_queue
+from infra.trust import trust_of
 from workers.local.place import Place, environment
 from workers.processes import Process
 
@@ -22,7 +23,7 @@ PATIENCE = 60.0  # seconds; a process imports for one or two, on a loaded machin
 
 
 def api_process(settings: Settings, place: Place) -> Process:
-    return _process("api", ("api",), settings, place, answers(f"{settings.internal_url}/healthz"))
+    return _process("api", ("api",), settings, place, answers(f"{settings.internal_url}/healthz", settings))
 
 
 def region_process(settings: Settings, place: Place, client: Client) -> Process:
@@ -49,11 +50,12 @@ def _process(
     )
 
 
-def answers(url: str) -> Callable[[], Awaitable[bool]]:
-    """Whether something at ``url`` says 200."""
+def answers(url: str, settings: Settings) -> Callable[[], Awaitable[bool]]:
+    """Whether something of ours at ``url`` says 200."""
 
     async def ready() -> bool:
-        async with httpx.AsyncClient(trust_env=False, timeout=5) as client:  # no proxy on the way to ourselves
+        # No proxy on the way to ourselves.
+        async with httpx.AsyncClient(trust_env=False, timeout=5, verify=trust_of(settings)) as client:
             try:
                 return (await client.get(url)).status_code == 200
             except httpx.TransportError:
