@@ -78,7 +78,7 @@ T = TypeVar("T", bound=type)
 
 class ErrorBody(TypedDict):
     """Clients branch on ``code``. ``details`` names the fields of ``invalid_input`` and ``uniqueness_error``, and the
-    limits of ``resource_limit_exceeded``; it is null otherwise."""
+    limits of ``resource_limit_exceeded``, each with its ``limit``, ``used`` and ``asked``; it is null otherwise."""
 
     code: str
     message: str

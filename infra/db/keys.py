@@ -172,7 +172,7 @@ async def rotate_key(connection: Connection, secret: bytes, key_id: int, overlap
         # Asked under the lock: whoever held it before has written the successor.
         found = await connection.execute("SELECT id FROM api_keys WHERE replaces = %s", (key_id,))
         if successor := await found.fetchone():
-            raise Conflict(f"key {key_id} was rotated before: key {successor['id']} takes its place")
+            raise Conflict(f"key {key_id} was rotated before: key {successor['id']} takes its place, rotate that one")
         key = new_key()
         row = await (await connection.execute(SUCCEED, {"id": key_id, "digest": digest_of(secret, key)})).fetchone()
         ending = await (await connection.execute(END, {"id": key_id, "overlap": overlap})).fetchone()

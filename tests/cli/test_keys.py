@@ -101,7 +101,8 @@ async def test_a_key_is_rotated_once_and_both_are_good_meanwhile(shell: Shell) -
     assert (before["replaces"], after["replaces"]) == (None, listed["id"])
     assert (before["expires"] is None, after["expires"]) == (False, None)
     assert (again.code, again.out) == (1, "")
-    assert again.err == f"puchify: key {listed['id']} was rotated before: key {after['id']} takes its place\n"
+    said = f"key {listed['id']} was rotated before: key {after['id']} takes its place, rotate that one"
+    assert again.err == f"puchify: {said}\n"
 
 
 async def test_without_an_overlap_the_old_key_ends_at_once(shell: Shell) -> None:

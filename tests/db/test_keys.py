@@ -117,7 +117,7 @@ async def test_a_key_has_one_successor_however_many_rotate_it(pool: Pool) -> Non
 
     async with pool.connection() as connection:
         _, successor = await keys.list_keys(connection)
-    assert told.count(f"key {old.id} was rotated before: key {successor.id} takes its place") == 7
+    assert told.count(f"key {old.id} was rotated before: key {successor.id} takes its place, rotate that one") == 7
 
 
 async def test_a_revoked_or_unknown_key_is_not_rotated(pool: Pool) -> None:
