@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import Any
 
 from fastapi import APIRouter
 
@@ -12,6 +11,7 @@ from api.pagination import MOST, Page
 from api.routes.action_lists import Ids, Status, known, listed_actions
 from api.routes.paths import PathId
 from api.schemas.actions import ActionAnswer, ActionListAnswer, action_wire
+from api.schemas.timelines import TimelineAnswer
 from api.services import Asking, Use
 from api.timelines import steps_of
 from infra.db import actions
@@ -38,7 +38,7 @@ async def get_action(use: Use, asking: Asking, id: PathId) -> ActionAnswer:
 
 
 @router.get("/actions/{id}/timeline", tags=["Puchify extensions"], responses=failing(NotFound))
-async def get_timeline(use: Use, asking: Asking, id: PathId) -> dict[str, Any]:
+async def get_timeline(use: Use, asking: Asking, id: PathId) -> TimelineAnswer:
     """The steps of an action with their times: as stored when it is finished, as they are so far when it is not."""
     async with use.pool.connection() as connection:
         action = await actions.get(connection, asking.project_id, id)

@@ -133,7 +133,11 @@ async def delete_load_balancer(changing: Changing, id: PathId) -> Response:
     )
 
 
-@router.get("/load_balancers/{id}/metrics", responses=failing(NotFound, UnsupportedError))
+@router.get(
+    "/load_balancers/{id}/metrics",
+    status_code=UnsupportedError.status,
+    responses=failing(NotFound, UnsupportedError),
+)
 async def get_metrics(
     use: Use,
     asking: Asking,

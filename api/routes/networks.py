@@ -103,6 +103,7 @@ async def delete_network(use: Use, asking: Asking, id: PathId) -> None:
 )
 async def add_subnet(changing: Changing, id: PathId, body: NewSubnet) -> Response:
     async def change(connection: Connection) -> None:
+        await KIND.lock(connection, changing.project_id, id)  # one that is not there comes before what is wrong with it
         await _check_zones(connection, {"": body})
         await networks.add_subnet(connection, changing.project_id, id, body.network_zone, body.type, body.ip_range)
 

@@ -5,8 +5,6 @@ What switches off something that is never on is done: then it is as was asked fo
 
 from __future__ import annotations
 
-from typing import Any
-
 from fastapi import APIRouter
 from fastapi.responses import Response
 
@@ -41,20 +39,19 @@ NEVER_ON = ("disable_rescue", "disable_backup", "detach_iso")
 
 
 def _refuse(method: str, end: str, why: str) -> None:
-    async def refuse(use: Use, asking: Asking, id: PathId, body: dict[str, Any] | None = None) -> None:
+    """Whatever its body says, which is not even read."""
+
+    async def refuse(use: Use, asking: Asking, id: PathId) -> None:
         async with use.pool.connection() as connection:
             await servers.get(connection, asking.project_id, id)
         raise UnsupportedError(why)
 
-    async def refuse_to_tell(use: Use, asking: Asking, id: PathId) -> None:
-        await refuse(use, asking, id)
-
     name = end.rpartition("/")[2]
     router.add_api_route(
         f"/servers/{{id}}/{end}",
-        refuse if method == "POST" else refuse_to_tell,
+        refuse,
         methods=[method],
-        status_code=201 if method == "POST" else 200,
+        status_code=UnsupportedError.status,
         responses=failing(NotFound, UnsupportedError),
         name=name,
         summary=f"Not supported: {name.replace('_', ' ')}",

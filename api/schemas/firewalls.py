@@ -8,6 +8,7 @@ from typing import Annotated, Any, Literal
 from pydantic import AfterValidator, Field, ValidationInfo, field_validator
 from typing_extensions import TypedDict
 
+from api.documented import example
 from api.pagination import Meta
 from api.schemas.actions import ActionWire
 from api.schemas.fields import Id, Labels, ShortName, ShortText, UpdateNamed, Wire
@@ -26,6 +27,10 @@ from infra.domain.firewalls import (
     side_problem,
 )
 from infra.domain.labels import LONGEST_SELECTOR, terms_of
+
+RULE = {"direction": "in", "protocol": "tcp", "port": "443", "source_ips": ["0.0.0.0/0", "::/0"]}
+TO_SERVER = {"type": "server", "server": {"id": 42}}
+"""Of the document's examples."""
 
 MOST_TARGETS = 100
 """Of one request: each is an action."""
@@ -112,7 +117,7 @@ Rules = Annotated[list[RuleBody], Field(max_length=MOST_RULES)]
 Targets = Annotated[list[TargetBody], Field(max_length=MOST_TARGETS)]
 
 
-class CreateFirewall(Wire):
+class CreateFirewall(Wire, json_schema_extra=example(name="web", rules=[RULE], apply_to=[TO_SERVER])):
     name: ShortName
     labels: Labels = Field(default_factory=dict)
     rules: Rules = Field(default_factory=list)
@@ -123,17 +128,17 @@ class UpdateFirewall(UpdateNamed):
     name: ShortName | None = None
 
 
-class SetRules(Wire):
+class SetRules(Wire, json_schema_extra=example(rules=[RULE])):
     """In place of all that it has; none clears them."""
 
     rules: Rules
 
 
-class ApplyToResources(Wire):
+class ApplyToResources(Wire, json_schema_extra=example(apply_to=[TO_SERVER])):
     apply_to: Annotated[Targets, Field(min_length=1)]
 
 
-class RemoveFromResources(Wire):
+class RemoveFromResources(Wire, json_schema_extra=example(remove_from=[TO_SERVER])):
     remove_from: Annotated[Targets, Field(min_length=1)]
 
 

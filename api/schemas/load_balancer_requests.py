@@ -8,6 +8,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, BeforeValidator, Field, StringConstraints, ValidationInfo, field_validator
 
+from api.documented import example
 from api.schemas.fields import Id, IdOrName, Labels, Name, Text, Wire
 from api.schemas.networks import Ip, Range
 from infra.db.load_balancer_targets import Named
@@ -102,21 +103,21 @@ class ServiceSettings(Wire):
         return self.model_dump(exclude_none=True)
 
 
-class NewService(ServiceSettings):
+class NewService(ServiceSettings, json_schema_extra=example(protocol="http", listen_port=80, destination_port=8080)):
     """Listens on 80 (http) or 443 (https) and sends to 80 unless it says otherwise; tcp has to say where it listens."""
 
     protocol: ServiceProtocol
     listen_port: Port | None = None
 
 
-class ChangeService(ServiceSettings):
+class ChangeService(ServiceSettings, json_schema_extra=example(listen_port=80, destination_port=8081)):
     """``listen_port``: which one."""
 
     listen_port: Port
     protocol: ServiceProtocol | None = None
 
 
-class ServiceName(Wire):
+class ServiceName(Wire, json_schema_extra=example(listen_port=80)):
     listen_port: Port
 
 
@@ -132,7 +133,7 @@ class TargetIp(Wire):
     ip: AnyAddress
 
 
-class TargetName(Wire):
+class TargetName(Wire, json_schema_extra=example(type="label_selector", label_selector={"selector": "role=web"})):
     """What its type says, and no other."""
 
     type: Literal["server", "label_selector", "ip"]
@@ -156,13 +157,13 @@ class TargetName(Wire):
         return Named(ip=self.ip.ip if self.ip else None)
 
 
-class NewTarget(TargetName):
+class NewTarget(TargetName, json_schema_extra=example(type="server", server={"id": 42}, use_private_ip=True)):
     """``use_private_ip``: reached in the load balancer's network; of an ip, the address itself says that."""
 
     use_private_ip: bool = False
 
 
-class AlgorithmChoice(Wire):
+class AlgorithmChoice(Wire, json_schema_extra=example(type="least_connections")):
     type: Algorithm
 
 
@@ -173,7 +174,9 @@ class PublicNetChoice(Wire):
     ipv6: Annotated[Id, AfterValidator(_not_yet)] | None = None
 
 
-class CreateLoadBalancer(Wire):
+class CreateLoadBalancer(
+    Wire, json_schema_extra=example(name="front", load_balancer_type="lb11", algorithm={"type": "round_robin"})
+):
     """Where: in ``location``, or at one of ``network_zone``; unless one is given, in the default location."""
 
     name: BalancerName
@@ -189,18 +192,18 @@ class CreateLoadBalancer(Wire):
     labels: Labels = Field(default_factory=dict)
 
 
-class UpdateLoadBalancer(Wire):
+class UpdateLoadBalancer(Wire, json_schema_extra=example(name="other", labels={"env": "prod"})):
     """What is not sent stays; labels replace the whole map."""
 
     name: BalancerName | None = None
     labels: Labels | None = None
 
 
-class ChangeLoadBalancerType(Wire):
+class ChangeLoadBalancerType(Wire, json_schema_extra=example(load_balancer_type="lb21")):
     load_balancer_type: IdOrName
 
 
-class AttachLoadBalancer(Wire):
+class AttachLoadBalancer(Wire, json_schema_extra=example(network=4711, ip="10.0.1.3")):
     """Without ``ip``: the first free address of ``ip_range``, a subnet, or of any of the network's."""
 
     network: Id

@@ -7,6 +7,7 @@ from typing import Annotated
 from pydantic import Field, StringConstraints
 from typing_extensions import TypedDict
 
+from api.documented import example
 from api.pagination import Meta
 from api.schemas.fields import Text, Wire
 from api.schemas.times import timestamp, timestamp_or_none
@@ -19,7 +20,7 @@ GbLimit = Annotated[float, Field(gt=0, le=MOST, allow_inf_nan=False)]
 Reason = Annotated[Text, StringConstraints(max_length=1000)]
 
 
-class CreateQuotaRequest(Wire):
+class CreateQuotaRequest(Wire, json_schema_extra=example(scope="project", servers=500, reason="growth")):
     """Whose limits, and what they are to be: at least one, each more than the present one. Memory and disk in GB."""
 
     scope: Scope

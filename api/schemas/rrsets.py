@@ -7,12 +7,16 @@ from typing import Annotated, Any
 from pydantic import Field, model_validator
 from typing_extensions import TypedDict
 
+from api.documented import example
 from api.pagination import Meta
 from api.schemas.actions import ActionWire
 from api.schemas.fields import Labels, Text, Wire
 from infra.db.rrsets import RRSet
 from infra.domain.rrsets import MOST, NewRRSet, Record, RRSetType
 from infra.domain.zones import LONGEST_TTL, SHORTEST_TTL
+
+RECORD = {"value": "203.0.113.10", "comment": "the first"}
+"""Of the document's examples."""
 
 Ttl = Annotated[int, Field(ge=SHORTEST_TTL, le=LONGEST_TTL)]
 
@@ -31,7 +35,7 @@ class RecordBody(Wire):
 Records = Annotated[list[RecordBody], Field(min_length=1, max_length=MOST)]
 
 
-class CreateRRSet(Wire):
+class CreateRRSet(Wire, json_schema_extra=example(name="www", type="A", ttl=300, records=[RECORD])):
     """``name``: relative to the zone, in lower case; ``@`` is the zone itself. Without ``ttl``: the zone's."""
 
     name: Text
@@ -45,13 +49,13 @@ class CreateRRSet(Wire):
         return NewRRSet(self.name, self.type, records_of(self.records), self.ttl, dict(self.labels))
 
 
-class UpdateLabels(Wire):
+class UpdateLabels(Wire, json_schema_extra=example(labels={"env": "prod"})):
     """They replace the whole map; what is not sent stays."""
 
     labels: Labels | None = None
 
 
-class ChangeRRSetTtl(Wire):
+class ChangeRRSetTtl(Wire, json_schema_extra=example(ttl=300)):
     """``null``: the zone's."""
 
     ttl: Ttl | None
@@ -62,18 +66,18 @@ class ChangeRRSetTtl(Wire):
         return body  # here it is not: it must be said
 
 
-class ChangeRecords(Wire):
+class ChangeRecords(Wire, json_schema_extra=example(records=[RECORD])):
     records: Records
 
 
-class AddRecords(Wire):
+class AddRecords(Wire, json_schema_extra=example(records=[RECORD], ttl=300)):
     """``ttl``: of an RRSet that is made by this; of one that exists it has to be the same."""
 
     records: Records
     ttl: Ttl | None = None
 
 
-class ChangeRRSetProtection(Wire):
+class ChangeRRSetProtection(Wire, json_schema_extra=example(change=True)):
     """What is not sent stays."""
 
     change: bool | None = None

@@ -105,7 +105,7 @@ class ChangeServerProtection(ChangeProtection, json_schema_extra=example(delete=
         return self
 
 
-class AddToPlacementGroup(Wire):
+class AddToPlacementGroup(Wire, json_schema_extra=example(placement_group=7)):
     placement_group: Id
 
 

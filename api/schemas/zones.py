@@ -7,6 +7,7 @@ from typing import Annotated, Literal, Self
 from pydantic import AfterValidator, Field, model_validator
 from typing_extensions import TypedDict
 
+from api.documented import example
 from api.pagination import Meta
 from api.schemas.actions import ActionWire
 from api.schemas.fields import Labels, ProtectionWire, Text, Wire
@@ -14,6 +15,13 @@ from api.schemas.rrsets import CreateRRSet, Ttl
 from api.schemas.times import timestamp
 from infra.db.zones import Zone
 from infra.domain.zones import Mode, PrimaryNameserver, TsigAlgorithm, address_problem, zone_name_problem
+
+ZONEFILE = """\
+$TTL 3600
+@ IN SOA ns1.example.net. dns.example.net. 2026013000 86400 10800 3600000 3600
+@ IN NS ns1.example.net.
+"""
+"""Of the document's examples."""
 
 
 def _zone_name(name: str) -> str:
@@ -53,7 +61,7 @@ class PrimaryNameserverBody(Wire):
 Primaries = Annotated[list[PrimaryNameserverBody], Field(min_length=1, max_length=10)]
 
 
-class CreateZone(Wire):
+class CreateZone(Wire, json_schema_extra=example(name="example.com", mode="primary", ttl=3600)):
     """``name``: a domain, or a part of one, in lower case and without its last dot; internationalized ones as punycode.
 
     A primary zone begins with ``rrsets`` or with what a ``zonefile`` holds, if any; a secondary one has
@@ -69,15 +77,17 @@ class CreateZone(Wire):
     zonefile: Text | None = None
 
 
-class ChangeZoneTtl(Wire):
+class ChangeZoneTtl(Wire, json_schema_extra=example(ttl=86400)):
     ttl: Ttl
 
 
-class ImportZonefile(Wire):
+class ImportZonefile(Wire, json_schema_extra=example(zonefile=ZONEFILE)):
     zonefile: Text
 
 
-class ChangePrimaryNameservers(Wire):
+class ChangePrimaryNameservers(
+    Wire, json_schema_extra=example(primary_nameservers=[{"address": "203.0.113.1", "port": 53}])
+):
     primary_nameservers: Primaries
 
 
