@@ -71,8 +71,8 @@ def _rrset(row: DictRow) -> RRSet:
 
 
 async def get(connection: Connection, zone: Zone, name: str, type: str) -> RRSet:
-    known = type in TYPES and name_problem(name, zone.name) is None
-    if known and (found := await _find(connection, zone, name, type)):
+    possible = type in TYPES and name_problem(name, zone.name) is None
+    if possible and (found := await _find(connection, zone, name, type)):
         return found
     raise NotFound(f"RRSet '{name}/{type}' not found")
 

