@@ -34,7 +34,7 @@ async def first_contents(body: CreateZone, name_servers: Sequence[str]) -> Zonef
     if body.mode == "secondary":
         _refuse(_secondary_problems(body))
         return Zonefile(body.ttl or DEFAULT_TTL, ())
-    _refuse(_primary_problems(body))
+    _refuse(await asyncio.to_thread(_primary_problems, body))
     given = Zonefile(body.ttl or DEFAULT_TTL, tuple(one.rrset for one in body.rrsets))
     if body.zonefile is not None:
         given = await _read(body.zonefile, body.name, given.ttl)

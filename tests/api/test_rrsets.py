@@ -12,7 +12,7 @@ import pytest
 import pytest_asyncio
 from hcloud.zones import ZoneRecord, ZoneRRSet
 
-from tests.api.test_zones import _code, client_of
+from tests.api.test_zones import client_of, code_of
 from tests.fix_api import Api
 
 
@@ -66,14 +66,14 @@ def _an_rrsets_life(api: Api, name: str) -> None:
     rrset = made.rrset
     assert (rrset.id, rrset.ttl, rrset.labels, rrset.zone.id) == ("www/A", 300, {"a": "b"}, zone.id)
     assert [(one.value, one.comment) for one in rrset.records] == [("192.0.2.1", "web"), ("192.0.2.2", None)]
-    assert _code(lambda: zone.create_rrset(name="www", type="A", records=web)) == "uniqueness_error"
+    assert code_of(lambda: zone.create_rrset(name="www", type="A", records=web)) == "uniqueness_error"
 
     rrset.change_rrset_ttl(None).wait_until_finished()
     assert zone.get_rrset("www", "A").ttl is None
     rrset.change_rrset_ttl(120).wait_until_finished()
     rrset.add_rrset_records([ZoneRecord("192.0.2.3", "third")], ttl=120).wait_until_finished()
-    assert _code(lambda: rrset.add_rrset_records([ZoneRecord("192.0.2.4")], ttl=60)) == "invalid_input"
-    assert _code(lambda: rrset.add_rrset_records([ZoneRecord("192.0.2.3")])) == "invalid_input"
+    assert code_of(lambda: rrset.add_rrset_records([ZoneRecord("192.0.2.4")], ttl=60)) == "invalid_input"
+    assert code_of(lambda: rrset.add_rrset_records([ZoneRecord("192.0.2.3")])) == "invalid_input"
     rrset.update_rrset_records([ZoneRecord("192.0.2.2", "second"), ZoneRecord("192.0.2.3", "")]).wait_until_finished()
     told = [(one.value, one.comment) for one in zone.get_rrset("www", "A").records]
     assert told == [("192.0.2.1", "web"), ("192.0.2.2", "second"), ("192.0.2.3", "")]
@@ -87,16 +87,16 @@ def _an_rrsets_life(api: Api, name: str) -> None:
         lambda: rrset.change_rrset_ttl(60),
         lambda: rrset.delete_rrset(),
     ):
-        assert _code(refused) == "protected"
+        assert code_of(refused) == "protected"
     assert rrset.update_rrset(labels={"c": "d"}).labels == {"c": "d"}
     rrset.change_rrset_protection(change=False).wait_until_finished()
 
     rrset.set_rrset_records([ZoneRecord("192.0.2.9"), ZoneRecord("192.0.2.8")]).wait_until_finished()
     assert [one.value for one in zone.get_rrset("www", "A").records] == ["192.0.2.9", "192.0.2.8"]
-    assert _code(lambda: rrset.remove_rrset_records([ZoneRecord("192.0.2.1")])) == "invalid_input"
+    assert code_of(lambda: rrset.remove_rrset_records([ZoneRecord("192.0.2.1")])) == "invalid_input"
     rrset.remove_rrset_records([ZoneRecord("192.0.2.8")]).wait_until_finished()
     rrset.remove_rrset_records([ZoneRecord("192.0.2.9")]).wait_until_finished()
-    assert _code(lambda: zone.get_rrset("www", "A")) == "not_found"
+    assert code_of(lambda: zone.get_rrset("www", "A")) == "not_found"
 
     fresh = ZoneRRSet(name="*.dev", type="TXT", zone=zone)
     zone.add_rrset_records(fresh, [ZoneRecord('"v=spf1 -all" "; x"')], ttl=60).wait_until_finished()
@@ -113,9 +113,9 @@ async def test_the_apex_keeps_its_soa_and_ns(module_api: Api, zone: str) -> None
 def _apex(api: Api, name: str) -> None:
     zone = client_of(api).zones.get(name)
     soa, ns = zone.get_rrset("@", "SOA"), zone.get_rrset("@", "NS")
-    assert _code(lambda: soa.delete_rrset()) == "service_error"
-    assert _code(lambda: ns.delete_rrset()) == "service_error"
-    assert _code(lambda: ns.remove_rrset_records(ns.records)) == "service_error"
+    assert code_of(lambda: soa.delete_rrset()) == "service_error"
+    assert code_of(lambda: ns.delete_rrset()) == "service_error"
+    assert code_of(lambda: ns.remove_rrset_records(ns.records)) == "service_error"
     more = [ZoneRecord("ns4.example.com.")]
     ns.add_rrset_records(more).wait_until_finished()
     value = "hydrogen.ns.hetzner.com. dns.hetzner.com. 0 86400 10800 3600000 600"
@@ -124,7 +124,7 @@ def _apex(api: Api, name: str) -> None:
     parts = zone.get_rrset("@", "SOA").records[0].value.split(" ")
     assert int(parts[2]) >= before + 2
     assert " ".join([*parts[:2], "0", *parts[3:]]) == value
-    assert _code(lambda: zone.create_rrset(name="@", type="CNAME", records=[ZoneRecord("a")])) == "invalid_input"
+    assert code_of(lambda: zone.create_rrset(name="@", type="CNAME", records=[ZoneRecord("a")])) == "invalid_input"
 
 
 async def test_a_cname_stands_alone(module_api: Api, zone: str) -> None:

@@ -54,19 +54,19 @@ def _a_zones_life(hcloud: Client) -> None:
     assert zone.update(labels={}).labels == {}
     seen = hcloud.zones.get(zone.id)
     assert (seen.ttl, seen.protection) == (600, {"delete": True})
-    assert _code(lambda: zone.delete()) == "protected"
+    assert code_of(lambda: zone.delete()) == "protected"
     other = [ZonePrimaryNameserver("192.0.2.1")]
-    assert _code(lambda: zone.change_primary_nameservers(other)) == "incorrect_zone_mode"
+    assert code_of(lambda: zone.change_primary_nameservers(other)) == "incorrect_zone_mode"
     zone.change_protection(delete=False).wait_until_finished()
 
     commands = [action.command for action in zone.get_actions()]
     assert commands == ["create_zone", "change_ttl", "change_protection", "change_protection"]
     assert [one.command for one in hcloud.zones.get_actions_list(zone, status=["success"]).actions] == commands
     zone.delete().action.wait_until_finished()
-    assert _code(lambda: hcloud.zones.get("life.example.com")) == "not_found"
+    assert code_of(lambda: hcloud.zones.get("life.example.com")) == "not_found"
 
 
-def _code(ask: Any) -> str:
+def code_of(ask: Any) -> str:
     with pytest.raises(APIException) as refused:
         ask()
     return str(refused.value.code)
@@ -103,9 +103,9 @@ def _secondary(hcloud: Client) -> None:
     assert [one.port for one in hcloud.zones.get(zone.id).primary_nameservers] == [5353]
     zone.change_ttl(10800).wait_until_finished()
     records = [ZoneRecord("192.0.2.1")]
-    assert _code(lambda: zone.create_rrset(name="www", type="A", records=records)) == "incorrect_zone_mode"
-    assert _code(lambda: zone.export_zonefile()) == "incorrect_zone_mode"
-    assert _code(lambda: zone.import_zonefile("@ A 192.0.2.1")) == "incorrect_zone_mode"
+    assert code_of(lambda: zone.create_rrset(name="www", type="A", records=records)) == "incorrect_zone_mode"
+    assert code_of(lambda: zone.export_zonefile()) == "incorrect_zone_mode"
+    assert code_of(lambda: zone.import_zonefile("@ A 192.0.2.1")) == "incorrect_zone_mode"
     zone.delete().action.wait_until_finished()
 
 
@@ -132,9 +132,9 @@ def _files(hcloud: Client) -> None:
     assert hcloud.zones.get(name).record_count == 12
 
     zone.get_rrset("foobar", "A").change_rrset_protection(change=True).wait_until_finished()
-    assert _code(lambda: zone.import_zonefile(text)) == "protected"
-    assert _code(lambda: zone.delete()) == "protected"
-    assert _code(lambda: zone.import_zonefile("@ A 192.0.2.1")) == "invalid_input"
+    assert code_of(lambda: zone.import_zonefile(text)) == "protected"
+    assert code_of(lambda: zone.delete()) == "protected"
+    assert code_of(lambda: zone.import_zonefile("@ A 192.0.2.1")) == "invalid_input"
 
 
 def _told(zone: Any) -> list[Any]:

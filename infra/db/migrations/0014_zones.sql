@@ -8,7 +8,7 @@ CREATE TABLE zones (
     mode                    text NOT NULL CHECK (mode IN ('primary', 'secondary')),
     ttl                     bigint NOT NULL,
     name_servers            text[] NOT NULL,                    -- the catalog's, when the zone was made; absolute
-    primary_nameservers     jsonb NOT NULL DEFAULT '[]',        -- of a secondary zone: [{"address", "port", "tsig_algorithm", "tsig_key"}]
+    primary_nameservers     jsonb NOT NULL DEFAULT '[]',        -- of a secondary zone; keys included
     record_count            integer NOT NULL DEFAULT 0,
     protected               boolean NOT NULL DEFAULT false,
     labels                  jsonb NOT NULL DEFAULT '{}',
