@@ -15,14 +15,12 @@ from infra.db.load_balancer_types import LoadBalancerType, load_balancer_types
 from infra.db.locations import Location, locations, preferred
 from infra.db.pool import Connection
 from infra.domain.errors import InvalidInput
-from infra.domain.load_balancers import Service, new_service
 
 
 @dataclass(frozen=True, slots=True)
 class Choice:
     type: LoadBalancerType
     location: Location
-    services: Sequence[Service]
 
 
 async def choose(connection: Connection, project_id: int, body: CreateLoadBalancer, default_location: str) -> Choice:
@@ -41,7 +39,7 @@ async def choose(connection: Connection, project_id: int, body: CreateLoadBalanc
     )
     if problems or not (type and location):
         raise InvalidInput.fields(problems)
-    return Choice(type, location, [new_service(service.sent) for service in body.services])
+    return Choice(type, location)
 
 
 async def choose_type(connection: Connection, asked: int | str, location: Location, now: int) -> LoadBalancerType:

@@ -73,7 +73,6 @@ async def create_load_balancer(use: Use, changing: Changing, body: CreateLoadBal
 
     async def make(connection: Connection) -> dict[str, Any]:
         choice = await choose(connection, project_id, body, use.settings.location)
-        load_balancers.check_limits(choice.type, choice.services, len(body.targets))
         new = NewLoadBalancer(
             project_id,
             body.name,

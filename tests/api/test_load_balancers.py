@@ -2,17 +2,11 @@
 
 from __future__ import annotations
 
-import asyncio
-from collections import Counter
-from collections.abc import Callable
-from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Any
 
 import pytest
-from hcloud import APIException, Client
+from hcloud import APIException
 from hcloud.certificates import Certificate
-from hcloud.images import Image
 from hcloud.load_balancer_types import LoadBalancerType
 from hcloud.load_balancers import (
     BoundLoadBalancer,
@@ -25,72 +19,10 @@ from hcloud.load_balancers import (
     LoadBalancerTargetIP,
     LoadBalancerTargetLabelSelector,
 )
-from hcloud.locations import Location
-from hcloud.networks import BoundNetwork, NetworkSubnet
-from hcloud.server_types import ServerType
 from hcloud.servers import BoundServer, ServerCreatePublicNetwork
 
+from tests.api.balancing import Ground, code_of, make_balancer, on
 from tests.fix_api import Api
-from tests.fix_region import serving_another_project
-
-
-@dataclass
-class Ground:
-    """What the bound models' stories stand on: a client, and how it makes what they need."""
-
-    hcloud: Client
-    location: str
-    zone: str
-
-    def balancer(self, name: str, **wishes: Any) -> BoundLoadBalancer:
-        wishes.setdefault("location", Location(name=self.location))
-        wishes.setdefault("load_balancer_type", LoadBalancerType(name="lb11"))
-        made = self.hcloud.load_balancers.create(name, **wishes)
-        made.action.wait_until_finished()
-        return self.seen(made.load_balancer)
-
-    def seen(self, balancer: BoundLoadBalancer) -> BoundLoadBalancer:
-        return self.hcloud.load_balancers.get_by_id(balancer.id)
-
-    def server(self, name: str, public: ServerCreatePublicNetwork | None = None, **wishes: Any) -> BoundServer:
-        answer = self.hcloud.servers.create(
-            name,
-            ServerType(name="px1"),
-            Image(name="tiny"),
-            location=Location(name=self.location),
-            public_net=public,
-            start_after_create=False,
-            **wishes,
-        )
-        answer.action.wait_until_finished()
-        return self.hcloud.servers.get_by_id(answer.server.id)
-
-    def network(self, name: str, second: int) -> BoundNetwork:
-        subnet = NetworkSubnet(ip_range=f"10.{second}.1.0/24", type="cloud", network_zone=self.zone)
-        return self.hcloud.networks.create(name, f"10.{second}.0.0/16", subnets=[subnet])
-
-    def told(self, path: str) -> Any:
-        """The answer itself: the client passes over some of it."""
-        return self.hcloud._client.request("GET", path)
-
-    def gone(self, *things: Any) -> None:
-        for thing in things:
-            deleted = thing.delete()
-            if deleted is not True:
-                getattr(deleted, "action", deleted).wait_until_finished()
-
-
-async def on(api: Api, story: Callable[[Ground], None]) -> None:
-    client = Client(token=api.region.token, api_endpoint=f"{api.url}/api/v1", poll_interval=0.1)
-    places = (await api.http.get("/locations", params={"name": api.region.location})).json()["locations"]
-    await asyncio.to_thread(story, Ground(client, api.region.location, str(places[0]["network_zone"])))
-    await api.region.assert_balanced()
-
-
-def _code(ask: Callable[[], Any]) -> str:
-    with pytest.raises(APIException) as refused:
-        ask()
-    return str(refused.value.code)
 
 
 async def test_a_load_balancer_has_addresses_of_its_own_until_it_goes(module_api: Api) -> None:
@@ -117,7 +49,7 @@ def _a_life(on: Ground) -> None:
     assert (balancer.services, balancer.targets, balancer.private_net) == ([], [], [])
     assert [one.id for one in on.hcloud.load_balancers.get_all(label_selector="a=b")] == [balancer.id]
     assert on.hcloud.load_balancers.get_by_name("front").id == balancer.id
-    assert _code(lambda: on.balancer("front")) == "uniqueness_error"
+    assert code_of(lambda: on.balancer("front")) == "uniqueness_error"
 
     for ip, back in ((four.ip, four.dns_ptr), (six.ip, None)):
         balancer.change_dns_ptr(ip, "lb.example.com").wait_until_finished()
@@ -125,21 +57,21 @@ def _a_life(on: Ground) -> None:
         balancer.change_dns_ptr(ip, None).wait_until_finished()
         assert back in _names(on.seen(balancer))
         assert "lb.example.com" not in _names(on.seen(balancer))
-    assert _code(lambda: balancer.change_dns_ptr("192.0.2.1", "x.example.com")) == "invalid_input"
+    assert code_of(lambda: balancer.change_dns_ptr("192.0.2.1", "x.example.com")) == "invalid_input"
 
     balancer.change_algorithm(LoadBalancerAlgorithm(type="least_connections")).wait_until_finished()
     balancer.change_protection(delete=True).wait_until_finished()
     assert on.seen(balancer).algorithm.type == "least_connections"
-    assert _code(balancer.delete) == "protected"
+    assert code_of(balancer.delete) == "protected"
     balancer.change_protection(delete=False).wait_until_finished()
     renamed = balancer.update(name="back", labels={})
     assert (renamed.name, renamed.labels) == ("back", {})
     now = datetime.now(UTC)
-    assert _code(lambda: balancer.get_metrics("bandwidth", start=now, end=now)) == "unsupported_error"
+    assert code_of(lambda: balancer.get_metrics("bandwidth", start=now, end=now)) == "unsupported_error"
 
     deleted = balancer.delete()
     deleted.action.wait_until_finished()
-    assert _code(lambda: on.seen(balancer)) == "not_found"
+    assert code_of(lambda: on.seen(balancer)) == "not_found"
     assert on.hcloud.actions.get_by_id(deleted.action.id).command == "delete_load_balancer"
     commands = {action.command for action in on.hcloud.load_balancers.actions.get_all()}
     assert {"create_load_balancer", "change_algorithm", "change_protection", "change_dns_ptr"} <= commands
@@ -173,7 +105,7 @@ def _services(on: Ground) -> None:
     seen = on.seen(balancer).services[0]
     assert (seen.listen_port, seen.destination_port, seen.proxyprotocol, seen.http) == (70, 71, True, None)
     assert (seen.health_check.protocol, seen.health_check.port, seen.health_check.http) == ("tcp", 72, None)
-    assert _code(lambda: balancer.add_service(tcp)) == "source_port_already_used"
+    assert code_of(lambda: balancer.add_service(tcp)) == "source_port_already_used"
 
     checked = LoadBalancerHealthCheck(retries=5, http=LoadBalancerHealthCheckHttp(path="/up", domain="example.com"))
     sticky = LoadBalancerServiceHttp(sticky_sessions=True, cookie_lifetime=800)
@@ -185,7 +117,7 @@ def _services(on: Ground) -> None:
     assert (seen.health_check.http.domain, seen.health_check.http.response) == ("example.com", None)
     balancer.update_service(LoadBalancerService(listen_port=80, protocol="tcp")).wait_until_finished()
     assert on.seen(balancer).services[1].http is None
-    assert _code(lambda: balancer.update_service(LoadBalancerService(listen_port=81))) == "not_found"
+    assert code_of(lambda: balancer.update_service(LoadBalancerService(listen_port=81))) == "not_found"
 
     certificate = LoadBalancerServiceHttp(certificates=[Certificate(id=7)])
     for http in (None, certificate):
@@ -197,12 +129,12 @@ def _services(on: Ground) -> None:
     for port in (1, 2, 3):
         balancer.add_service(LoadBalancerService(protocol="tcp", listen_port=port)).wait_until_finished()
     full = LoadBalancerService(protocol="tcp", listen_port=4)
-    assert _code(lambda: balancer.add_service(full)) == "resource_limit_exceeded"
+    assert code_of(lambda: balancer.add_service(full)) == "resource_limit_exceeded"
     balancer.change_type(LoadBalancerType(name="lb21")).wait_until_finished()
     balancer.add_service(full).wait_until_finished()
-    assert _code(lambda: balancer.change_type(LoadBalancerType(name="lb11"))) == "invalid_load_balancer_type"
+    assert code_of(lambda: balancer.change_type(LoadBalancerType(name="lb11"))) == "invalid_load_balancer_type"
     balancer.delete_service(full).wait_until_finished()
-    assert _code(lambda: balancer.delete_service(full)) == "not_found"
+    assert code_of(lambda: balancer.delete_service(full)) == "not_found"
     balancer.change_type(LoadBalancerType(name="lb11")).wait_until_finished()
     balancer.change_type(LoadBalancerType(name="lb11")).wait_until_finished()
     assert on.seen(balancer).load_balancer_type.name == "lb11"
@@ -225,7 +157,7 @@ def _public_targets(on: Ground) -> None:
 
     for target in (direct, labelled, address):
         balancer.add_target(target).wait_until_finished()
-        assert _code(lambda target=target: balancer.add_target(target)) == "target_already_defined"
+        assert code_of(lambda target=target: balancer.add_target(target)) == "target_already_defined"
     one, all_web, ip = on.seen(balancer).targets
     assert (one.type, one.server.id, one.use_private_ip) == ("server", server.id, False)
     assert [(status.listen_port, status.status) for status in one.health_status] == [(80, "unknown")]
@@ -237,17 +169,17 @@ def _public_targets(on: Ground) -> None:
     assert [inner.server.id for inner in on.seen(balancer).targets[1].targets] == [hidden.id]
 
     no_way = LoadBalancerTarget(type="server", server=hidden)
-    assert _code(lambda: balancer.add_target(no_way)) == "resolve_cloud_public_targets_error"
+    assert code_of(lambda: balancer.add_target(no_way)) == "resolve_cloud_public_targets_error"
     foreign = LoadBalancerTarget(type="ip", ip=LoadBalancerTargetIP(ip="192.0.2.77"))
-    assert _code(lambda: balancer.add_target(foreign)) == "ip_not_owned"
+    assert code_of(lambda: balancer.add_target(foreign)) == "ip_not_owned"
     no_server = LoadBalancerTarget(type="server", server=BoundServer(on.hcloud.servers, {"id": 2**50}, complete=False))
-    assert _code(lambda: balancer.add_target(no_server)) == "invalid_input"
+    assert code_of(lambda: balancer.add_target(no_server)) == "invalid_input"
 
     mine = server.public_net
-    assert _code(lambda: on.hcloud.primary_ips.unassign(mine.primary_ipv4)) == "server_is_load_balancer_target"
+    assert code_of(lambda: on.hcloud.primary_ips.unassign(mine.primary_ipv4)) == "server_is_load_balancer_target"
     on.hcloud.primary_ips.unassign(mine.primary_ipv6).wait_until_finished()
     balancer.remove_target(labelled).wait_until_finished()
-    assert _code(lambda: balancer.remove_target(labelled)) == "load_balancer_target_not_found"
+    assert code_of(lambda: balancer.remove_target(labelled)) == "load_balancer_target_not_found"
     server.delete().wait_until_finished()
     assert on.seen(balancer).targets == []  # the address went with the server, too
     on.gone(balancer, hidden, on.hcloud.primary_ips.get_by_id(mine.primary_ipv6.id))
@@ -281,33 +213,33 @@ def _private(on: Ground) -> None:
     inside, outside = on.server("inside", networks=[network]), on.server("outside")
     balancer = on.balancer("private")
     private = LoadBalancerTarget(type="server", server=inside, use_private_ip=True)
-    assert _code(lambda: balancer.add_target(private)) == "load_balancer_not_attached_to_network"
-    assert _code(balancer.disable_public_interface) == "load_balancer_not_attached_to_network"
-    assert _code(lambda: balancer.detach_from_network(network)) == "load_balancer_not_attached_to_network"
-    assert _code(lambda: balancer.attach_to_network(network, ip="10.77.9.9")) == "invalid_input"
+    assert code_of(lambda: balancer.add_target(private)) == "load_balancer_not_attached_to_network"
+    assert code_of(balancer.disable_public_interface) == "load_balancer_not_attached_to_network"
+    assert code_of(lambda: balancer.detach_from_network(network)) == "load_balancer_not_attached_to_network"
+    assert code_of(lambda: balancer.attach_to_network(network, ip="10.77.9.9")) == "invalid_input"
 
     balancer.attach_to_network(network, ip="10.77.1.99").wait_until_finished()
     (net,) = on.seen(balancer).private_net
     assert (net.network.id, net.ip) == (network.id, "10.77.1.99")
     assert on.told(f"/networks/{network.id}")["network"]["load_balancers"] == [balancer.id]
-    assert _code(lambda: balancer.attach_to_network(network)) == "load_balancer_already_attached"
-    assert _code(lambda: balancer.attach_to_network(elsewhere)) == "load_balancer_already_attached"
+    assert code_of(lambda: balancer.attach_to_network(network)) == "load_balancer_already_attached"
+    assert code_of(lambda: balancer.attach_to_network(elsewhere)) == "load_balancer_already_attached"
 
     lost = LoadBalancerTarget(type="server", server=outside, use_private_ip=True)
     public = LoadBalancerTarget(type="server", server=outside)
     virtual = LoadBalancerTarget(type="ip", ip=LoadBalancerTargetIP(ip="10.77.1.50"))
     stranger = LoadBalancerTarget(type="ip", ip=LoadBalancerTargetIP(ip="10.78.1.50"))
-    assert _code(lambda: balancer.add_target(lost)) == "resolve_cloud_private_targets_error"
-    assert _code(lambda: balancer.add_target(stranger)) == "ip_not_owned"
+    assert code_of(lambda: balancer.add_target(lost)) == "resolve_cloud_private_targets_error"
+    assert code_of(lambda: balancer.add_target(stranger)) == "ip_not_owned"
     for target in (private, virtual, public):
         balancer.add_target(target).wait_until_finished()
-    assert _code(balancer.disable_public_interface) == "targets_without_use_private_ip"
+    assert code_of(balancer.disable_public_interface) == "targets_without_use_private_ip"
     balancer.remove_target(public).wait_until_finished()
     balancer.disable_public_interface().wait_until_finished()
     balancer.disable_public_interface().wait_until_finished()
     off = on.seen(balancer).public_net
     assert (off.enabled, off.ipv4.ip) == (False, balancer.public_net.ipv4.ip)
-    assert _code(lambda: balancer.add_target(public)) == "load_balancer_public_interface_disabled"
+    assert code_of(lambda: balancer.add_target(public)) == "load_balancer_public_interface_disabled"
     balancer.enable_public_interface().wait_until_finished()
     balancer.enable_public_interface().wait_until_finished()
     assert [target.use_private_ip for target in on.seen(balancer).targets] == [True, None]
@@ -344,187 +276,28 @@ def _at_once(on: Ground) -> None:
     assert [status.listen_port for status in balancer.targets[0].health_status] == [80, 81]
 
     twice = [LoadBalancerService(protocol="http"), LoadBalancerService(protocol="tcp", listen_port=80)]
-    assert _code(lambda: on.balancer("no", services=twice)) == "source_port_already_used"
+    assert code_of(lambda: on.balancer("no", services=twice)) == "source_port_already_used"
     target = LoadBalancerTarget(type="server", server=server, use_private_ip=True)
-    assert _code(lambda: on.balancer("no", targets=[target])) == "load_balancer_not_attached_to_network"
-    assert _code(lambda: on.balancer("no", network=network, targets=[target, target])) == "target_already_defined"
+    assert code_of(lambda: on.balancer("no", targets=[target])) == "load_balancer_not_attached_to_network"
+    assert code_of(lambda: on.balancer("no", network=network, targets=[target, target])) == "target_already_defined"
     assert on.hcloud.load_balancers.get_by_name("no") is None
     on.gone(balancer, server, network)
 
 
-async def test_one_of_many_services_gets_the_port(module_api: Api) -> None:
+async def test_a_target_goes_with_the_address_that_it_is(module_api: Api) -> None:
     api = module_api
-    id = await _make(api, "contested")
-    body = {"protocol": "tcp", "listen_port": 9000, "destination_port": 9000}
+    id = await make_balancer(api, "dependent")
+    kept = {"name": "kept", "type": "ipv6", "location": api.region.location}
+    owned = (await api.http.post("/primary_ips", json=kept)).json()["primary_ip"]
+    inside = owned["ip"].replace("::/64", "::7")
+    body = {"type": "ip", "ip": {"ip": inside}}
 
-    replies = await asyncio.gather(
-        *(api.http.post(f"/load_balancers/{id}/actions/add_service", json=body) for _ in range(8))
-    )
+    added = await api.http.post(f"/load_balancers/{id}/actions/add_target", json=body)
+    targets = (await api.http.get(f"/load_balancers/{id}")).json()["load_balancer"]["targets"]
+    deleted = await api.http.delete(f"/primary_ips/{owned['id']}")
 
-    codes = Counter(reply.json().get("error", {}).get("code", "granted") for reply in replies)
-    assert codes == {"granted": 1, "source_port_already_used": 7}
-    seen = (await api.http.get(f"/load_balancers/{id}")).json()["load_balancer"]
-    assert [service["listen_port"] for service in seen["services"]] == [9000]
-
-
-async def test_a_target_and_its_address_do_not_part_in_a_race(module_api: Api) -> None:
-    api = module_api
-    created = (await api.create("raced", start_after_create=False, public_net={"enable_ipv6": False})).json()
-    await api.succeeded(created["action"]["id"])
-    server = (await api.http.get(f"/servers/{created['server']['id']}")).json()["server"]
-    target = {"type": "server", "server": {"id": server["id"]}}
-    ids = [await _make(api, f"raced-{n}") for n in range(6)]
-
-    unassigned, *added = await asyncio.gather(
-        api.http.post(f"/primary_ips/{server['public_net']['ipv4']['id']}/actions/unassign"),
-        *(api.http.post(f"/load_balancers/{id}/actions/add_target", json=target) for id in ids),
-    )
-
-    codes = {reply.json().get("error", {}).get("code", "granted") for reply in added}
-    won = unassigned.json().get("error", {}).get("code", "granted")
-    assert (won, codes) in [
-        ("granted", {"resolve_cloud_public_targets_error"}),
-        ("server_is_load_balancer_target", {"granted"}),
+    assert (added.status_code, deleted.status_code) == (201, 204)
+    assert [(target["type"], target["ip"], target["use_private_ip"]) for target in targets] == [
+        ("ip", {"ip": inside}, False)
     ]
-
-
-async def test_a_repetition_makes_no_second_one(module_api: Api) -> None:
-    body = {"name": "repeated", "load_balancer_type": "lb11", "location": module_api.region.location}
-    headers = {"Idempotency-Key": "balancer"}
-
-    first, again = [await module_api.http.post("/load_balancers", json=body, headers=headers) for _ in range(2)]
-
-    assert (first.status_code, first.json()) == (201, again.json())
-    deleting = f"/load_balancers/{first.json()['load_balancer']['id']}"
-    assert (await module_api.http.delete(deleting)).status_code == 201
-    assert (await module_api.http.delete(deleting)).status_code == 404
-
-
-async def test_load_balancers_see_only_their_own_project(module_api: Api) -> None:
-    api = module_api
-    created = (await api.create("alien", start_after_create=False)).json()
-    await api.succeeded(created["action"]["id"])
-    ip = created["server"]["public_net"]["ipv4"]["ip"]
-    async with serving_another_project(api.region) as token:
-        theirs = {"Authorization": f"Bearer {token}"}
-        body = {"name": "theirs", "load_balancer_type": "lb11", "location": api.region.location}
-        selector = {"type": "label_selector", "label_selector": {"selector": "!none"}}
-        made = await api.http.post("/load_balancers", json={**body, "targets": [selector]}, headers=theirs)
-        add = f"/load_balancers/{made.json()['load_balancer']['id']}/actions/add_target"
-        by_id = await api.http.post(
-            add, json={"type": "server", "server": {"id": created["server"]["id"]}}, headers=theirs
-        )
-        by_ip, absent = [
-            await api.http.post(add, json={"type": "ip", "ip": {"ip": one}}, headers=theirs) for one in (ip, NOBODYS)
-        ]
-
-    assert made.json()["load_balancer"]["targets"][0]["targets"] == []
-    assert by_id.json()["error"]["code"] == "invalid_input"
-    assert by_ip.json()["error"] == absent.json()["error"]
-    seen = (await api.http.get(f"/servers/{created['server']['id']}")).json()["server"]
-    assert seen["load_balancers"] == []
-
-
-SERVICE = {"protocol": "http"}
-NOBODYS = "10.255.255.254"
-"""Private, as the addresses of the tests' pools."""
-
-
-@pytest.mark.parametrize(
-    ("change", "fields"),
-    [
-        ({"name": ""}, ["name"]),
-        ({"name": "x" * 129}, ["name"]),
-        ({"load_balancer_type": "huge", "location": "atlantis"}, ["load_balancer_type", "location"]),
-        ({"location": None, "network_zone": "moon"}, ["network_zone"]),
-        ({"network_zone": "moon"}, ["network_zone"]),
-        ({"network": 2**50}, ["network"]),
-        ({"algorithm": {"type": "random"}}, ["algorithm.type"]),
-        ({"public_net": {"ipv4": 1}}, ["public_net.ipv4"]),
-        ({"services": [{"protocol": "udp"}]}, ["services.0.protocol"]),
-        ({"services": [{"listen_port": 80}]}, ["services.0.protocol"]),
-        (
-            {"services": [SERVICE, {"protocol": "tcp"}, {"protocol": "https"}]},
-            ["services.1.listen_port", "services.2.http.certificates"],
-        ),
-        ({"services": [{**SERVICE, "http": {"redirect_http": True}}]}, ["services.0.http.redirect_http"]),
-        (
-            {"services": [{**SERVICE, "listen_port": 0, "http": {"cookie_lifetime": 29, "timeout_idle": 301}}]},
-            ["services.0.http.cookie_lifetime", "services.0.http.timeout_idle", "services.0.listen_port"],
-        ),
-        (
-            {"services": [{**SERVICE, "health_check": {"interval": 2, "timeout": 61, "retries": 6}}]},
-            [f"services.0.health_check.{name}" for name in ("interval", "timeout", "retries")],
-        ),
-        (
-            {"services": [{**SERVICE, "health_check": {"http": {"path": "up", "status_codes": ["okay"]}}}]},
-            ["services.0.health_check.http.path", "services.0.health_check.http.status_codes.0"],
-        ),
-        ({"targets": [{"type": "server"}]}, ["targets.0.server"]),
-        ({"targets": [{"type": "server", "server": {"id": 2**50}}]}, ["targets.0.server.id"]),
-        (
-            {"targets": [{"type": "label_selector", "label_selector": {"selector": "a in ("}}]},
-            ["targets.0.label_selector.selector"],
-        ),
-        ({"targets": [{"type": "ip", "ip": {"ip": "localhost"}}]}, ["targets.0.ip.ip"]),
-        ({"targets": [{"type": "moon"}]}, ["targets.0.type"]),
-    ],
-)
-async def test_what_cannot_be_is_named_field_by_field(
-    module_api: Api, change: dict[str, Any], fields: list[str]
-) -> None:
-    body = {"name": "wrong", "load_balancer_type": "lb11", "location": module_api.region.location, **change}
-    reply = await module_api.http.post("/load_balancers", json=body)
-
-    assert (reply.status_code, reply.json()["error"]["code"]) == (422, "invalid_input")
-    assert [one["name"] for one in reply.json()["error"]["details"]["fields"]] == fields
-    assert (await module_api.http.get("/load_balancers", params={"name": "wrong"})).json()["load_balancers"] == []
-
-
-@pytest.mark.parametrize(
-    ("action", "body", "field"),
-    [
-        ("change_algorithm", {"type": "random"}, "type"),
-        ("change_type", {"load_balancer_type": "huge"}, "load_balancer_type"),
-        ("attach_to_network", {"network": 2**50}, "network"),
-        ("detach_from_network", {"network": 2**50}, "network"),
-        ("add_service", {"protocol": "tcp"}, "listen_port"),
-        ("update_service", {"protocol": "tcp"}, "listen_port"),
-        ("delete_service", {}, "listen_port"),
-        ("add_target", {"type": "ip"}, "ip"),
-        ("remove_target", {"type": "label_selector"}, "label_selector"),
-        ("change_dns_ptr", {"ip": "192.0.2.1"}, "dns_ptr"),
-    ],
-)
-async def test_an_action_names_what_is_wrong(module_api: Api, action: str, body: dict[str, Any], field: str) -> None:
-    id = await _make(module_api, f"wrong-{action}".replace("_", "-"))
-
-    reply = await module_api.http.post(f"/load_balancers/{id}/actions/{action}", json=body)
-
-    assert (reply.status_code, reply.json()["error"]["code"]) == (422, "invalid_input"), reply.text
-    assert [one["name"] for one in reply.json()["error"]["details"]["fields"]] == [field]
-
-
-async def test_a_pool_that_is_empty_makes_none(module_api: Api) -> None:
-    api = module_api
-    taken = "UPDATE addresses SET released = now() + interval '1 hour' WHERE NOT held AND pool_id IN {pools}"
-    pools = f"(SELECT id FROM address_pools WHERE location_id = {api.region.location_id} AND type = 'ipv6')"
-    async with api.region.pool.connection() as connection:
-        await connection.execute(taken.format(pools=pools).encode())
-        await connection.execute(f"UPDATE address_pools SET next_index = last_index + 1 WHERE id IN {pools}".encode())
-
-    body = {"name": "thirsty", "load_balancer_type": "lb11", "location": api.region.location}
-    reply = await api.http.post("/load_balancers", json=body)
-
-    async with api.region.pool.connection() as connection:
-        await connection.execute(f"UPDATE addresses SET released = NULL WHERE NOT held AND pool_id IN {pools}".encode())
-    assert (reply.status_code, reply.json()["error"]["code"]) == (412, "resource_unavailable")
-    assert (await api.http.get("/load_balancers", params={"name": "thirsty"})).json()["load_balancers"] == []
-    await api.region.assert_balanced()
-
-
-async def _make(api: Api, name: str) -> int:
-    body = {"name": name, "load_balancer_type": "lb11", "location": api.region.location}
-    reply = await api.http.post("/load_balancers", json=body)
-    assert reply.status_code == 201, reply.text
-    return int(reply.json()["load_balancer"]["id"])
+    assert (await api.http.get(f"/load_balancers/{id}")).json()["load_balancer"]["targets"] == []
