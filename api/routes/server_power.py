@@ -54,7 +54,7 @@ def _add(word: str, command: str, says: str) -> None:
         response_model=ActionAnswer,
         responses=failing(NotFound, Locked),
         name=word,
-        summary=f"{word.capitalize()} a server",
+        summary=command.replace("_", " ").capitalize(),
         description=says,
     )
 
