@@ -47,8 +47,8 @@ TAGS = {
     "networks": "Private networks: their ranges, subnets and routes.",
     "firewalls": "Rules of what may reach a server, and what it may reach.",
     "load_balancers": "One address in front of many servers.",
-    "zones": "DNS zones of a project.",
-    "rrsets": "The records of a zone, by name and type.",
+    "zones": "DNS zones.",
+    "rrsets": "What zones hold: the records of a name and a type.",
     "locations": "Where there is something to order.",
     "datacenters": "Parts of locations, for older clients: newer ones know only locations.",
     "server_types": "The plans that servers are ordered by.",
@@ -79,7 +79,7 @@ T = TypeVar("T", bound=type)
 
 class ErrorBody(TypedDict):
     """Clients branch on ``code``. ``details`` names the fields of ``invalid_input`` and ``uniqueness_error``, and the
-    limits of ``resource_limit_exceeded``, each with its ``limit``, ``used`` and ``asked``; it is null otherwise."""
+    limits of ``resource_limit_exceeded``; it is null otherwise."""
 
     code: str
     message: str
