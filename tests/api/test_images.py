@@ -165,7 +165,7 @@ async def test_another_projects_snapshot_is_not_there(shelf: Shelf) -> None:
     id = await shelf.make()
     async with serving_another_project(shelf.api.region) as token:
         headers = {"Authorization": f"Bearer {token}"}
-        async with httpx.AsyncClient(base_url=f"{shelf.api.url}/api/v1", headers=headers) as stranger:
+        async with httpx.AsyncClient(base_url=f"{shelf.api.url}/api/v1", headers=headers, timeout=60) as stranger:
             replies = [
                 await stranger.get(f"/images/{id}"),
                 await stranger.put(f"/images/{id}", json={"labels": {}}),
