@@ -124,6 +124,8 @@ def _apex(api: Api, name: str) -> None:
     parts = zone.get_rrset("@", "SOA").records[0].value.split(" ")
     assert int(parts[2]) >= before + 2
     assert " ".join([*parts[:2], "0", *parts[3:]]) == value
+    soa.set_rrset_records([ZoneRecord(value.replace(" 0 ", " 4000000000 "))]).wait_until_finished()
+    assert zone.get_rrset("@", "SOA").records[0].value == value.replace(" 0 ", " 4000000001 ")
     assert code_of(lambda: zone.create_rrset(name="@", type="CNAME", records=[ZoneRecord("a")])) == "invalid_input"
 
 
