@@ -31,7 +31,7 @@ N = TypeVar("N", bound=Named)
 def windows(most: int) -> Callable[..., Window]:
     """More than ``most`` a page is clamped, as clients that ask for too much expect."""
 
-    def window(
+    async def window(
         page: Annotated[int, Query(ge=1, le=LAST_PAGE)] = 1,
         per_page: Annotated[int, Query(ge=1)] = DEFAULT,
         sort: Annotated[list[str] | None, Query()] = None,
