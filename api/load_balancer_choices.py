@@ -47,7 +47,7 @@ async def choose_type(connection: Connection, asked: int | str, location: Locati
     problems: Problems = []
     type = _type(asked, await load_balancer_types(connection), problems)
     if type and type.id != now:
-        problems += term_problems(type, location)
+        problems += [("load_balancer_type", problem) for _, problem in term_problems(type, location)]
     if problems or not type:
         raise InvalidInput.fields(problems)
     return type
