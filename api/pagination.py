@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from operator import attrgetter
 from typing import Annotated, Protocol, TypeVar
 
@@ -28,7 +28,7 @@ class Named(Protocol):
 N = TypeVar("N", bound=Named)
 
 
-def windows(most: int) -> Callable[..., Window]:
+def windows(most: int) -> Callable[..., Awaitable[Window]]:
     """More than ``most`` a page is clamped, as clients that ask for too much expect."""
 
     async def window(
