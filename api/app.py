@@ -152,6 +152,7 @@ def _surround(app: FastAPI, settings: Settings) -> None:
 def lifespan_of(settings: Settings) -> Any:
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
+        _build_routes(app)
         secret = server_secret(settings)
         client = await connect(settings, lazy=True)
         async with (
@@ -168,6 +169,14 @@ def lifespan_of(settings: Settings) -> Any:
             yield
 
     return lifespan
+
+
+def _build_routes(app: FastAPI) -> None:
+    """The framework builds all routes when the first request looks for one: a second or two, for which a host that
+    asks for its claims does not wait on a busy machine. So one is looked for before."""
+    nowhere = {"type": "http", "method": "GET", "path": "/", "root_path": "", "headers": []}
+    for route in app.routes:
+        route.matches(nowhere)
 
 
 async def health(use: Use) -> JSONResponse:
