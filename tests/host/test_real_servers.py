@@ -12,7 +12,9 @@ import pytest
 import pytest_asyncio
 from temporalio.exceptions import ApplicationError
 
+from infra.db import primary_ips
 from infra.db.built_images import NewImage, register_image
+from infra.db.primary_ips import NewPrimaryIp
 from infra.domain.errors import HostFull, ImageUnusable
 from infra.domain.models import Image, ServerOrder
 from infra.drivers.protocols import Host
@@ -101,7 +103,8 @@ async def test_a_server_is_what_was_ordered(
 
 @pytest.mark.timeout(600)
 async def test_a_server_that_was_off_is_what_it_was(real: RealRegion, tiny: Image) -> None:
-    """Pulled and plugged in again it has its disk and its addresses; its guest obeys the power button."""
+    """Pulled and plugged in again it has its disk, its addresses, and one that it got meanwhile; its guest obeys the
+    power button."""
     order = await real.create(tiny, "")
     parts = await everything(real.host)
     async with real.login(order, "ipv4") as ssh:
@@ -110,6 +113,7 @@ async def test_a_server_that_was_off_is_what_it_was(real: RealRegion, tiny: Imag
     off = await real.region.done(order, "stop_server")
     assert (off["status"], await runs(real.host, order.server_id)) == ("off", False)
     assert await everything(real.host) == parts
+    await get_another_address(real.region, order)
     on = await real.region.done(order, "start_server")
 
     assert on["status"] == "running"
@@ -125,6 +129,18 @@ async def test_a_server_that_was_off_is_what_it_was(real: RealRegion, tiny: Imag
     await eventually(lambda: is_off(real, order), 120)
     await real.region.delete(order)
     assert await everything(real.host) == set()
+
+
+async def get_another_address(region: Region, order: ServerOrder) -> None:
+    """Another IPv4 address in place of the one that it has."""
+    new = NewPrimaryIp(region.project_id, "other", "ipv4", region.location_id, region.location, False, {})
+    own = "SELECT primary_ip_id AS id FROM addresses WHERE server_id = %s AND type = 'ipv4'"
+    held = await region.one(own, order.server_id)
+    assert held is not None
+    async with region.pool.connection() as connection, connection.transaction():
+        await primary_ips.unassign(connection, region.project_id, held["id"])
+        other = await primary_ips.create(connection, new, 0)
+        await primary_ips.assign(connection, region.project_id, other, order.server_id)
 
 
 async def kept(real: RealRegion, order: ServerOrder, type_: str) -> str | None:
