@@ -58,7 +58,7 @@ def absent(path: str, type: ResourceType, noun: str) -> APIRouter:
 
     gone: Any = {"status_code": NotFound.status, "responses": failing(NotFound)}
     for method, does in (("GET", "is there"), ("PUT", "can be changed"), ("DELETE", "can be deleted")):
-        router.add_api_route(f"/{path}/{{id}}", one, methods=[method], summary=f"No {noun} {does}", **gone)
+        router.add_api_route(f"/{path}/{{id:one}}", one, methods=[method], summary=f"No {noun} {does}", **gone)
     router.add_api_route(
         f"/{path}/{{id}}/actions/{{action}}", act, methods=["POST"], summary=f"No {noun} takes actions", **gone
     )

@@ -86,21 +86,21 @@ async def list_firewalls(
     return {"firewalls": shown, "meta": meta(page, found.total)}
 
 
-@router.get("/firewalls/{id}", responses=failing(NotFound))
+@router.get("/firewalls/{id:one}", responses=failing(NotFound))
 async def get_firewall(use: Use, asking: Asking, id: PathId) -> FirewallAnswer:
     async with use.pool.connection() as connection:
         found = await KIND.get(connection, asking.project_id, id)
         return {"firewall": (await _shown(connection, asking.project_id, [found]))[0]}
 
 
-@router.put("/firewalls/{id}", responses=failing(NotFound, UniquenessError))
+@router.put("/firewalls/{id:one}", responses=failing(NotFound, UniquenessError))
 async def update_firewall(use: Use, asking: Asking, id: PathId, body: UpdateFirewall) -> FirewallAnswer:
     async with use.pool.connection() as connection:
         found = await KIND.update(connection, asking.project_id, id, body.name, body.labels)
         return {"firewall": (await _shown(connection, asking.project_id, [found]))[0]}
 
 
-@router.delete("/firewalls/{id}", status_code=204, responses=failing(NotFound, ResourceInUse))
+@router.delete("/firewalls/{id:one}", status_code=204, responses=failing(NotFound, ResourceInUse))
 async def delete_firewall(use: Use, asking: Asking, id: PathId) -> None:
     """Refused while it is applied to a server, or to a label selector, whatever that matches."""
     async with use.pool.connection() as connection:

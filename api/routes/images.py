@@ -58,14 +58,14 @@ async def list_images(
     return {"images": [image_wire(one) for one in found.items], "meta": meta(page, found.total)}
 
 
-@router.get("/images/{id}", responses=failing(NotFound))
+@router.get("/images/{id:one}", responses=failing(NotFound))
 async def get_image(use: Use, asking: Asking, id: PathId) -> ImageAnswer:
     """Deprecated ones too, and builds that a newer one has taken the name of."""
     async with use.pool.connection() as connection:
         return {"image": image_wire(await images.get(connection, asking.project_id, id))}
 
 
-@router.put("/images/{id}", responses=failing(NotFound, Forbidden))
+@router.put("/images/{id:one}", responses=failing(NotFound, Forbidden))
 async def update_image(use: Use, asking: Asking, id: PathId, body: UpdateImage) -> ImageAnswer:
     """Of snapshots and backups only. A backup that becomes a snapshot is no longer bound to its server."""
     change = ImageChange(body.description, body.labels, to_snapshot=body.type is not None)
@@ -73,7 +73,7 @@ async def update_image(use: Use, asking: Asking, id: PathId, body: UpdateImage) 
         return {"image": image_wire(await images.update(connection, asking.project_id, id, change))}
 
 
-@router.delete("/images/{id}", status_code=204, responses=failing(NotFound, Forbidden, Protected))
+@router.delete("/images/{id:one}", status_code=204, responses=failing(NotFound, Forbidden, Protected))
 async def delete_image(use: Use, asking: Asking, id: PathId) -> None:
     """Snapshots and backups only. Servers that were made from it still show it."""
     async with use.pool.connection() as connection:

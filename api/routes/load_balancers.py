@@ -106,14 +106,14 @@ async def list_load_balancers(
         return {"load_balancers": await _shown(connection, found.items), "meta": meta(page, found.total)}
 
 
-@router.get("/load_balancers/{id}", responses=failing(NotFound))
+@router.get("/load_balancers/{id:one}", responses=failing(NotFound))
 async def get_load_balancer(use: Use, asking: Asking, id: PathId) -> LoadBalancerAnswer:
     async with use.pool.connection() as connection:
         found = await KIND.get(connection, asking.project_id, id)
         return {"load_balancer": (await _shown(connection, [found]))[0]}
 
 
-@router.put("/load_balancers/{id}", responses=failing(NotFound, UniquenessError))
+@router.put("/load_balancers/{id:one}", responses=failing(NotFound, UniquenessError))
 async def update_load_balancer(use: Use, asking: Asking, id: PathId, body: UpdateLoadBalancer) -> LoadBalancerAnswer:
     async with use.pool.connection() as connection:
         found = await KIND.update(connection, asking.project_id, id, body.name, body.labels)
@@ -121,7 +121,7 @@ async def update_load_balancer(use: Use, asking: Asking, id: PathId, body: Updat
 
 
 @router.delete(
-    "/load_balancers/{id}", status_code=201, response_model=ActionAnswer, responses=failing(NotFound, Protected)
+    "/load_balancers/{id:one}", status_code=201, response_model=ActionAnswer, responses=failing(NotFound, Protected)
 )
 async def delete_load_balancer(changing: Changing, id: PathId) -> Response:
     """Its addresses come to rest, and it leaves its network. Older clients pass over the action."""

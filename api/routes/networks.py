@@ -73,13 +73,13 @@ async def list_networks(
     return {"networks": [network_wire(one) for one in found.items], "meta": meta(page, found.total)}
 
 
-@router.get("/networks/{id}", responses=failing(NotFound))
+@router.get("/networks/{id:one}", responses=failing(NotFound))
 async def get_network(use: Use, asking: Asking, id: PathId) -> NetworkAnswer:
     async with use.pool.connection() as connection:
         return {"network": network_wire(await KIND.get(connection, asking.project_id, id))}
 
 
-@router.put("/networks/{id}", responses=failing(NotFound, UniquenessError))
+@router.put("/networks/{id:one}", responses=failing(NotFound, UniquenessError))
 async def update_network(use: Use, asking: Asking, id: PathId, body: UpdateNetwork) -> NetworkAnswer:
     async with use.pool.connection() as connection:
         found = await networks.update(
@@ -88,7 +88,7 @@ async def update_network(use: Use, asking: Asking, id: PathId, body: UpdateNetwo
     return {"network": network_wire(found)}
 
 
-@router.delete("/networks/{id}", status_code=204, responses=failing(NotFound, Protected))
+@router.delete("/networks/{id:one}", status_code=204, responses=failing(NotFound, Protected))
 async def delete_network(use: Use, asking: Asking, id: PathId) -> None:
     """Whoever is in it leaves it."""
     async with use.pool.connection() as connection:

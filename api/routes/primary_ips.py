@@ -87,14 +87,14 @@ async def list_primary_ips(
         return {"primary_ips": await _shown(connection, found.items), "meta": meta(page, found.total)}
 
 
-@router.get("/primary_ips/{id}", responses=failing(NotFound))
+@router.get("/primary_ips/{id:one}", responses=failing(NotFound))
 async def get_primary_ip(use: Use, asking: Asking, id: PathId) -> PrimaryIpAnswer:
     async with use.pool.connection() as connection:
         found = await KIND.get(connection, asking.project_id, id)
         return {"primary_ip": (await _shown(connection, [found]))[0]}
 
 
-@router.put("/primary_ips/{id}", responses=failing(NotFound, UniquenessError))
+@router.put("/primary_ips/{id:one}", responses=failing(NotFound, UniquenessError))
 async def update_primary_ip(use: Use, asking: Asking, id: PathId, body: UpdatePrimaryIp) -> PrimaryIpAnswer:
     async with use.pool.connection() as connection:
         if body.name:
@@ -103,7 +103,7 @@ async def update_primary_ip(use: Use, asking: Asking, id: PathId, body: UpdatePr
         return {"primary_ip": (await _shown(connection, [found]))[0]}
 
 
-@router.delete("/primary_ips/{id}", status_code=204, responses=failing(NotFound, Protected, MustBeUnassigned))
+@router.delete("/primary_ips/{id:one}", status_code=204, responses=failing(NotFound, Protected, MustBeUnassigned))
 async def delete_primary_ip(use: Use, asking: Asking, id: PathId) -> None:
     """Its address comes to rest, and then back to the pool."""
     async with use.pool.connection() as connection:

@@ -108,14 +108,14 @@ async def list_servers(
         return {"servers": await _shown(connection, found.items), "meta": meta(page, found.total)}
 
 
-@router.get("/servers/{id}", responses=failing(NotFound))
+@router.get("/servers/{id:one}", responses=failing(NotFound))
 async def get_server(use: Use, asking: Asking, id: PathId) -> ServerAnswer:
     async with use.pool.connection() as connection:
         server = await servers.get(connection, asking.project_id, id)
         return {"server": (await _shown(connection, [server]))[0]}
 
 
-@router.put("/servers/{id}", responses=failing(NotFound, UniquenessError, Locked))
+@router.put("/servers/{id:one}", responses=failing(NotFound, UniquenessError, Locked))
 async def update_server(use: Use, asking: Asking, id: PathId, body: UpdateServer) -> ServerAnswer:
     """Labels at any time, a name only while no action works on the server. Its guest
     learns a new name when it is powered on again."""
@@ -124,7 +124,7 @@ async def update_server(use: Use, asking: Asking, id: PathId, body: UpdateServer
         return {"server": (await _shown(connection, [server]))[0]}
 
 
-@router.delete("/servers/{id}", responses=failing(NotFound, Protected))
+@router.delete("/servers/{id:one}", responses=failing(NotFound, Protected))
 async def delete_server(use: Use, asking: Asking, id: PathId) -> ActionAnswer:
     """From any state, a create under way included. Once accepted it is done, if not now then by the sweep."""
     async with use.pool.connection() as connection:

@@ -86,13 +86,13 @@ async def list_zones(
     return {"zones": [zone_wire(one) for one in found.items], "meta": meta(page, found.total)}
 
 
-@router.get("/zones/{id_or_name}", responses=failing(NotFound))
+@router.get("/zones/{id_or_name:one}", responses=failing(NotFound))
 async def get_zone(use: Use, asking: Asking, id_or_name: ZoneKey) -> ZoneAnswer:
     async with use.pool.connection() as connection:
         return {"zone": zone_wire(await zones.find(connection, asking.project_id, id_or_name))}
 
 
-@router.put("/zones/{id_or_name}", responses=failing(NotFound))
+@router.put("/zones/{id_or_name:one}", responses=failing(NotFound))
 async def update_zone(use: Use, asking: Asking, id_or_name: ZoneKey, body: UpdateLabels) -> ZoneAnswer:
     """A zone keeps its name."""
     async with use.pool.connection() as connection:
@@ -101,7 +101,7 @@ async def update_zone(use: Use, asking: Asking, id_or_name: ZoneKey, body: Updat
 
 
 @router.delete(
-    "/zones/{id_or_name}", status_code=201, response_model=ActionAnswer, responses=failing(NotFound, Protected)
+    "/zones/{id_or_name:one}", status_code=201, response_model=ActionAnswer, responses=failing(NotFound, Protected)
 )
 async def delete_zone(changing: Changing, id_or_name: ZoneKey) -> Response:
     """With its RRSets; refused while one of them is protected."""

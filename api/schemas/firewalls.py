@@ -135,11 +135,13 @@ class SetRules(Wire, json_schema_extra=example(rules=[RULE])):
 
 
 class ApplyToResources(Wire, json_schema_extra=example(apply_to=[TO_SERVER])):
-    apply_to: Annotated[Targets, Field(min_length=1)]
+    """To none is fine: clients send what differs, which may be nothing."""
+
+    apply_to: Targets
 
 
 class RemoveFromResources(Wire, json_schema_extra=example(remove_from=[TO_SERVER])):
-    remove_from: Annotated[Targets, Field(min_length=1)]
+    remove_from: Targets
 
 
 class RuleWire(TypedDict):

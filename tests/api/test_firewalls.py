@@ -97,6 +97,7 @@ def _by_id(hcloud: Client, location: str) -> None:
         {"id": server.id, "type": "server"},
     ]
     assert _firewalls(hcloud, server) == [(first.id, "pending"), (second.id, "pending")]
+    assert (second.apply_to_resources([]), second.remove_from_resources([])) == ([], [])  # as Terraform's provider asks
     assert _code(lambda: second.apply_to_resources([by_id(server)])) == "firewall_already_applied"
     assert _code(lambda: second.apply_to_resources([by_id(FAR)])) == "firewall_resource_not_found"
     assert _code(lambda: second.remove_from_resources([by_id(FAR)])) == "firewall_resource_not_found"
