@@ -6,6 +6,7 @@ Of what always fails the document names no success.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Annotated, Any
 
 from fastapi import APIRouter
@@ -24,8 +25,8 @@ from infra.domain.refusals import UnsupportedError
 Nothing = Annotated[list[dict[str, Any]], Field(max_length=0)]
 
 
-def absent(path: str, type: ResourceType, noun: str) -> APIRouter:
-    """Everything at ``/<path>``. ``noun``: as messages call one of them."""
+def absent(path: str, type: ResourceType, noun: str, actions: Sequence[str]) -> APIRouter:
+    """Everything at ``/<path>``. ``noun``: as messages call one of them; ``actions``: what one of them could take."""
     shape: Any = {path: (Nothing, ...), "meta": (Meta, ...)}
     answer = create_model(f"{path.title().replace('_', '')}Answer", **shape)
 
@@ -53,15 +54,12 @@ def absent(path: str, type: ResourceType, noun: str) -> APIRouter:
     async def one(asking: Asking, id: PathId) -> None:
         raise unknown(id)
 
-    async def act(asking: Asking, id: PathId, action: str) -> None:
-        raise unknown(id)
-
     gone: Any = {"status_code": NotFound.status, "responses": failing(NotFound)}
     for method, does in (("GET", "is there"), ("PUT", "can be changed"), ("DELETE", "can be deleted")):
         router.add_api_route(f"/{path}/{{id:one}}", one, methods=[method], summary=f"No {noun} {does}", **gone)
-    router.add_api_route(
-        f"/{path}/{{id}}/actions/{{action}}", act, methods=["POST"], summary=f"No {noun} takes actions", **gone
-    )
+    for action in actions:
+        summary = f"No {noun} takes the action {action.replace('_', ' ')}"
+        router.add_api_route(f"/{path}/{{id}}/actions/{action}", one, methods=["POST"], summary=summary, **gone)
     whole = APIRouter()
     whole.include_router(action_lists(path, type, find))
     whole.include_router(router)

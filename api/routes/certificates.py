@@ -4,4 +4,4 @@ from __future__ import annotations
 
 from api.absent import absent
 
-router = absent("certificates", "certificate", "certificate")
+router = absent("certificates", "certificate", "certificate", ("retry",))

@@ -4,4 +4,6 @@ from __future__ import annotations
 
 from api.absent import absent
 
-router = absent("floating_ips", "floating_ip", "floating IP")
+router = absent(
+    "floating_ips", "floating_ip", "floating IP", ("assign", "unassign", "change_dns_ptr", "change_protection")
+)

@@ -4,4 +4,4 @@ from __future__ import annotations
 
 from api.absent import absent
 
-router = absent("volumes", "volume", "volume")
+router = absent("volumes", "volume", "volume", ("attach", "detach", "resize", "change_protection"))
