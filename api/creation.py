@@ -12,15 +12,14 @@ from dataclasses import dataclass
 
 from api.choices import new_server
 from api.schemas.actions import action_wire
-from api.schemas.servers import CreatedServer, CreateServer, server_wire
+from api.schemas.servers import CreatedServer, CreateServer
 from api.services import Services
-from infra.db import actions, idempotency, load_balancer_targets, orders, servers
+from api.shown_servers import shown
+from infra.db import actions, idempotency, orders, servers
 from infra.db.idempotency import Answer, IdempotencyKey
 from infra.db.keys import Caller
-from infra.db.locations import locations
 from infra.db.orders import Accepted, Withdrawal
 from infra.db.pool import Connection
-from infra.db.server_types import server_types
 from infra.domain.errors import BY_NAME, Conflict, OrderWithdrawn, PuchifyError, Unavailable
 from infra.domain.models import Failure, ServerOrder
 from infra.temporal.names import provision_id
@@ -107,13 +106,11 @@ class Creation:
         except PuchifyError:
             if before is None:
                 raise await self._ended(connection, order.server_id) from None
-            shown = before["server"]
+            told = before["server"]
         else:
-            places = await locations(connection)
-            balancing = await load_balancer_targets.of_servers(connection, [server])
-            shown = server_wire(server, await server_types(connection), places, balancing[server.id])
+            told = (await shown(connection, [server]))[0]
         return {
-            "server": shown,
+            "server": told,
             "action": done[order.action_id],
             "next_actions": [done[order.start_action_id]] if order.start_action_id else [],
             "root_password": None,

@@ -20,16 +20,12 @@ from api.schemas.servers import (
     CreateServer,
     ServerAnswer,
     ServersAnswer,
-    ServerWire,
     UpdateServer,
-    server_wire,
 )
 from api.services import Asking, Use
-from infra.db import actions, load_balancer_targets, orders, servers
-from infra.db.locations import locations
-from infra.db.pool import Connection
-from infra.db.server_types import server_types
-from infra.db.servers import STATUSES, Server, ServerFilter
+from api.shown_servers import shown
+from infra.db import actions, orders, servers
+from infra.db.servers import STATUSES, ServerFilter
 from infra.domain.errors import (
     Conflict,
     InvalidInput,
@@ -105,14 +101,14 @@ async def list_servers(
     wanted = ServerFilter(asking.project_id, name, tuple(status or ()), parse_selector(label_selector))
     async with use.pool.connection() as connection:
         found = await servers.find_all(connection, wanted, page)
-        return {"servers": await _shown(connection, found.items), "meta": meta(page, found.total)}
+        return {"servers": await shown(connection, found.items), "meta": meta(page, found.total)}
 
 
 @router.get("/servers/{id:one}", responses=failing(NotFound))
 async def get_server(use: Use, asking: Asking, id: PathId) -> ServerAnswer:
     async with use.pool.connection() as connection:
         server = await servers.get(connection, asking.project_id, id)
-        return {"server": (await _shown(connection, [server]))[0]}
+        return {"server": (await shown(connection, [server]))[0]}
 
 
 @router.put("/servers/{id:one}", responses=failing(NotFound, UniquenessError, Locked))
@@ -121,7 +117,7 @@ async def update_server(use: Use, asking: Asking, id: PathId, body: UpdateServer
     learns a new name when it is powered on again."""
     async with use.pool.connection() as connection:
         server = await servers.update(connection, asking.project_id, id, body.name, body.labels)
-        return {"server": (await _shown(connection, [server]))[0]}
+        return {"server": (await shown(connection, [server]))[0]}
 
 
 @router.delete("/servers/{id:one}", responses=failing(NotFound, Protected))
@@ -135,9 +131,3 @@ async def delete_server(use: Use, asking: Asking, id: PathId) -> ActionAnswer:
     except Unavailable:
         log.warning("the delete of server %s waits for the sweep", id, exc_info=True)
     return {"action": action_wire(action)}
-
-
-async def _shown(connection: Connection, items: list[Server]) -> list[ServerWire]:
-    types, places = await server_types(connection), await locations(connection)
-    balancing = await load_balancer_targets.of_servers(connection, items)
-    return [server_wire(server, types, places, balancing[server.id]) for server in items]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import cache
 from typing import Annotated, Any, Self
 
 from pydantic import AfterValidator, Field, model_validator
@@ -10,7 +11,6 @@ from typing_extensions import TypedDict
 
 from api.documented import example
 from api.pagination import Meta
-from api.references import with_id
 from api.schemas.actions import ActionWire
 from api.schemas.datacenters import DatacenterWire, datacenter_of
 from api.schemas.dns_ptr import DnsPtrWire
@@ -186,15 +186,21 @@ class CreatedServer(TypedDict):
     root_password: str | None
 
 
-def server_wire(
-    server: Server, types: list[ServerType], places: list[Location], load_balancers: Sequence[int] = ()
-) -> ServerWire:
-    """All keys of the wire, always. ``types``, ``places``: the whole catalogue, which knows prices and datacenters.
+class Catalogue:
+    """Server types and locations as servers show them: each is told once, however many servers are of it."""
 
-    ``load_balancers``: those that send to it.
-    """
-    server_type = with_id(server.server_type.id, types) or server.server_type
-    location = with_id(server.location.id, places) or server.location
+    def __init__(self, types: Sequence[ServerType], places: Sequence[Location]) -> None:
+        self.types = {one.id: one for one in types}
+        self.places = {one.id: one for one in places}
+        self.type_wire = cache(lambda id: server_type_wire(self.types[id], places))
+        self.location_wire = cache(lambda id: location_wire(self.places[id]))
+        self.datacenter_wire = cache(lambda id: datacenter_of(self.places[id], types))
+
+
+def server_wire(server: Server, catalogue: Catalogue, load_balancers: Sequence[int]) -> ServerWire:
+    """All keys of the wire, always. ``load_balancers``: those that send to it."""
+    terms = catalogue.types[server.server_type.id].terms
+    location = catalogue.places[server.location.id]
     return {
         "id": server.id,
         "name": server.name,
@@ -202,9 +208,9 @@ def server_wire(
         "created": timestamp(server.created),
         "public_net": _public_net(server, location.ptr_template),
         "private_net": [private_net_wire(member) for member in server.private_net],
-        "server_type": server_type_wire(server_type, places),
-        "location": location_wire(location),
-        "datacenter": datacenter_of(location, types),
+        "server_type": catalogue.type_wire(server.server_type.id),
+        "location": catalogue.location_wire(location.id),
+        "datacenter": catalogue.datacenter_wire(location.id),
         "image": image_wire(server.image),
         "iso": None,
         "rescue_enabled": False,
@@ -212,7 +218,7 @@ def server_wire(
         "backup_window": None,
         "outgoing_traffic": None,
         "ingoing_traffic": None,
-        "included_traffic": server_type.terms.price_at(location.id).included_traffic,
+        "included_traffic": terms.price_at(location.id).included_traffic,
         "protection": {"delete": server.protected, "rebuild": server.protected},
         "labels": server.labels,
         "volumes": [],
