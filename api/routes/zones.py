@@ -1,7 +1,7 @@
 """/zones: the domains that a project has. Book-keeping: no name server answers for them yet.
 
-One set of name servers is to answer for all projects, so a name is taken once over all of them. Unlike with hcloud, a
-zone may be a part of a domain: which domains there are is its operator's business here.
+One set of name servers is to answer for all projects, so a name is taken once over all of them, with all names below
+it. Unlike with hcloud, a zone may be a part of a domain: which domains there are is its operator's business here.
 """
 
 from __future__ import annotations
@@ -48,8 +48,8 @@ async def zone_id(use: Use, asking: Asking, id_or_name: ZoneKey) -> int:
 async def create_zone(changing: Changing, body: CreateZone) -> Response:
     """With the SOA and NS records that every primary zone has, beside those that are given.
 
-    Parts of domains are fine; `ttl` wins over that of a zone file. No name server answers for the zone yet, and a
-    secondary zone is not transferred.
+    Parts of domains are fine, unless another project has a zone above or below; `ttl` wins over that of a zone file. No
+    name server answers for the zone yet, and a secondary zone is not transferred.
     """
 
     async def make(connection: Connection) -> dict[str, Any]:

@@ -15,12 +15,15 @@ from psycopg.types.json import Jsonb
 
 from infra.db.named import Kind
 from infra.db.pool import Connection
-from infra.domain.errors import NotFound, QuotaExceeded
+from infra.domain.errors import NotFound, QuotaExceeded, UniquenessError
 from infra.domain.refusals import IncorrectZoneMode, Protected
 from infra.domain.zones import (
     MOST_RECORDS,
     Mode,
     PrimaryNameserver,
+    domain_of,
+    names_above,
+    names_below,
     next_serial,
     serial_of,
     with_serial,
@@ -31,6 +34,14 @@ SELECT = sql.SQL("""
 SELECT r.id, r.name, r.mode, r.ttl, r.name_servers, r.primary_nameservers, r.record_count, r.protected, r.labels,
        r.created
 FROM zones r""")
+
+LOCK_DOMAIN = "SELECT pg_advisory_xact_lock(hashtext('zones'), hashtext(%s))"
+STRANGERS = """
+SELECT count(*) AS strangers FROM zones
+WHERE project_id <> %(project_id)s
+  AND (name = ANY(%(above)s) OR reverse(name) COLLATE "C" >= %(first)s AND reverse(name) COLLATE "C" < %(beyond)s)
+"""
+"""Zones of other projects that the name lies in, or that lie in it."""
 
 PROTECTED = "RRSet(s) is/are change protected"
 """As clients know it."""
@@ -80,7 +91,9 @@ KIND = Kind("zones", "zone", SELECT, _zone)
 
 
 async def create(connection: Connection, new: NewZone) -> int:
-    """Without RRSets; its id. UniquenessError: some project has a zone of that name."""
+    """Without RRSets; its id. UniquenessError: some project has a zone of that name, or another project one above or
+    below it."""
+    await refuse_strangers(connection, new.project_id, new.name)
     values: dict[str, Any] = {
         **{name: getattr(new, name) for name in ("project_id", "name", "mode", "ttl")},
         "name_servers": list(new.name_servers),
@@ -88,6 +101,17 @@ async def create(connection: Connection, new: NewZone) -> int:
         "labels": Jsonb(new.labels),
     }
     return await KIND.insert(connection, values)
+
+
+async def refuse_strangers(connection: Connection, project_id: int, name: str) -> None:
+    """One set of name servers answers by the longest name that fits: whoever had a part of another's domain would have
+    its names. Asked under the domain's lock, so that of two who come at once the second one sees the first."""
+    await connection.execute(LOCK_DOMAIN, (domain_of(name),))
+    first, beyond = names_below(name)
+    values = {"project_id": project_id, "above": names_above(name), "first": first, "beyond": beyond}
+    found = await (await connection.execute(STRANGERS, values)).fetchone()
+    if found and found["strangers"]:
+        raise UniquenessError.of("name", "another project has a zone that this is a part of, or a part of this")
 
 
 async def find(connection: Connection, project_id: int, asked: str, mode: Mode | None = None) -> Zone:

@@ -1,4 +1,4 @@
-"""Zones: what one may be called, what a new one begins with, and how its serial rises.
+"""Zones: what one may be called, which lie within it, what a new one begins with, and how its serial rises.
 
 A zone's name is absolute and written without its last dot. The names of name servers and whatever else a record speaks
 of are written with it, or are relative to the zone.
@@ -52,6 +52,25 @@ def zone_name_problem(name: str) -> str | None:
     if len(labels) < 2 or labels[-1].isdecimal():
         return "must be a domain name of two parts or more, such as example.com"
     return None
+
+
+def names_above(name: str) -> list[str]:
+    """The zones that a zone of that name is a part of, if there are any: the nearest first, the domain itself last."""
+    labels = name.split(".")
+    return [".".join(labels[n:]) for n in range(1, len(labels) - 1)]
+
+
+def domain_of(name: str) -> str:
+    """The shortest name that a zone can have which is a part of ``name``, or all of it: zones that lie one within the
+    other have the same."""
+    return ".".join(name.split(".")[-2:])
+
+
+def names_below(name: str) -> tuple[str, str]:
+    """From where, and up to where (not included), all names below ``name`` lie, and no others, when names are written
+    backwards and compared byte by byte."""
+    backwards = name[::-1]
+    return f"{backwards}.", f"{backwards}/"  # what comes next after the dot
 
 
 def address_problem(address: str) -> str | None:

@@ -190,6 +190,42 @@ async def test_a_name_is_held_over_all_projects(module_api: Api) -> None:
     assert theirs.status_code == 404
 
 
+@pytest.mark.parametrize("name", ["in.the.family.example", "family.example"])
+async def test_nobody_has_a_part_of_another_projects_domain(module_api: Api, name: str) -> None:
+    assert await _make(module_api, "the.family.example") == "made"
+
+    async with serving_another_project(module_api.region) as token:
+        theirs = await _make(module_api, name, token)
+        beside = await _make(module_api, "other.family.example", token)
+        for made in (name, "other.family.example"):
+            await module_api.http.delete(f"/zones/{made}", headers={"Authorization": f"Bearer {token}"})
+    ours = await _make(module_api, name)
+    for made in (name, "the.family.example"):
+        await module_api.http.delete(f"/zones/{made}")
+
+    assert (theirs, beside, ours) == ("uniqueness_error: name", "made", "made")
+
+
+async def _make(api: Api, name: str, token: str | None = None) -> str:
+    """``made``, or why not."""
+    headers = {"Authorization": f"Bearer {token}"} if token else {}
+    reply = await api.http.post("/zones", json={"name": name, "mode": "primary"}, headers=headers)
+    if reply.status_code == 201:
+        return "made"
+    error = reply.json()["error"]
+    return f"{error['code']}: {', '.join(field['name'] for field in error['details']['fields'])}"
+
+
+async def test_of_two_projects_at_once_one_has_the_domain(module_api: Api) -> None:
+    async with serving_another_project(module_api.region) as token:
+        for turn in range(5):
+            above, below = f"race{turn}.example", f"of.the.race{turn}.example"
+
+            answers = await asyncio.gather(_make(module_api, above), _make(module_api, below, token))
+
+            assert sorted(answers) == ["made", "uniqueness_error: name"]
+
+
 async def test_a_repeated_delete_by_name_is_told_the_same(module_api: Api) -> None:
     await module_api.http.post("/zones", json={"name": "twice.example.com", "mode": "primary"})
 

@@ -50,6 +50,8 @@ async def test_every_answer_is_as_the_document_says(api: Api, tmp_path: Path) ->
     )
     told, _ = await run.communicate()
     print(told.decode())
+    async with api.region.pool.connection() as connection:  # who has example.com keeps others from all names below it
+        await connection.execute("DELETE FROM zones")
 
     assert run.returncode == 0, told.decode()[-20_000:]
     assert b"/servers" in told or b"operations" in told.lower()

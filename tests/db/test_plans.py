@@ -114,6 +114,7 @@ LISTS: dict[str, list[List]] = {
     "zones": [
         lambda c, project, page: zones.KIND.find_all(c, Wanted(project), page),
         lambda c, project, page: zones.KIND.find_all(c, Wanted(project, name="n7"), page),
+        lambda c, project, _: zones.refuse_strangers(c, project, "w.n7.p1"),
     ],
     "rrsets": [
         lambda c, _, page: rrsets.find_all(c, RRSetFilter(7), page),

@@ -10,8 +10,11 @@ from hypothesis import strategies as st
 
 from infra.domain.zones import (
     LARGEST_SERIAL,
+    domain_of,
     first_soa,
     missing_name_servers,
+    names_above,
+    names_below,
     next_serial,
     serial_of,
     with_serial,
@@ -42,6 +45,19 @@ TODAY = date(2026, 11, 29)
 )
 def test_a_zones_name_is_a_domain_in_lower_case(name: str, fine: bool) -> None:
     assert (zone_name_problem(name) is None) == fine
+
+
+NAMES = st.lists(st.sampled_from(["a", "a-b", "b", "ab", "com"]), min_size=2, max_size=5).map(".".join)
+
+
+@given(NAMES, NAMES)
+def test_a_name_lies_below_those_that_it_ends_with(name: str, other: str) -> None:
+    lies_below = other.endswith(f".{name}")
+    first, beyond = names_below(name)
+
+    assert (name in names_above(other)) == lies_below
+    assert (first <= other[::-1] < beyond) == lies_below
+    assert not lies_below or domain_of(name) == domain_of(other)
 
 
 @given(st.integers(0, LARGEST_SERIAL - 1), st.dates(date(2020, 1, 1), date(2199, 12, 31)))
