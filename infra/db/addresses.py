@@ -150,7 +150,7 @@ DELETE FROM primary_ips WHERE id IN (SELECT going FROM left_)
 """
 
 
-async def release_held(connection: Connection, holder: Holder, id: int) -> None:
-    """What a primary IP or a load balancer of that id held comes to rest; holding none is fine."""
-    query = f"UPDATE addresses SET {holder} = NULL, released = now() WHERE {holder} = %s"
-    await connection.execute(query.encode(), (id,))
+async def release_held(connection: Connection, holder: Holder, id: int) -> bool:
+    """What a primary IP or a load balancer of that id held comes to rest. False: it holds none, or a server has it."""
+    query = f"UPDATE addresses SET {holder} = NULL, released = now() WHERE {holder} = %s AND server_id IS NULL"
+    return (await connection.execute(query.encode(), (id,))).rowcount > 0

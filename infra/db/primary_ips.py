@@ -124,10 +124,12 @@ async def delete(connection: Connection, project_id: int, id: int) -> None:
     async with connection.transaction():
         await KIND.lock(connection, project_id, id)
         found = await KIND.get(connection, project_id, id)
-        if found.server_id is not None:
+        # An order takes an address without the lock, by its row alone: one that came meanwhile has it.
+        assigned = found.server_id is not None
+        if not assigned and not found.protected:
+            assigned = not await addresses.release_held(connection, "primary_ip_id", id)
+        if assigned:
             raise MustBeUnassigned("primary IP must be unassigned before it is deleted")
-        if not found.protected:
-            await addresses.release_held(connection, "primary_ip_id", id)
         await KIND.delete(connection, project_id, id)
 
 
@@ -181,7 +183,8 @@ async def assign(connection: Connection, project_id: int, id: int, server_id: in
     if found.type in held:
         has = ServerHasIpv4 if found.type == "ipv4" else ServerHasIpv6
         raise has(f"server {server_id} has an {found.type} address already")
-    await _assign(connection, id, server_id)
+    if not await _assign(connection, id, server_id):  # an order has taken it meanwhile
+        raise PrimaryIpAlreadyAssigned("primary IP is assigned already")
     await _want(connection, server_id, found.type, True)
 
 
