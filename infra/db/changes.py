@@ -35,7 +35,7 @@ WITH ended AS (
     UPDATE actions SET status = 'success', progress = 100, finished = now(), timeline = %(timeline)s
     WHERE id = %(action_id)s AND status = 'running'
 )
-UPDATE servers SET locked_by = NULL WHERE locked_by = %(action_id)s
+UPDATE servers SET locked_by = NULL WHERE id = %(server_id)s AND locked_by = %(action_id)s
 """
 
 WAITING = """
@@ -76,7 +76,8 @@ async def accept(
 
 async def finish(connection: Connection, change: Change, timeline: list[dict[str, Any]]) -> None:
     """The action is done and lets its server go; again is fine."""
-    await connection.execute(FINISH, {"action_id": change.action_id, "timeline": Jsonb(timeline)})
+    values = {"action_id": change.action_id, "server_id": change.server_id, "timeline": Jsonb(timeline)}
+    await connection.execute(FINISH, values)
 
 
 async def waiting(connection: Connection, location: str, older_than: float) -> list[Change]:

@@ -34,7 +34,7 @@ WITH ended AS (
                        error_code = %(code)s, error_message = %(message)s, timeline = %(timeline)s
     WHERE id = %(action_id)s AND status = 'running'
 )
-UPDATE servers SET status = %(status)s, locked_by = NULL WHERE locked_by = %(action_id)s
+UPDATE servers SET status = %(status)s, locked_by = NULL WHERE id = %(server_id)s AND locked_by = %(action_id)s
 """
 
 # Until another command: that has raised the epoch. A guest that does not obey is to run on.
@@ -57,6 +57,7 @@ async def finish(connection: Connection, powered: Powered, timeline: list[dict[s
     """The action has ended and lets its server go; again is fine."""
     values = {
         "action_id": powered.change.action_id,
+        "server_id": powered.change.server_id,
         "status": powered.status,
         "code": powered.failure.code if powered.failure else None,
         "message": powered.failure.message if powered.failure else None,

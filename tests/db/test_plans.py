@@ -17,6 +17,7 @@ from psycopg.rows import dict_row
 
 from infra.db import (
     actions,
+    changes,
     firewall_targets,
     firewalls,
     images,
@@ -24,6 +25,7 @@ from infra.db import (
     load_balancer_targets,
     load_balancers,
     placement_groups,
+    power,
     primary_ips,
     quota_requests,
     rrsets,
@@ -39,8 +41,9 @@ from infra.db.pool import Connection
 from infra.db.rrsets import RRSetFilter
 from infra.db.servers import ServerFilter
 from infra.db.ssh_keys import SshKeyFilter
-from infra.domain.changes import Resource
+from infra.domain.changes import Change, Resource
 from infra.domain.labels import parse_selector
+from infra.domain.power import Powered
 from tests.db.conftest import Project
 
 PROJECTS, EACH = 20, 500
@@ -88,6 +91,11 @@ async def balancing(connection: Connection, project: int, page: Window) -> None:
     await load_balancer_targets.of_servers(connection, found.items)
 
 
+def change(project: int) -> Change:
+    """One that is at its end, as ends come to hundreds at once."""
+    return Change(7, project, "local", "stop_server", Resource("server", 7), 7)
+
+
 List = Callable[[Connection, int, Window], Awaitable[Any]]
 
 LISTS: dict[str, list[List]] = {
@@ -96,6 +104,8 @@ LISTS: dict[str, list[List]] = {
         lambda c, project, page: servers.find_all(c, ServerFilter(project, name="n7"), page),
         lambda c, project, page: servers.find_all(c, ServerFilter(project, labels=parse_selector("n=7")), page),
         lambda c, project, page: _matching(c, project, page),
+        lambda c, project, _: changes.finish(c, change(project), []),
+        lambda c, project, _: power.finish(c, Powered(change(project), "off"), []),
         lambda c, project, page: limits.of_owner(c, 1, project),  # what is under way is looked for among them
     ],
     "ssh_keys": [lambda c, project, page: ssh_keys.find_all(c, SshKeyFilter(project), page)],
