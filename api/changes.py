@@ -37,6 +37,9 @@ from infra.temporal.names import change_id
 
 log = logging.getLogger(__name__)
 
+LOOK = 1.0
+"""Seconds between two looks for the end of an action, for whoever waits for it."""
+
 ChangeBooks = Callable[[Connection], Awaitable[Any]]
 Body = Mapping[str, Any]
 
@@ -113,16 +116,27 @@ class ChangeRequest:
 
     async def _as_it_ended(self, body: str) -> str:
         """The answer, with its actions as they are after the wait."""
-        waits = (self.services.stories.wait(change_id(change), self.wait) for change in self._begun)
-        await asyncio.gather(*waits)
-        async with self.services.pool.connection() as connection:
-            ended = [await actions.get(connection, self.project_id, change.action_id) for change in self._begun]
+        await asyncio.gather(*(self._ends(change) for change in self._begun))
+        ended = [await self._action(change) for change in self._begun]
         told, by_id = json.loads(body), {action.id: action_wire(action) for action in ended}
         if one := told.get("action"):
             told["action"] = by_id.get(one["id"], one)
         if "actions" in told:
             told["actions"] = [by_id.get(one["id"], one) for one in told["actions"]]
         return json.dumps(told, ensure_ascii=False)
+
+    async def _ends(self, change: Change) -> None:
+        """Within the wait. A story may go on when its action has ended: that of a shutdown looks after the guest."""
+        story = asyncio.create_task(self.services.stories.wait(change_id(change), self.wait))
+        try:
+            while not story.done() and (await self._action(change)).status == "running":
+                await asyncio.wait([story], timeout=LOOK)
+        finally:
+            story.cancel()
+
+    async def _action(self, change: Change) -> Action:
+        async with self.services.pool.connection() as connection:
+            return await actions.get(connection, self.project_id, change.action_id)
 
 
 async def change_request(

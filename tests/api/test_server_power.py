@@ -11,10 +11,10 @@ from hcloud.images import Image
 from hcloud.locations import Location
 from hcloud.server_types import ServerType
 
-from infra.drivers.simulated import Fault
+from infra.drivers.simulated import Fault, Latencies
 from tests.api.test_servers import created
-from tests.fix_api import Api
-from tests.fix_region import eventually, serving_another_project
+from tests.fix_api import Api, serving_api
+from tests.fix_region import NewRegion, eventually, serving_another_project
 
 WORDS = ("poweron", "poweroff", "shutdown", "reboot", "reset")
 
@@ -129,6 +129,18 @@ async def test_a_patient_command_answers_when_it_is_done_and_a_repetition_is_no_
 
     assert (once.json()["action"]["status"], once.headers["Preference-Applied"]) == ("success", "wait=30")
     assert again.json()["action"]["id"] == once.json()["action"]["id"]
+
+
+async def test_who_waits_for_a_shutdown_is_answered_before_its_guest_obeys(new_region: NewRegion) -> None:
+    async with new_region(latencies=Latencies(boot=0.0, shut_down=3600.0)) as region, serving_api(region) as api:
+        server = await created(api)
+
+        reply = await api.http.post(
+            f"/servers/{server['id']}/actions/shutdown", headers={"Prefer": "wait=60"}, timeout=40
+        )
+
+        assert reply.json()["action"]["status"] == "success"
+        assert (await api.http.get(f"/servers/{server['id']}")).json()["server"]["status"] == "running"
 
 
 @pytest.mark.parametrize("word", WORDS)
