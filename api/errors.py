@@ -95,7 +95,8 @@ def answer_to(cause: Exception) -> Response:
         if isinstance(error, Unavailable):
             log.warning("unavailable: %s (%s)", error.message, cause.__cause__ or cause)
         elif isinstance(cause, DatabaseError):
-            log.warning("refused by the database: %s", cause)
+            # Without what it says in detail: that may be the whole row, with user data and keys in it.
+            log.warning("refused by the database: %s", cause.diag.message_primary or type(cause).__name__)
         return answer(error)
     log.error("the request failed", exc_info=cause)
     return answer(ServerError(f"an internal error occurred; quote request {REQUEST.get()} when you report it"))
