@@ -63,4 +63,7 @@ class Machines:
     @activity.defn
     async def press_power(self, machine: Machine) -> bool:
         """Press its power button; True once it is off, False when it is not in a moment."""
-        return await self._host.machines.shut_down(machine.server_id, self._press)
+        off = await self._host.machines.shut_down(machine.server_id, self._press)
+        if off and machine.server_id not in await self._host.machines.held():  # its host went down meanwhile
+            await _lay_out(self._host, machine)
+        return off

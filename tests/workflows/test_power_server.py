@@ -70,6 +70,16 @@ async def test_a_guest_that_obeys_is_off_when_its_shutdown_is_done(region: Regio
     assert runs(region, order) is False
 
 
+async def test_a_server_whose_host_went_down_is_whole_when_its_shutdown_is_done(region: Region) -> None:
+    order = await region.create()
+    await region.host.host().machines.destroy(order.server_id)
+
+    assert told(await region.done(order, "shutdown_server")) == ("off", "off", None)
+    assert runs(region, order) is False
+    await region.delete(order)
+    await region.assert_nothing_left(order)
+
+
 async def test_the_status_follows_a_guest_that_obeys_late(new_region: NewRegion) -> None:
     async with new_region(latencies=SLOW) as region:
         order = await region.create()
