@@ -82,9 +82,8 @@ async def get_network(use: Use, asking: Asking, id: PathId) -> NetworkAnswer:
 @router.put("/networks/{id:one}", responses=failing(NotFound, UniquenessError))
 async def update_network(use: Use, asking: Asking, id: PathId, body: UpdateNetwork) -> NetworkAnswer:
     async with use.pool.connection() as connection:
-        found = await networks.update(
-            connection, asking.project_id, id, body.name, body.labels, body.expose_routes_to_vswitch
-        )
+        routes = body.expose_routes_to_vswitch
+        found = await KIND.update(connection, asking.project_id, id, body.name, body.labels, vswitch_routes=routes)
     return {"network": network_wire(found)}
 
 

@@ -8,7 +8,7 @@ from typing import Any
 
 from psycopg.types.json import Jsonb
 
-from infra.db.load_balancers import LoadBalancer, check_limits, locked
+from infra.db.load_balancers import KIND, LoadBalancer, check_limits
 from infra.db.pool import Connection
 from infra.domain.errors import InvalidInput, NotFound
 from infra.domain.load_balancers import (
@@ -40,7 +40,7 @@ def new_problems(sent: Sent, where: str = "") -> Problems:
 
 async def add(connection: Connection, project_id: int, id: int, sent: Sent) -> None:
     """InvalidInput, SourcePortAlreadyUsed, QuotaExceeded."""
-    balancer = await locked(connection, project_id, id)
+    balancer = await KIND.locked(connection, project_id, id)
     if problems := new_problems(sent):
         raise InvalidInput.fields(problems)
     service = new_service(sent)
@@ -50,7 +50,7 @@ async def add(connection: Connection, project_id: int, id: int, sent: Sent) -> N
 
 async def update(connection: Connection, project_id: int, id: int, listen_port: int, sent: Sent) -> None:
     """What is not sent stays. NotFound: it has no such service. InvalidInput, SourcePortAlreadyUsed, QuotaExceeded."""
-    balancer = await locked(connection, project_id, id)
+    balancer = await KIND.locked(connection, project_id, id)
     service = changed_service(_of_port(balancer, listen_port), sent)
     if problems := service_problems(service):
         raise InvalidInput.fields(problems)
@@ -62,7 +62,7 @@ async def update(connection: Connection, project_id: int, id: int, listen_port: 
 
 async def delete(connection: Connection, project_id: int, id: int, listen_port: int) -> None:
     """NotFound: it has no such service."""
-    _of_port(await locked(connection, project_id, id), listen_port)
+    _of_port(await KIND.locked(connection, project_id, id), listen_port)
     await connection.execute(DELETE, (id, listen_port))
 
 

@@ -17,7 +17,7 @@ from psycopg import sql
 from psycopg.rows import DictRow
 
 from infra.db import addresses
-from infra.db.load_balancers import LoadBalancer, Target, check_limits, locked
+from infra.db.load_balancers import KIND, LoadBalancer, Target, check_limits
 from infra.db.pool import Connection
 from infra.db.selectors import conditions
 from infra.db.servers import Server
@@ -89,7 +89,7 @@ async def add(connection: Connection, project_id: int, id: int, named: Named, by
 
     TargetAlreadyDefined, QuotaExceeded, and whatever keeps it from being reached.
     """
-    balancer = await locked(connection, project_id, id)
+    balancer = await KIND.locked(connection, project_id, id)
     if any(named.is_of(target) for target in balancer.targets):
         raise TargetAlreadyDefined("target is already defined")
     check_limits(balancer.type, balancer.services, len(balancer.targets) + 1)
@@ -105,7 +105,7 @@ async def add(connection: Connection, project_id: int, id: int, named: Named, by
 
 
 async def remove(connection: Connection, project_id: int, id: int, named: Named) -> None:
-    await locked(connection, project_id, id)
+    await KIND.lock(connection, project_id, id)
     if (await connection.execute(DELETE, {**named.values, "id": id})).rowcount == 0:
         raise LoadBalancerTargetNotFound("load balancer target not found")
 

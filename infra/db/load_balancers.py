@@ -16,6 +16,7 @@ from psycopg.rows import DictRow
 from psycopg.types.json import Jsonb
 
 from infra.db import addresses, network_members
+from infra.db.dns_ptr import keep_ptr
 from infra.db.load_balancer_types import LoadBalancerType, load_balancer_type_of
 from infra.db.locations import Location, location_of
 from infra.db.named import Kind
@@ -160,15 +161,9 @@ async def create(connection: Connection, new: NewLoadBalancer, rest: float) -> i
     return id
 
 
-async def locked(connection: Connection, project_id: int, id: int) -> LoadBalancer:
-    """As it is and stays until the transaction ends."""
-    await KIND.lock(connection, project_id, id)
-    return await KIND.get(connection, project_id, id)
-
-
 async def delete(connection: Connection, project_id: int, id: int) -> None:
     """Its addresses come to rest, and it leaves its network. Protected."""
-    found = await locked(connection, project_id, id)
+    found = await KIND.locked(connection, project_id, id)
     if not found.protected:
         await addresses.release_held(connection, "load_balancer_id", id)
     await KIND.delete(connection, project_id, id)
@@ -181,7 +176,7 @@ async def change_algorithm(connection: Connection, project_id: int, id: int, alg
 
 async def change_type(connection: Connection, project_id: int, id: int, type: LoadBalancerType) -> None:
     """InvalidLoadBalancerType: it has more of something than that type takes."""
-    found = await locked(connection, project_id, id)
+    found = await KIND.locked(connection, project_id, id)
     if limit := exceeded(type, found.services, len(found.targets)):
         raise InvalidLoadBalancerType(f"load balancer has more than type {type.name} takes: {limit}")
     await connection.execute("UPDATE load_balancers SET load_balancer_type_id = %s WHERE id = %s", (type.id, id))
@@ -196,7 +191,7 @@ def check_limits(type: LoadBalancerType, services: Sequence[Service], targets: i
 
 async def attach(connection: Connection, project_id: int, id: int, network_id: int, wish: Wish) -> None:
     """NotFound: no such network. LoadBalancerAlreadyAttached, IpNotAvailable, NoSubnetAvailable, InvalidInput."""
-    found = await locked(connection, project_id, id)
+    found = await KIND.locked(connection, project_id, id)
     if found.member:
         raise LoadBalancerAlreadyAttached(f"load balancer is attached to network {found.member.network_id} already")
     await network_members.join(connection, project_id, network_id, found.holder, wish)
@@ -204,7 +199,7 @@ async def attach(connection: Connection, project_id: int, id: int, network_id: i
 
 async def detach(connection: Connection, project_id: int, id: int, network_id: int) -> None:
     """The targets that it reached there go. LoadBalancerNotAttachedToNetwork."""
-    found = await locked(connection, project_id, id)
+    found = await KIND.locked(connection, project_id, id)
     if found.member is None or found.member.network_id != network_id:
         raise LoadBalancerNotAttachedToNetwork(f"load balancer is not attached to network {network_id}")
     await network_members.leave(connection, project_id, network_id, found.holder)
@@ -217,7 +212,7 @@ async def enable_public_interface(connection: Connection, project_id: int, id: i
 
 async def disable_public_interface(connection: Connection, project_id: int, id: int) -> None:
     """Off already is fine. LoadBalancerNotAttachedToNetwork, TargetsWithoutUsePrivateIp: it is needed."""
-    found = await locked(connection, project_id, id)
+    found = await KIND.locked(connection, project_id, id)
     if not found.public_enabled:
         return
     if found.member is None:
@@ -229,9 +224,7 @@ async def disable_public_interface(connection: Connection, project_id: int, id: 
 
 async def set_ptr(connection: Connection, project_id: int, id: int, ip: str, name: str | None) -> None:
     """None takes the name back. InvalidInput: the address is not this load balancer's."""
-    found = await locked(connection, project_id, id)
+    found = await KIND.locked(connection, project_id, id)
     if ip not in (found.ipv4, found.ipv6):
         raise InvalidInput.field("ip", f"{ip} is not a public address of this load balancer")
-    change = "dns_ptr || jsonb_build_object(%(ip)s::text, %(name)s::text)" if name else "dns_ptr - %(ip)s::text"
-    query = f"UPDATE load_balancers SET dns_ptr = {change} WHERE id = %(id)s"
-    await connection.execute(query.encode(), {"ip": ip, "name": name, "id": id})
+    await keep_ptr(connection, KIND, id, ip, name)

@@ -82,15 +82,25 @@ class Kind(Generic[T]):
         return int(row["id"])
 
     async def update(
-        self, connection: Connection, project_id: int, id: int, name: str | None, labels: dict[str, str] | None
+        self,
+        connection: Connection,
+        project_id: int,
+        id: int,
+        name: str | None,
+        labels: dict[str, str] | None,
+        **columns: Any,
     ) -> T:
-        """None keeps what is there; labels replace the whole map."""
-        change = sql.SQL(
-            "UPDATE {} SET name = coalesce(%s, name), labels = coalesce(%s, labels) WHERE id = %s AND project_id = %s"
-        ).format(self._table)
-        new_labels = Jsonb(labels) if labels is not None else None
+        """None keeps what is there; labels replace the whole map. ``columns``: of the kind's own, by name."""
+        values = {"name": name, "labels": Jsonb(labels) if labels is not None else None, **columns}
+        change = sql.SQL("UPDATE {} SET {} WHERE id = %(id)s AND project_id = %(project_id)s").format(
+            self._table,
+            sql.SQL(", ").join(
+                sql.SQL("{0} = coalesce({1}, {0})").format(sql.Identifier(column), sql.Placeholder(column))
+                for column in values
+            ),
+        )
         async with name_taken():
-            await connection.execute(change, (name, new_labels, id, project_id))
+            await connection.execute(change, {**values, "id": id, "project_id": project_id})
         return await self.get(connection, project_id, id)
 
     async def protect(self, connection: Connection, project_id: int, id: int, protected: bool | None) -> None:
@@ -107,6 +117,11 @@ class Kind(Generic[T]):
         query = sql.SQL("SELECT id FROM {} WHERE id = %s AND project_id = %s FOR UPDATE").format(self._table)
         if await (await connection.execute(query, (id, project_id))).fetchone() is None:
             raise self.unknown(id)
+
+    async def locked(self, connection: Connection, project_id: int, id: int) -> T:
+        """As it is and stays until the transaction ends."""
+        await self.lock(connection, project_id, id)
+        return await self.get(connection, project_id, id)
 
     async def delete(self, connection: Connection, project_id: int, id: int) -> None:
         """Protected; what hangs on it goes with it, or refuses by itself."""

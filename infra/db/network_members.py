@@ -10,8 +10,7 @@ from dataclasses import dataclass
 from ipaddress import IPv4Address, IPv4Network
 from typing import Any
 
-from infra.db import networks
-from infra.db.networks import Network, in_zone
+from infra.db.networks import KIND, Network, in_zone
 from infra.db.pool import Connection
 from infra.domain.errors import InvalidInput
 from infra.domain.networks import free_addresses, is_usable, mac_of, subnet_of_address
@@ -69,7 +68,7 @@ async def join(
     connection: Connection, project_id: int, network_id: int, holder: Holder, wish: Wish = ANYWHERE
 ) -> Member:
     """NotFound: no such network. ServerAlreadyAttached, IpNotAvailable, NoSubnetAvailable, InvalidInput."""
-    network = await networks.locked(connection, project_id, network_id)
+    network = await KIND.locked(connection, project_id, network_id)
     if await _member(connection, network_id, holder):
         raise _already(holder)
     taken = await _taken(connection, network_id)
@@ -90,7 +89,7 @@ async def join(
 
 async def leave(connection: Connection, project_id: int, network_id: int, holder: Holder) -> None:
     """InvalidInput, or LoadBalancerNotAttachedToNetwork: it is not in there."""
-    await networks.locked(connection, project_id, network_id)
+    await KIND.lock(connection, project_id, network_id)
     query = f"DELETE FROM network_members WHERE network_id = %s AND {holder.column} = %s"
     if (await connection.execute(query.encode(), (network_id, holder.id))).rowcount == 0:
         raise _not_in(holder, network_id)
@@ -100,7 +99,7 @@ async def change_aliases(
     connection: Connection, project_id: int, network_id: int, holder: Holder, aliases: Sequence[IPv4Address]
 ) -> None:
     """Replaces all it had."""
-    network = await networks.locked(connection, project_id, network_id)
+    network = await KIND.locked(connection, project_id, network_id)
     query = f"SELECT id FROM network_members WHERE network_id = %s AND {holder.column} = %s"
     row = await (await connection.execute(query.encode(), (network_id, holder.id))).fetchone()
     if row is None:

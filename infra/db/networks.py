@@ -11,7 +11,7 @@ from psycopg import sql
 from psycopg.rows import DictRow
 from psycopg.types.json import Jsonb
 
-from infra.db.named import Kind, name_taken
+from infra.db.named import Kind
 from infra.db.pool import Connection
 from infra.domain.errors import InvalidInput
 from infra.domain.networks import (
@@ -87,30 +87,6 @@ async def create(connection: Connection, new: NewNetwork) -> int:
     return await KIND.insert(connection, values)
 
 
-async def locked(connection: Connection, project_id: int, id: int) -> Network:
-    """As it is and stays until the transaction ends."""
-    await KIND.lock(connection, project_id, id)
-    return await KIND.get(connection, project_id, id)
-
-
-async def update(
-    connection: Connection,
-    project_id: int,
-    id: int,
-    name: str | None,
-    labels: dict[str, str] | None,
-    vswitch_routes: bool | None,
-) -> Network:
-    """None keeps what is there."""
-    async with name_taken():
-        await connection.execute(
-            "UPDATE networks SET name = coalesce(%s, name), labels = coalesce(%s, labels),"
-            " vswitch_routes = coalesce(%s, vswitch_routes) WHERE id = %s AND project_id = %s",
-            (name, Jsonb(labels) if labels is not None else None, vswitch_routes, id, project_id),
-        )
-    return await KIND.get(connection, project_id, id)
-
-
 async def add_subnet(
     connection: Connection,
     project_id: int,
@@ -121,7 +97,7 @@ async def add_subnet(
     where: str = "",
 ) -> None:
     """``ip_range`` None: the first /24 that is free. NoSubnetAvailable, NetworksOverlap; ``where``: of the field."""
-    network = await locked(connection, project_id, id)
+    network = await KIND.locked(connection, project_id, id)
     wanted = ip_range or next_subnet(network.ip_range, network.subnets)
     if wanted is None:
         raise NoSubnetAvailable("the network has no /24 free: name a smaller ip_range")
@@ -139,7 +115,7 @@ async def add_subnet(
 
 async def delete_subnet(connection: Connection, project_id: int, id: int, ip_range: IPv4Network) -> None:
     """ServiceError: somebody has an address in it."""
-    network = await locked(connection, project_id, id)
+    network = await KIND.locked(connection, project_id, id)
     if not any(one.ip_range == ip_range for one in network.subnets):
         raise InvalidInput.field("ip_range", f"the network has no subnet {ip_range}")
     held = "SELECT member_id FROM network_addresses WHERE network_id = %s AND ip << %s LIMIT 1"
@@ -149,7 +125,7 @@ async def delete_subnet(connection: Connection, project_id: int, id: int, ip_ran
 
 
 async def add_route(connection: Connection, project_id: int, id: int, route: Route, where: str = "") -> None:
-    network = await locked(connection, project_id, id)
+    network = await KIND.locked(connection, project_id, id)
     if problem := route_problem(network.ip_range, network.subnets, network.routes, route):
         field, text = problem
         raise InvalidInput.field(f"{where}{field}", text)
@@ -160,7 +136,7 @@ async def add_route(connection: Connection, project_id: int, id: int, route: Rou
 
 
 async def delete_route(connection: Connection, project_id: int, id: int, route: Route) -> None:
-    network = await locked(connection, project_id, id)
+    network = await KIND.locked(connection, project_id, id)
     if route not in network.routes:
         text = f"the network has no route to {route.destination} by {route.gateway}"
         raise InvalidInput.fields([("destination", text), ("gateway", text)])
@@ -169,7 +145,7 @@ async def delete_route(connection: Connection, project_id: int, id: int, route: 
 
 async def widen(connection: Connection, project_id: int, id: int, ip_range: IPv4Network) -> None:
     """The same range is fine."""
-    network = await locked(connection, project_id, id)
+    network = await KIND.locked(connection, project_id, id)
     if problem := widening_problem(network.ip_range, ip_range):
         raise InvalidInput.field("ip_range", problem)
     await connection.execute("UPDATE networks SET ip_range = %s WHERE id = %s", (ip_range, id))

@@ -16,8 +16,9 @@ from psycopg.types.json import Jsonb
 
 from infra.db import addresses, load_balancer_targets
 from infra.db.addresses import Type
+from infra.db.dns_ptr import keep_ptr
 from infra.db.locations import Location, location_of
-from infra.db.named import Kind, name_taken
+from infra.db.named import Kind
 from infra.db.pool import Connection
 from infra.domain.dns_ptr import covers
 from infra.domain.errors import InvalidInput, NotFound
@@ -99,22 +100,15 @@ async def update(
 ) -> PrimaryIp:
     """None keeps what is there. InvalidInput: one that is protected cannot go with its server."""
     async with connection.transaction():
-        await KIND.lock(connection, project_id, id)
-        found = await KIND.get(connection, project_id, id)
+        found = await KIND.locked(connection, project_id, id)
         if auto_delete and found.protected:
             raise InvalidInput.field("auto_delete", "must be false while deletion is protected")
-        async with name_taken():
-            await connection.execute(
-                "UPDATE primary_ips SET name = coalesce(%s, name), labels = coalesce(%s, labels),"
-                " auto_delete = coalesce(%s, auto_delete) WHERE id = %s",
-                (name, Jsonb(labels) if labels is not None else None, auto_delete, id),
-            )
-        return await KIND.get(connection, project_id, id)
+        return await KIND.update(connection, project_id, id, name, labels, auto_delete=auto_delete)
 
 
 async def protect(connection: Connection, project_id: int, id: int, protected: bool | None) -> None:
-    await KIND.lock(connection, project_id, id)
-    if protected and (await KIND.get(connection, project_id, id)).auto_delete:
+    found = await KIND.locked(connection, project_id, id)
+    if protected and found.auto_delete:
         raise InvalidInput.field("delete", "a primary IP that goes with its server cannot be protected: auto_delete")
     await KIND.protect(connection, project_id, id, protected)
 
@@ -122,8 +116,7 @@ async def protect(connection: Connection, project_id: int, id: int, protected: b
 async def delete(connection: Connection, project_id: int, id: int) -> None:
     """Its address comes to rest. MustBeUnassigned, Protected."""
     async with connection.transaction():
-        await KIND.lock(connection, project_id, id)
-        found = await KIND.get(connection, project_id, id)
+        found = await KIND.locked(connection, project_id, id)
         # An order takes an address without the lock, by its row alone: one that came meanwhile has it.
         assigned = found.server_id is not None
         if not assigned and not found.protected:
@@ -135,12 +128,10 @@ async def delete(connection: Connection, project_id: int, id: int) -> None:
 
 async def set_ptr(connection: Connection, project_id: int, id: int, ip: str, name: str | None) -> None:
     """None takes the name back. InvalidInput: the address is not of this primary IP."""
-    await KIND.lock(connection, project_id, id)
-    if not covers((await KIND.get(connection, project_id, id)).address, ip):
+    found = await KIND.locked(connection, project_id, id)
+    if not covers(found.address, ip):
         raise InvalidInput.field("ip", f"{ip} is not an address of this primary IP")
-    change = "dns_ptr || jsonb_build_object(%(ip)s::text, %(name)s::text)" if name else "dns_ptr - %(ip)s::text"
-    query = f"UPDATE primary_ips SET dns_ptr = {change} WHERE id = %(id)s"
-    await connection.execute(query.encode(), {"ip": ip, "name": name, "id": id})
+    await keep_ptr(connection, KIND, id, ip, name)
 
 
 async def of_server_with(connection: Connection, project_id: int, server_id: int, ip: str) -> int:
@@ -172,8 +163,7 @@ async def give(connection: Connection, project_id: int, id: int, type: Type, ser
 
 async def assign(connection: Connection, project_id: int, id: int, server_id: int) -> None:
     """To a server that is off and has no such address. InvalidInput: there is no such server in its location."""
-    await KIND.lock(connection, project_id, id)
-    found = await KIND.get(connection, project_id, id)
+    found = await KIND.locked(connection, project_id, id)
     server = await _stopped(connection, project_id, server_id)
     if server["location_id"] != found.location.id:
         raise InvalidInput.field("assignee_id", f"server {server_id} is not in location {found.location.name}")
@@ -193,8 +183,7 @@ async def unassign(connection: Connection, project_id: int, id: int) -> int:
 
     ServerIsLoadBalancerTarget: a load balancer sends to that address.
     """
-    await KIND.lock(connection, project_id, id)
-    found = await KIND.get(connection, project_id, id)
+    found = await KIND.locked(connection, project_id, id)
     if found.server_id is None:
         raise InvalidInput.field("id", "primary IP is not assigned")
     await _stopped(connection, project_id, found.server_id)

@@ -8,7 +8,7 @@ from datetime import datetime
 from functools import partial
 from typing import Any, Literal, get_args
 
-from psycopg import errors, sql
+from psycopg import sql
 from psycopg.rows import DictRow
 from psycopg.types.json import Jsonb
 
@@ -16,12 +16,13 @@ from infra.db.firewall_targets import Selecting, of_server, selecting
 from infra.db.images import CatalogueImage, image_of
 from infra.db.listing import Found, Window, find
 from infra.db.locations import Location, location_of
+from infra.db.named import name_taken
 from infra.db.network_members import Member, member_of
 from infra.db.placement_groups import PlacementGroup, group_of
 from infra.db.pool import Connection
 from infra.db.selectors import conditions
 from infra.db.server_types import ServerType, server_type_of
-from infra.domain.errors import Locked, NotFound, UniquenessError
+from infra.domain.errors import Locked, NotFound
 from infra.domain.labels import Selector
 
 ServerStatus = Literal[
@@ -111,15 +112,13 @@ async def update(
 ) -> Server:
     """None keeps what is there. Labels change at any time, a name only while nothing works on it: Locked."""
     new_labels = Jsonb(labels) if labels is not None else None
-    try:
+    async with name_taken():
         done = await connection.execute(
             "UPDATE servers SET name = coalesce(%(name)s, name), labels = coalesce(%(labels)s, labels)"
             " WHERE id = %(id)s AND project_id = %(project)s"
             " AND (locked_by IS NULL OR coalesce(%(name)s, name) = name)",
             {"name": name, "labels": new_labels, "id": server_id, "project": project_id},
         )
-    except errors.UniqueViolation as cause:
-        raise UniquenessError.of("name") from cause
     server = await get(connection, project_id, server_id)
     if done.rowcount == 0:
         raise Locked("server is locked: another action works on it, and its name is part of that")

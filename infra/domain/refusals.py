@@ -45,10 +45,6 @@ class ServerNotStopped(Refusal):
     code = "server_not_stopped"
 
 
-class InvalidServerType(Refusal):
-    code = "invalid_server_type"
-
-
 class AlreadyInPlacementGroup(Refusal):
     code = "already_in_placement_group"
 
