@@ -19,6 +19,7 @@ from infra.db.orders import NewServer
 from infra.db.pool import Connection
 from infra.db.server_types import ServerType, server_types
 from infra.domain.errors import InvalidInput, NotFound, ResourceUnavailable
+from infra.domain.names import as_id
 
 Problems = list[tuple[str, str]]
 
@@ -93,9 +94,9 @@ async def _image(
         fitting = [one for one in found.items if server_type and one.architecture == server_type.architecture]
         if found.items:
             return (fitting or found.items)[0]
-    if isinstance(asked, int) or (asked.isascii() and asked.isdecimal() and len(asked) < 19):
+    if (id := as_id(asked)) is not None:
         with suppress(NotFound):
-            return await images.get(connection, project_id, int(asked))
+            return await images.get(connection, project_id, id)
     return None
 
 

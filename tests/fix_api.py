@@ -16,10 +16,10 @@ import pytest_asyncio
 import uvicorn
 
 from api.app import create_app
-from infra.catalog.applying import apply
 from infra.catalog.file import read
 from infra.catalog.source import Source
 from infra.config import Settings
+from infra.db.catalog.applying import apply
 from infra.temporal.cluster import TemporalCluster
 from tests.fix_region import NewRegion, Region, eventually, open_region, region_settings
 from tests.fix_stack import NewDatabase, NewNamespace
@@ -42,6 +42,11 @@ class Api:
         """hcloud-python as its users have it; it blocks, so ask it in a thread."""
         return hcloud.Client(token=self.region.token, api_endpoint=f"{self.url}/api/v1", poll_interval=0.1)
 
+    async def network_zone(self) -> str:
+        """That of the region's location."""
+        (place,) = (await self.listed("/locations", name=self.region.location))["locations"]
+        return str(place["network_zone"])
+
     async def offer(self, catalog: str) -> None:
         """What `puchify catalog apply --yes` does, while the API runs."""
         async with self.region.pool.connection() as connection:
@@ -63,6 +68,10 @@ class Api:
         action: dict[str, Any] = await eventually(ended)
         assert action["status"] == "success", action
         return action
+
+    async def unlocked(self, server_id: int) -> bool:
+        """Whether no action works on the server: soon after one has ended, not with it."""
+        return not (await self.http.get(f"/servers/{server_id}")).json()["server"]["locked"]
 
 
 @pytest_asyncio.fixture

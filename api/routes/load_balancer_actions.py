@@ -138,7 +138,7 @@ async def attach_to_network(changing: Changing, id: PathId, body: AttachLoadBala
 
     async def change(connection: Connection) -> None:
         await KIND.lock(connection, changing.project_id, id)
-        await _check_network(connection, changing.project_id, body.network)
+        await networks.require(connection, changing.project_id, body.network)
         wish = Wish(body.ip, body.ip_range)
         await load_balancers.attach(connection, changing.project_id, id, body.network, wish)
 
@@ -151,7 +151,7 @@ async def detach_from_network(changing: Changing, id: PathId, body: DetachFromNe
 
     async def change(connection: Connection) -> None:
         await KIND.lock(connection, changing.project_id, id)
-        await _check_network(connection, changing.project_id, body.network)
+        await networks.require(connection, changing.project_id, body.network)
         await load_balancers.detach(connection, changing.project_id, id, body.network)
 
     return await _act(changing, "detach_from_network", id, change, body, Resource("network", body.network))
@@ -202,8 +202,3 @@ async def _act(
     changing: Changing, command: str, id: int, change: ChangeBooks, body: Any = None, *also: Resource
 ) -> Response:
     return await changing.act(command, [Resource("load_balancer", id), *also], change, body)
-
-
-async def _check_network(connection: Connection, project_id: int, id: int) -> None:
-    if await networks.KIND.missing(connection, project_id, [id]):
-        raise InvalidInput.field("network", f"network {id} does not exist")

@@ -6,7 +6,6 @@ from typing import Annotated, Any, Literal
 
 from fastapi import APIRouter, Query
 from fastapi.responses import Response
-from psycopg import sql
 
 from api.changes import Changing
 from api.documented import failing
@@ -57,8 +56,7 @@ async def list_placement_groups(
     type: Annotated[list[Literal["spread"]] | None, Query()] = None,
     label_selector: str = "",
 ) -> PlacementGroupsAnswer:
-    types = (sql.SQL("r.type = ANY(%(types)s)"),) if type else ()
-    wanted = Wanted(asking.project_id, name, parse_selector(label_selector), types, {"types": type})
+    wanted = Wanted(asking.project_id, name, parse_selector(label_selector), {"type": type})
     async with use.pool.connection() as connection:
         found = await KIND.find_all(connection, wanted, page)
     return {"placement_groups": [placement_group_wire(one) for one in found.items], "meta": meta(page, found.total)}

@@ -6,7 +6,6 @@ from typing import Any
 
 from fastapi import APIRouter
 from fastapi.responses import Response
-from psycopg import sql
 
 from api.changes import Changing
 from api.choices import choose_location, offer_of
@@ -36,6 +35,7 @@ from infra.db.server_types import server_types
 from infra.domain.changes import Resource
 from infra.domain.errors import InvalidInput, Locked, NotFound, ResourceUnavailable, UniquenessError
 from infra.domain.labels import parse_selector
+from infra.domain.names import primary_ip_name_problem
 from infra.domain.refusals import (
     MustBeUnassigned,
     PrimaryIpAlreadyAssigned,
@@ -48,7 +48,6 @@ from infra.domain.refusals import (
 
 router = APIRouter(tags=["primary_ips"])
 
-ADDRESS = sql.SQL("JOIN addresses a ON a.primary_ip_id = r.id")
 ASSIGNING = (ServerNotStopped, ServerHasIpv4, ServerHasIpv6, Locked)
 
 
@@ -80,10 +79,9 @@ async def list_primary_ips(
     use: Use, asking: Asking, page: Page, name: str | None = None, ip: str | None = None, label_selector: str = ""
 ) -> PrimaryIpsAnswer:
     """``ip``: the address as it is shown, an IPv6 network also without its /64."""
-    by_ip = (sql.SQL("a.address IN (%(ip)s, %(ip)s || '/64')"),) if ip is not None else ()
-    wanted = Wanted(asking.project_id, name, parse_selector(label_selector), by_ip, {"ip": ip}, ADDRESS)
+    wanted = Wanted(asking.project_id, name, parse_selector(label_selector))
     async with use.pool.connection() as connection:
-        found = await KIND.find_all(connection, wanted, page)
+        found = await primary_ips.find_all(connection, wanted, ip, page)
         return {"primary_ips": await _shown(connection, found.items), "meta": meta(page, found.total)}
 
 
@@ -98,7 +96,7 @@ async def get_primary_ip(use: Use, asking: Asking, id: PathId) -> PrimaryIpAnswe
 async def update_primary_ip(use: Use, asking: Asking, id: PathId, body: UpdatePrimaryIp) -> PrimaryIpAnswer:
     async with use.pool.connection() as connection:
         if body.name:
-            _refuse_reserved(body.name, id)
+            _check_name(body.name, id)
         found = await primary_ips.update(connection, asking.project_id, id, body.name, body.labels, body.auto_delete)
         return {"primary_ip": (await _shown(connection, [found]))[0]}
 
@@ -187,7 +185,7 @@ async def _moves(
 
 async def _new(connection: Connection, use: Services, project_id: int, body: CreatePrimaryIp) -> NewPrimaryIp:
     problems: list[tuple[str, str]] = []
-    _refuse_reserved(body.name, None)
+    _check_name(body.name, None)
     if body.assignee_id is not None and (body.location or body.datacenter):
         problems.append(("assignee_id", "cannot be given together with location: it is the server's"))
     offer = await offer_of(connection, use.settings.location)
@@ -203,11 +201,9 @@ async def _new(connection: Connection, use: Services, project_id: int, body: Cre
     return NewPrimaryIp(project_id, body.name, body.type, location.id, location.name, body.auto_delete, labels)
 
 
-def _refuse_reserved(name: str, id: int | None) -> None:
-    """Names of that form are given to those that are made with a server."""
-    prefix, _, number = name.partition("primary_ip-")
-    if not prefix and number.isdecimal() and number != str(id):
-        raise InvalidInput.field("name", "primary_ip-<number> is the name of those that are made with a server")
+def _check_name(name: str, id: int | None) -> None:
+    if problem := primary_ip_name_problem(name, id):
+        raise InvalidInput.field("name", problem)
 
 
 async def _shown(connection: Connection, found: list[PrimaryIp]) -> list[PrimaryIpWire]:

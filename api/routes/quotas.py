@@ -6,7 +6,6 @@ from typing import Annotated, Any
 
 from fastapi import APIRouter, Query
 from fastapi.responses import Response
-from psycopg import sql
 
 from api.changes import Changing
 from api.documented import failing
@@ -58,8 +57,7 @@ async def list_quota_requests(
     use: Use, asking: Asking, page: Page, state: Annotated[list[State] | None, Query()] = None
 ) -> QuotaRequestsAnswer:
     """Those that were made with the project's keys, also about their users."""
-    states = (sql.SQL("r.state = ANY(%(states)s)"),) if state else ()
-    wanted = Wanted(asking.project_id, more=states, params={"states": state})
+    wanted = Wanted(asking.project_id, among={"state": state})
     async with use.pool.connection() as connection:
         found = await KIND.find_all(connection, wanted, page)
     return {"quota_requests": [quota_request_wire(one) for one in found.items], "meta": meta(page, found.total)}

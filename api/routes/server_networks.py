@@ -12,12 +12,11 @@ from api.documented import failing
 from api.routes.paths import PathId
 from api.schemas.actions import ActionAnswer
 from api.schemas.networks import AttachToNetwork, ChangeAliasIps, DetachFromNetwork
-from infra.db import network_members, servers
+from infra.db import network_members, networks, servers
 from infra.db.network_members import Holder, Wish
-from infra.db.networks import KIND
 from infra.db.pool import Connection
 from infra.domain.changes import Resource
-from infra.domain.errors import InvalidInput, NotFound
+from infra.domain.errors import NotFound
 from infra.domain.refusals import IpNotAvailable, NoSubnetAvailable, ServerAlreadyAttached
 
 router = APIRouter(tags=["servers"])
@@ -73,8 +72,7 @@ async def change_alias_ips(changing: Changing, id: PathId, body: ChangeAliasIps)
 async def _holder(connection: Connection, project_id: int, server_id: int, network_id: int) -> Holder:
     """NotFound: no such server. InvalidInput: no such network."""
     server = await servers.get(connection, project_id, server_id)
-    if await KIND.missing(connection, project_id, [network_id]):
-        raise InvalidInput.field("network", f"network {network_id} does not exist")
+    await networks.require(connection, project_id, network_id)
     return Holder(server.location.network_zone, server_id=server_id)
 
 

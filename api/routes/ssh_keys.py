@@ -15,8 +15,9 @@ from api.schemas.fields import UpdateNamed
 from api.schemas.ssh_keys import CreateSshKey, SshKeyAnswer, SshKeysAnswer, ssh_key_wire
 from api.services import Asking, Use
 from infra.db import ssh_keys
+from infra.db.named import Wanted
 from infra.db.pool import Connection
-from infra.db.ssh_keys import KIND, SshKeyFilter
+from infra.db.ssh_keys import KIND
 from infra.domain.errors import NotFound, UniquenessError
 from infra.domain.labels import parse_selector
 
@@ -42,9 +43,10 @@ async def list_ssh_keys(
     fingerprint: str | None = None,
     label_selector: str = "",
 ) -> SshKeysAnswer:
-    wanted = SshKeyFilter(asking.project_id, name, fingerprint, parse_selector(label_selector))
+    prints = [fingerprint] if fingerprint is not None else None
+    wanted = Wanted(asking.project_id, name, parse_selector(label_selector), {"fingerprint": prints})
     async with use.pool.connection() as connection:
-        found = await ssh_keys.find_all(connection, wanted, page)
+        found = await KIND.find_all(connection, wanted, page)
     return {"ssh_keys": [ssh_key_wire(key) for key in found.items], "meta": meta(page, found.total)}
 
 

@@ -11,7 +11,6 @@ from typing import Any, Literal
 
 from fastapi import APIRouter
 from fastapi.responses import Response
-from psycopg import sql
 
 from api.changes import Changing
 from api.documented import failing
@@ -79,8 +78,7 @@ async def list_zones(
     mode: Literal["primary", "secondary"] | None = None,
     label_selector: str = "",
 ) -> ZonesAnswer:
-    modes = (sql.SQL("r.mode = %(mode)s"),) if mode else ()
-    wanted = Wanted(asking.project_id, name, parse_selector(label_selector), modes, {"mode": mode})
+    wanted = Wanted(asking.project_id, name, parse_selector(label_selector), {"mode": [mode] if mode else None})
     async with use.pool.connection() as connection:
         found = await KIND.find_all(connection, wanted, page)
     return {"zones": [zone_wire(one) for one in found.items], "meta": meta(page, found.total)}

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Generic, TypeVar
 
 from psycopg import errors, sql
@@ -28,14 +28,16 @@ T = TypeVar("T")
 
 @dataclass(frozen=True, slots=True)
 class Wanted:
-    """A list's filter. ``more``: further conditions on the table's row ``r``, with their ``params``.
+    """A list's filter. ``among``: the values that a column may have; None or nothing there: any.
 
-    ``joined``: what of the kind's own joins they speak of as well.
+    ``more``: further conditions on the table's row ``r``, with their ``params``, and with what of the kind's own joins
+    they speak of as well (``joined``).
     """
 
     project_id: int
     name: str | None = None
     labels: Selector = ()
+    among: Mapping[str, Sequence[str] | None] = field(default_factory=dict)
     more: tuple[sql.Composable, ...] = ()
     params: Mapping[str, Any] | None = None
     joined: sql.Composable | None = None
@@ -63,8 +65,13 @@ class Kind(Generic[T]):
         tests: list[sql.Composable] = [sql.SQL("r.project_id = %(project)s"), *wanted.more]
         if wanted.name is not None:
             tests.append(sql.SQL("r.name = %(name)s"))
+        tests += [
+            sql.SQL("r.{} = ANY({})").format(sql.Identifier(column), sql.Placeholder(column))
+            for column, values in wanted.among.items()
+            if values
+        ]
         tests += conditions(wanted.labels, sql.SQL("r.labels"))
-        params = {"project": wanted.project_id, "name": wanted.name, **(wanted.params or {})}
+        params = {"project": wanted.project_id, "name": wanted.name, **wanted.among, **(wanted.params or {})}
         source = sql.SQL("{} r {}").format(self._table, wanted.joined or sql.SQL(""))
         columns = {column: sql.SQL("r.") + sql.Identifier(column) for column in self.sortable}
         return await find(connection, self.select, source, tests, window, columns, self.build, params)

@@ -87,6 +87,12 @@ async def create(connection: Connection, new: NewNetwork) -> int:
     return await KIND.insert(connection, values)
 
 
+async def require(connection: Connection, project_id: int, id: int) -> None:
+    """InvalidInput: what is asked for names a network that the project does not have."""
+    if await KIND.missing(connection, project_id, [id]):
+        raise InvalidInput.field("network", f"network {id} does not exist")
+
+
 async def add_subnet(
     connection: Connection,
     project_id: int,

@@ -6,7 +6,7 @@ so that two servers never have one address.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any
 
@@ -17,8 +17,9 @@ from psycopg.types.json import Jsonb
 from infra.db import addresses, load_balancer_targets
 from infra.db.addresses import Type
 from infra.db.dns_ptr import keep_ptr
+from infra.db.listing import Found, Window
 from infra.db.locations import Location, location_of
-from infra.db.named import Kind
+from infra.db.named import Kind, Wanted
 from infra.db.pool import Connection
 from infra.domain.dns_ptr import covers
 from infra.domain.errors import InvalidInput, NotFound
@@ -38,6 +39,9 @@ SELECT = sql.SQL("""
 SELECT r.id, r.name, r.type, r.auto_delete, r.protected, r.dns_ptr, r.labels, r.created, a.address,
        a.server_id, to_jsonb(l) AS location
 FROM primary_ips r JOIN addresses a ON a.primary_ip_id = r.id JOIN locations l ON l.id = r.location_id""")
+
+ADDRESS = sql.SQL("JOIN addresses a ON a.primary_ip_id = r.id")
+BY_IP = sql.SQL("a.address IN (%(ip)s, %(ip)s || '/64')")
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,6 +77,12 @@ def _primary_ip(row: DictRow) -> PrimaryIp:
 
 
 KIND = Kind("primary_ips", "primary IP", SELECT, _primary_ip, sortable=("id", "created"))
+
+
+async def find_all(connection: Connection, wanted: Wanted, ip: str | None, window: Window) -> Found[PrimaryIp]:
+    """``ip``: the address as it is shown, an IPv6 network also without its /64."""
+    by_ip = (BY_IP,) if ip is not None else ()
+    return await KIND.find_all(connection, replace(wanted, more=by_ip, params={"ip": ip}, joined=ADDRESS), window)
 
 
 async def create(connection: Connection, new: NewPrimaryIp, rest: float) -> int:

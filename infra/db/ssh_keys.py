@@ -13,11 +13,10 @@ from datetime import datetime
 from psycopg import errors, sql
 from psycopg.types.json import Jsonb
 
-from infra.db.listing import Found, Window
-from infra.db.named import Kind, Wanted
+from infra.db.named import Kind
 from infra.db.pool import Connection
 from infra.domain.errors import UniquenessError
-from infra.domain.labels import Selector
+from infra.domain.names import as_id
 from infra.domain.ssh_public_key import parse
 
 SELECT = sql.SQL("SELECT r.id, r.name, r.fingerprint, r.public_key, r.labels, r.created FROM ssh_keys r")
@@ -31,14 +30,6 @@ class SshKey:
     public_key: str
     labels: dict[str, str]
     created: datetime
-
-
-@dataclass(frozen=True, slots=True)
-class SshKeyFilter:
-    project_id: int
-    name: str | None = None
-    fingerprint: str | None = None
-    labels: Selector = ()
 
 
 KIND = Kind("ssh_keys", "SSH key", SELECT, lambda row: SshKey(**row), sortable=("id", "name"), protectable=False)
@@ -62,16 +53,10 @@ async def create(connection: Connection, project_id: int, name: str, public_key:
     return SshKey(**row)
 
 
-async def find_all(connection: Connection, wanted: SshKeyFilter, window: Window) -> Found[SshKey]:
-    alike = (sql.SQL("r.fingerprint = %(fingerprint)s"),) if wanted.fingerprint is not None else ()
-    params = {"fingerprint": wanted.fingerprint}
-    return await KIND.find_all(connection, Wanted(wanted.project_id, wanted.name, wanted.labels, alike, params), window)
-
-
 async def lines_of(connection: Connection, project_id: int, asked: Sequence[int | str]) -> tuple[list[str], list[str]]:
     """The public key lines that ids or names stand for, in that order, and what was asked for and is not there."""
     names = [one for one in asked if isinstance(one, str)]
-    ids = [int(one) for one in asked if isinstance(one, int) or (one.isascii() and one.isdecimal() and len(one) < 19)]
+    ids = [id for id in map(as_id, asked) if id is not None]
     found = await connection.execute(
         "SELECT id, name, public_key FROM ssh_keys WHERE project_id = %s AND (id = ANY(%s) OR name = ANY(%s))",
         (project_id, ids, names),

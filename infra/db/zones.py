@@ -16,6 +16,7 @@ from psycopg.types.json import Jsonb
 from infra.db.named import Kind
 from infra.db.pool import Connection
 from infra.domain.errors import NotFound, QuotaExceeded, UniquenessError
+from infra.domain.names import as_id
 from infra.domain.refusals import IncorrectZoneMode, Protected
 from infra.domain.zones import (
     MOST_RECORDS,
@@ -124,8 +125,8 @@ async def find(connection: Connection, project_id: int, asked: str, mode: Mode |
 
 async def find_id(connection: Connection, project_id: int, asked: str) -> int:
     """Of the zone that ``asked`` means; all digits are an id. NotFound: the project has none of that name."""
-    if asked.isascii() and asked.isdecimal() and len(asked) < 19:
-        return int(asked)
+    if (id := as_id(asked)) is not None:
+        return id
     if zone_name_problem(asked) is None:
         query = "SELECT id FROM zones WHERE name = %s AND project_id = %s"
         if row := await (await connection.execute(query, (asked, project_id))).fetchone():

@@ -1,4 +1,5 @@
-"""Names: what a server may be called (its name is its host name, so it follows RFC 1123), and what principals may."""
+"""Names: what a server may be called (its name is its host name, so it follows RFC 1123), what others may, and how a
+reference that may be a name or an id is told apart."""
 
 from __future__ import annotations
 
@@ -27,3 +28,18 @@ def title_problem(name: str) -> str | None:
     if len(name) > LONGEST_TITLE:
         return f"must have at most {LONGEST_TITLE} characters"
     return None if name.isprintable() else "must have printable characters only"
+
+
+def primary_ip_name_problem(name: str, id: int | None) -> str | None:
+    """What keeps ``name`` from being chosen for the primary IP ``id`` (None: a new one), or None."""
+    prefix, _, number = name.partition("primary_ip-")
+    if not prefix and number.isdecimal() and number != str(id):
+        return "primary_ip-<number> is the name of those that are made with a server"
+    return None
+
+
+def as_id(asked: int | str) -> int | None:
+    """The id that a reference means where no name reads so: a number, or its digits, as far as ids are counted."""
+    if isinstance(asked, int):
+        return asked
+    return int(asked) if asked.isascii() and asked.isdecimal() and len(asked) < 19 else None

@@ -7,14 +7,14 @@ from typing import Any
 
 import pytest
 
-from infra.catalog.applying import apply, plan_of
-from infra.catalog.books import present
 from infra.catalog.default import default_catalog, ensure_catalogue
 from infra.catalog.file import read
 from infra.catalog.source import Source
 from infra.catalog.text import document
 from infra.db import images
 from infra.db.built_images import NewImage, register_image
+from infra.db.catalog.applying import apply, plan_of
+from infra.db.catalog.books import present
 from infra.db.locations import locations
 from infra.db.pool import Pool
 from infra.db.server_types import server_types

@@ -40,7 +40,6 @@ from infra.db.named import Wanted
 from infra.db.pool import Connection
 from infra.db.rrsets import RRSetFilter
 from infra.db.servers import ServerFilter
-from infra.db.ssh_keys import SshKeyFilter
 from infra.domain.changes import Change, Resource
 from infra.domain.labels import parse_selector
 from infra.domain.power import Powered
@@ -108,14 +107,14 @@ LISTS: dict[str, list[List]] = {
         lambda c, project, _: power.finish(c, Powered(change(project), "off"), []),
         lambda c, project, page: limits.of_owner(c, 1, project),  # what is under way is looked for among them
     ],
-    "ssh_keys": [lambda c, project, page: ssh_keys.find_all(c, SshKeyFilter(project), page)],
+    "ssh_keys": [lambda c, project, page: ssh_keys.KIND.find_all(c, Wanted(project), page)],
     "placement_groups": [lambda c, project, page: placement_groups.KIND.find_all(c, Wanted(project), page)],
     "load_balancers": [
         lambda c, project, page: load_balancers.KIND.find_all(c, Wanted(project), page),
         lambda c, project, page: load_balancers.KIND.find_all(c, Wanted(project, "n7"), page),
     ],
     "load_balancer_targets": [balancing],
-    "primary_ips": [lambda c, project, page: primary_ips.KIND.find_all(c, Wanted(project), page)],
+    "primary_ips": [lambda c, project, page: primary_ips.find_all(c, Wanted(project), None, page)],
     "firewalls": [lambda c, project, page: firewalls.KIND.find_all(c, Wanted(project), page)],
     "firewall_targets": [
         lambda c, project, page: firewalls.KIND.find_all(c, Wanted(project), page),

@@ -40,9 +40,9 @@ def apply_file(
     The plan is shown first, then applied as a whole or not at all. What the file does not mention stays as it is.
     Nothing is removed: somebody may use it. To retire a type, an image or an ISO, give it a deprecation.
     """
-    from infra.catalog.applying import apply, plan_of
     from infra.catalog.file import read
     from infra.catalog.source import Source
+    from infra.db.catalog.applying import apply, plan_of
 
     source = Source(_text(file), file)
     asked = read(source)
@@ -60,8 +60,8 @@ def apply_file(
 
 def show() -> None:
     """Print the catalog as a file that can be applied."""
-    from infra.catalog.books import present
     from infra.catalog.text import document
+    from infra.db.catalog.books import present
 
     typer.echo(document(in_books(present)), nl=False)
 

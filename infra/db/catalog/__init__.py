@@ -1,0 +1,1 @@
+"""The catalog in the books: read as a whole, and a plan for it carried out."""
