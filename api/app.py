@@ -19,48 +19,10 @@ from api.internal import hosts
 from api.metrics import metrics
 from api.queries import readable_query
 from api.rate_limit import Turnstile
-from api.routes import (
-    actions,
-    certificates,
-    datacenters,
-    firewalls,
-    floating_ips,
-    images,
-    isos,
-    load_balancer_actions,
-    load_balancer_types,
-    load_balancers,
-    locations,
-    networks,
-    placement_groups,
-    pricing,
-    primary_ips,
-    quotas,
-    rrset_actions,
-    rrsets,
-    server_absent,
-    server_actions,
-    server_insights,
-    server_networks,
-    server_power,
-    server_types,
-    servers,
-    ssh_keys,
-    volumes,
-    zone_actions,
-    zones,
-)
-from api.routes.action_lists import action_lists
+from api.routing import ROUTERS
 from api.services import Services, Use
 from api.stories import Stories
 from infra.config import Settings
-from infra.db import firewalls as firewall_books
-from infra.db import images as image_books
-from infra.db import load_balancers as load_balancer_books
-from infra.db import networks as network_books
-from infra.db import primary_ips as primary_ip_books
-from infra.db import servers as server_books
-from infra.db import zones as zone_books
 from infra.db.keys import server_secret
 from infra.db.pool import open_pool, open_quick_pool, ping
 from infra.domain.errors import Unavailable
@@ -70,45 +32,6 @@ from infra.temporal.connect import connect
 # Who asks is known at the edge, before a route is found; this says so in the document.
 BEARER = HTTPBearer(auto_error=False, description="An API key: `puchify key create`.")
 EVERYWHERE = [Depends(BEARER), Depends(readable_query)]
-
-ROUTERS = (
-    actions.router,
-    action_lists("servers", "server", server_books.get),  # the lists of actions stand before /servers/{id}
-    server_actions.router,
-    server_power.router,
-    server_networks.router,
-    server_insights.router,
-    server_absent.router,
-    servers.router,
-    ssh_keys.router,
-    placement_groups.router,
-    action_lists("primary_ips", "primary_ip", primary_ip_books.KIND.get),
-    primary_ips.router,
-    action_lists("networks", "network", network_books.KIND.get),
-    networks.router,
-    action_lists("firewalls", "firewall", firewall_books.KIND.get),
-    firewalls.router,
-    action_lists("load_balancers", "load_balancer", load_balancer_books.KIND.get),
-    load_balancer_actions.router,
-    load_balancers.router,
-    action_lists("zones", "zone", zone_books.KIND.get, "id_or_name", zones.zone_id),
-    zone_actions.router,
-    rrset_actions.router,
-    rrsets.router,
-    zones.router,
-    locations.router,
-    datacenters.router,
-    server_types.router,
-    load_balancer_types.router,
-    action_lists("images", "image", image_books.get),
-    images.router,
-    isos.router,
-    pricing.router,
-    floating_ips.router,
-    volumes.router,
-    certificates.router,
-    quotas.router,
-)
 
 
 def create_app(settings: Settings) -> FastAPI:
