@@ -7,18 +7,14 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-import pytest
-from hcloud import APIException, Client
-from hcloud.images import Image
+from hcloud import Client
 from hcloud.load_balancer_types import LoadBalancerType
-from hcloud.load_balancers import (
-    BoundLoadBalancer,
-)
+from hcloud.load_balancers import BoundLoadBalancer
 from hcloud.locations import Location
 from hcloud.networks import BoundNetwork, NetworkSubnet
-from hcloud.server_types import ServerType
 from hcloud.servers import BoundServer, ServerCreatePublicNetwork
 
+from tests.api.stopped import make_server
 from tests.fix_api import Api
 
 
@@ -41,17 +37,7 @@ class Ground:
         return self.hcloud.load_balancers.get_by_id(balancer.id)
 
     def server(self, name: str, public: ServerCreatePublicNetwork | None = None, **wishes: Any) -> BoundServer:
-        answer = self.hcloud.servers.create(
-            name,
-            ServerType(name="px1"),
-            Image(name="tiny"),
-            location=Location(name=self.location),
-            public_net=public,
-            start_after_create=False,
-            **wishes,
-        )
-        answer.action.wait_until_finished()
-        return self.hcloud.servers.get_by_id(answer.server.id)
+        return make_server(self.hcloud, self.location, name, public_net=public, **wishes)
 
     def network(self, name: str, second: int) -> BoundNetwork:
         subnet = NetworkSubnet(ip_range=f"10.{second}.1.0/24", type="cloud", network_zone=self.zone)
@@ -69,16 +55,8 @@ class Ground:
 
 
 async def on(api: Api, story: Callable[[Ground], None]) -> None:
-    client = Client(token=api.region.token, api_endpoint=f"{api.url}/api/v1", poll_interval=0.1)
-    places = (await api.http.get("/locations", params={"name": api.region.location})).json()["locations"]
-    await asyncio.to_thread(story, Ground(client, api.region.location, str(places[0]["network_zone"])))
+    await asyncio.to_thread(story, Ground(api.hcloud, api.region.location, await api.network_zone()))
     await api.region.assert_balanced()
-
-
-def code_of(ask: Callable[[], Any]) -> str:
-    with pytest.raises(APIException) as refused:
-        ask()
-    return str(refused.value.code)
 
 
 async def make_balancer(api: Api, name: str) -> int:

@@ -145,7 +145,7 @@ def _client(api: Api, token: str) -> httpx.AsyncClient:
 async def one_of_each(api: Api) -> dict[str, Any]:
     """Of everything that a project has, by its collection."""
     place = api.region.location
-    zone = (await api.http.get("/locations", params={"name": place})).json()["locations"][0]["network_zone"]
+    zone = await api.network_zone()
     wishes: dict[str, dict[str, Any]] = {
         "ssh_keys": {"name": "one", "public_key": KEY},
         "placement_groups": {"name": "one", "type": "spread"},

@@ -5,8 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections import Counter
 
-import httpx
-
+from tests.api.refusals import outcome_of
 from tests.fix_api import Api
 
 
@@ -22,12 +21,12 @@ async def test_a_server_takes_five_firewalls_however_many_come_at_once(module_ap
         *(api.http.post(f"/firewalls/{id}/actions/apply_to_resources", json=to) for id in ids)
     )
 
-    assert Counter(map(_answer, replies)) == {"201": 5, "resource_limit_exceeded": 3}
+    assert Counter(map(outcome_of, replies)) == {"201": 5, "resource_limit_exceeded": 3}
     assert len((await api.http.get(f"/servers/{server}")).json()["server"]["public_net"]["firewalls"]) == 5
     deleting = (await api.http.delete(f"/servers/{server}")).json()
     await api.succeeded(deleting["action"]["id"])
     gone = await asyncio.gather(*(api.http.delete(f"/firewalls/{id}") for id in ids))
-    assert Counter(map(_answer, gone)) == {"204": 8}
+    assert Counter(map(outcome_of, gone)) == {"204": 8}
 
 
 async def test_a_firewall_is_deleted_or_applied_never_both(module_api: Api) -> None:
@@ -44,7 +43,7 @@ async def test_a_firewall_is_deleted_or_applied_never_both(module_api: Api) -> N
             api.http.post(f"{path}/actions/apply_to_resources", json=to), api.http.delete(path)
         )
 
-        answers = _answer(applied), _answer(deleted)
+        answers = outcome_of(applied), outcome_of(deleted)
         assert answers in {("201", "resource_in_use"), ("not_found", "204")}
         there = (await api.http.get(f"/servers/{server}")).json()["server"]["public_net"]["firewalls"]
         assert there == ([{"id": id, "status": "pending"}] if answers[0] == "201" else [])
@@ -71,12 +70,12 @@ async def test_a_server_goes_while_firewalls_come_and_go(module_api: Api) -> Non
     )
     await api.succeeded(deleting.json()["action"]["id"])
 
-    assert set(map(_answer, others)) <= {"201", "firewall_resource_not_found"}
+    assert set(map(outcome_of, others)) <= {"201", "firewall_resource_not_found"}
     for reply in others:
         for action in reply.json().get("actions", []):
             await api.succeeded(action["id"])
     gone = await asyncio.gather(*(api.http.delete(f"/firewalls/{id}") for id in ids))
-    assert Counter(map(_answer, gone)) == {"204": 4}
+    assert Counter(map(outcome_of, gone)) == {"204": 4}
     await api.region.assert_balanced()
 
 
@@ -89,7 +88,7 @@ async def test_a_server_is_ordered_with_a_firewall_or_the_firewall_is_deleted(mo
             api.http.delete(f"/firewalls/{id}"),
         )
 
-        answers = _answer(ordered), _answer(deleted)
+        answers = outcome_of(ordered), outcome_of(deleted)
         assert answers in {("201", "resource_in_use"), ("invalid_input", "204"), ("conflict", "204")}
         if ordered.is_success:
             await api.succeeded(ordered.json()["action"]["id"])
@@ -103,8 +102,3 @@ async def test_a_server_is_ordered_with_a_firewall_or_the_firewall_is_deleted(mo
 
 async def _firewall(api: Api, name: str) -> int:
     return int((await api.http.post("/firewalls", json={"name": name})).json()["firewall"]["id"])
-
-
-def _answer(reply: httpx.Response) -> str:
-    """The status of what was granted, the code of what was not."""
-    return str(reply.status_code) if reply.is_success else str(reply.json()["error"]["code"])

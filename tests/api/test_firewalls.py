@@ -3,32 +3,27 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
 from typing import Any
 
 import pytest
-from hcloud import APIException, Client
+from hcloud import Client
 from hcloud.actions import BoundAction
 from hcloud.firewalls import BoundFirewall, FirewallResource, FirewallResourceLabelSelector, FirewallRule
-from hcloud.images import Image
-from hcloud.locations import Location
-from hcloud.server_types import ServerType
 from hcloud.servers import BoundServer, Server, ServerCreatePublicNetwork
 
+from tests.api.refusals import code_of, fields_of
+from tests.api.stopped import make_server
 from tests.fix_api import Api
 
 FAR = 10**9
 """An id that nobody has."""
 
+NO_PUBLIC = ServerCreatePublicNetwork(enable_ipv4=False, enable_ipv6=False)
 WEB = {"direction": "in", "protocol": "tcp", "port": "80", "source_ips": ["0.0.0.0/0"]}
 
 
 def selecting(text: str) -> dict[str, Any]:
     return {"type": "label_selector", "label_selector": {"selector": text}}
-
-
-def client_of(api: Api) -> Client:
-    return Client(token=api.region.token, api_endpoint=f"{api.url}/api/v1", poll_interval=0.1)
 
 
 def by_id(server: Server | int) -> FirewallResource:
@@ -40,7 +35,7 @@ def by_labels(selector: str) -> FirewallResource:
 
 
 async def test_a_firewall_keeps_its_rules_in_one_way_of_writing(module_api: Api) -> None:
-    await asyncio.to_thread(_rules, client_of(module_api))
+    await asyncio.to_thread(_rules, module_api.hcloud)
 
 
 def _rules(hcloud: Client) -> None:
@@ -64,12 +59,12 @@ def _rules(hcloud: Client) -> None:
     renamed = firewall.update(name="new rules", labels={})
     assert (renamed.name, renamed.labels) == ("new rules", {})
     hcloud.firewalls.create("rules")
-    assert _code(lambda: hcloud.firewalls.create("new rules")) == "uniqueness_error"
-    assert _code(lambda: firewall.update(name="rules")) == "uniqueness_error"
+    assert code_of(lambda: hcloud.firewalls.create("new rules")) == "uniqueness_error"
+    assert code_of(lambda: firewall.update(name="rules")) == "uniqueness_error"
     assert [one.name for one in hcloud.firewalls.get_all(sort=["name:desc"])][:2] == ["rules", "new rules"]
     assert [action.command for action in firewall.get_actions()] == ["set_firewall_rules"] * 2
     assert firewall.delete()
-    assert _code(lambda: hcloud.firewalls.get_by_id(firewall.id)) == "not_found"
+    assert code_of(lambda: hcloud.firewalls.get_by_id(firewall.id)) == "not_found"
 
 
 def _told(rule: FirewallRule) -> tuple[Any, ...]:
@@ -77,16 +72,16 @@ def _told(rule: FirewallRule) -> tuple[Any, ...]:
 
 
 async def test_a_firewall_comes_to_servers_and_leaves_them(module_api: Api) -> None:
-    await asyncio.to_thread(_by_id, client_of(module_api), module_api.region.location)
+    await asyncio.to_thread(_by_id, module_api.hcloud, module_api.region.location)
     await module_api.region.assert_balanced()
 
 
 def _by_id(hcloud: Client, location: str) -> None:
     first = hcloud.firewalls.create("first").firewall
-    server = _server(hcloud, location, "by-id", firewalls=[first])
+    server = make_server(hcloud, location, "by-id", firewalls=[first])
     assert _firewalls(hcloud, server) == [(first.id, "pending")]
     assert _applied_to(hcloud, first) == [server.id]
-    assert _code(first.delete) == "resource_in_use"
+    assert code_of(first.delete) == "resource_in_use"
 
     created = hcloud.firewalls.create("second", [FirewallRule("in", "esp", ["::/0"])], resources=[by_id(server)])
     _wait(created.actions)
@@ -98,9 +93,9 @@ def _by_id(hcloud: Client, location: str) -> None:
     ]
     assert _firewalls(hcloud, server) == [(first.id, "pending"), (second.id, "pending")]
     assert (second.apply_to_resources([]), second.remove_from_resources([])) == ([], [])  # as Terraform's provider asks
-    assert _code(lambda: second.apply_to_resources([by_id(server)])) == "firewall_already_applied"
-    assert _code(lambda: second.apply_to_resources([by_id(FAR)])) == "firewall_resource_not_found"
-    assert _code(lambda: second.remove_from_resources([by_id(FAR)])) == "firewall_resource_not_found"
+    assert code_of(lambda: second.apply_to_resources([by_id(server)])) == "firewall_already_applied"
+    assert code_of(lambda: second.apply_to_resources([by_id(FAR)])) == "firewall_resource_not_found"
+    assert code_of(lambda: second.remove_from_resources([by_id(FAR)])) == "firewall_resource_not_found"
 
     again = second.set_rules([FirewallRule("in", "gre", ["::/0"])])
     _wait(again)
@@ -118,13 +113,13 @@ def _by_id(hcloud: Client, location: str) -> None:
 
 
 async def test_a_label_selector_holds_for_the_labels_of_the_moment(module_api: Api) -> None:
-    await asyncio.to_thread(_by_labels, client_of(module_api), module_api.region.location)
+    await asyncio.to_thread(_by_labels, module_api.hcloud, module_api.region.location)
     await module_api.region.assert_balanced()
 
 
 def _by_labels(hcloud: Client, location: str) -> None:
-    web = _server(hcloud, location, "web", labels={"role": "web"})
-    hidden = _server(hcloud, location, "hidden", public=False, labels={"role": "web"})
+    web = make_server(hcloud, location, "web", labels={"role": "web"})
+    hidden = make_server(hcloud, location, "hidden", public_net=NO_PUBLIC, labels={"role": "web"})
     created = hcloud.firewalls.create("by labels", resources=[by_labels("role in (web)"), by_labels("role=db")])
     _wait(created.actions)
     firewall = created.firewall
@@ -133,7 +128,7 @@ def _by_labels(hcloud: Client, location: str) -> None:
     assert _firewalls(hcloud, web) == [(firewall.id, "pending")]
     assert _firewalls(hcloud, hidden) == []
 
-    db = _server(hcloud, location, "db", labels={"role": "db"})
+    db = make_server(hcloud, location, "db", labels={"role": "db"})
     assert _firewalls(hcloud, db) == [(firewall.id, "pending")]
     web.update(labels={"role": "db"})
     assert _matched(hcloud.firewalls.get_by_id(firewall.id)) == {"role in (web)": [], "role=db": [web.id, db.id]}
@@ -142,8 +137,8 @@ def _by_labels(hcloud: Client, location: str) -> None:
     web.update(labels={})
     assert _firewalls(hcloud, web) == []
 
-    assert _code(lambda: firewall.apply_to_resources([by_labels("role=db")])) == "firewall_already_applied"
-    assert _code(lambda: firewall.remove_from_resources([by_id(db)])) == "firewall_managed_by_label_selector"
+    assert code_of(lambda: firewall.apply_to_resources([by_labels("role=db")])) == "firewall_already_applied"
+    assert code_of(lambda: firewall.remove_from_resources([by_id(db)])) == "firewall_managed_by_label_selector"
     _wait(firewall.remove_from_resources([by_id(hidden), by_id(web)]))
     _wait(firewall.apply_to_resources([by_id(db)]))  # which beats the selector
     assert _firewalls(hcloud, db) == [(firewall.id, "pending")]
@@ -153,7 +148,7 @@ def _by_labels(hcloud: Client, location: str) -> None:
     _wait(firewall.remove_from_resources([by_id(db)]))
     assert _firewalls(hcloud, db) == [(firewall.id, "pending")]
 
-    assert _code(firewall.delete) == "resource_in_use"
+    assert code_of(firewall.delete) == "resource_in_use"
     _wait(firewall.remove_from_resources([by_labels("role in (web)"), by_labels("role=db"), by_labels("never")]))
     assert firewall.delete()
     assert _firewalls(hcloud, db) == []
@@ -162,19 +157,20 @@ def _by_labels(hcloud: Client, location: str) -> None:
 
 
 async def test_firewalls_are_for_servers_with_a_public_address(module_api: Api) -> None:
-    await asyncio.to_thread(_private, client_of(module_api), module_api.region.location)
+    await asyncio.to_thread(_private, module_api.hcloud, module_api.region.location)
     await module_api.region.assert_balanced()
 
 
 def _private(hcloud: Client, location: str) -> None:
     firewall = hcloud.firewalls.create("public only").firewall
-    server = _server(hcloud, location, "private", public=False)
+    server = make_server(hcloud, location, "private", public_net=NO_PUBLIC)
 
-    assert _code(lambda: firewall.apply_to_resources([by_id(server)])) == "private_net_only_server"
-    assert _code(lambda: hcloud.firewalls.create("no", resources=[by_id(server)])) == "incompatible_network_type"
-    assert _code(lambda: hcloud.firewalls.create("no", resources=[by_id(FAR)])) == "firewall_resource_not_found"
-    assert _code(lambda: hcloud.firewalls.create("no", resources=[by_id(server)] * 2)) == "server_already_added"
-    assert _code(lambda: _server(hcloud, location, "no", public=False, firewalls=[firewall])) == "invalid_input"
+    assert code_of(lambda: firewall.apply_to_resources([by_id(server)])) == "private_net_only_server"
+    assert code_of(lambda: hcloud.firewalls.create("no", resources=[by_id(server)])) == "incompatible_network_type"
+    assert code_of(lambda: hcloud.firewalls.create("no", resources=[by_id(FAR)])) == "firewall_resource_not_found"
+    assert code_of(lambda: hcloud.firewalls.create("no", resources=[by_id(server)] * 2)) == "server_already_added"
+    wrong = {"public_net": NO_PUBLIC, "firewalls": [firewall]}
+    assert code_of(lambda: make_server(hcloud, location, "no", **wrong)) == "invalid_input"
     assert hcloud.firewalls.get_by_name("no") is None
     server.delete().wait_until_finished()
     assert firewall.delete()
@@ -241,8 +237,7 @@ async def test_a_repetition_applies_once(module_api: Api) -> None:
 async def test_what_cannot_be_is_named_field_by_field(module_api: Api, body: dict[str, Any], fields: list[str]) -> None:
     reply = await module_api.http.post("/firewalls", json={"name": "wrong", **body})
 
-    assert reply.status_code == 422
-    assert [one["name"] for one in reply.json()["error"]["details"]["fields"]] == fields
+    assert fields_of(reply) == fields
     assert (await module_api.http.get("/firewalls", params={"name": "wrong"})).json()["firewalls"] == []
 
 
@@ -257,7 +252,7 @@ async def test_a_server_names_each_firewall_that_is_missing(module_api: Api) -> 
         "image": 1,
         "firewalls": 2,
     }
-    assert [one["name"] for one in many.json()["error"]["details"]["fields"]] == ["firewalls"]
+    assert fields_of(many) == ["firewalls"]
     assert (await module_api.http.delete(f"/firewalls/{there}")).status_code == 204
 
 
@@ -267,31 +262,7 @@ async def test_a_change_says_what_it_needs(module_api: Api, action: str) -> None
 
     reply = await module_api.http.post(f"/firewalls/1/actions/{action}", json={})
 
-    assert reply.status_code == 422
-    assert [one["name"] for one in reply.json()["error"]["details"]["fields"]] == [field]
-
-
-def _server(
-    hcloud: Client,
-    location: str,
-    name: str,
-    public: bool = True,
-    labels: dict[str, str] | None = None,
-    firewalls: list[BoundFirewall] | None = None,
-) -> BoundServer:
-    net = None if public else ServerCreatePublicNetwork(enable_ipv4=False, enable_ipv6=False)
-    answer = hcloud.servers.create(
-        name,
-        ServerType(name="px1"),
-        Image(name="tiny"),
-        location=Location(name=location),
-        labels=labels,
-        firewalls=firewalls,
-        public_net=net,
-        start_after_create=False,
-    )
-    answer.action.wait_until_finished()
-    return answer.server
+    assert fields_of(reply) == [field]
 
 
 def _firewalls(hcloud: Client, server: BoundServer) -> list[tuple[int, str]]:
@@ -313,12 +284,6 @@ def _matched(firewall: BoundFirewall) -> dict[str, list[int]]:
 def _wait(actions: list[BoundAction]) -> None:
     for action in actions:
         action.wait_until_finished()
-
-
-def _code(ask: Callable[[], Any]) -> str:
-    with pytest.raises(APIException) as refused:
-        ask()
-    return str(refused.value.code)
 
 
 async def _firewall(api: Api, name: str) -> int:

@@ -21,7 +21,8 @@ from hcloud.load_balancers import (
 )
 from hcloud.servers import BoundServer, ServerCreatePublicNetwork
 
-from tests.api.balancing import Ground, code_of, make_balancer, on
+from tests.api.balancing import Ground, make_balancer, on
+from tests.api.refusals import code_of
 from tests.fix_api import Api
 
 

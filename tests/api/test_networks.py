@@ -7,26 +7,18 @@ from collections import Counter
 from typing import Any
 
 import pytest
-from hcloud import APIException, Client
+from hcloud import Client
 from hcloud.images import Image
 from hcloud.locations import Location
 from hcloud.networks import NetworkRoute, NetworkSubnet
 from hcloud.server_types import ServerType
 
+from tests.api.refusals import code_of, fields_of, outcome_of
 from tests.fix_api import Api
 
 
-def client_of(api: Api) -> Client:
-    return Client(token=api.region.token, api_endpoint=f"{api.url}/api/v1", poll_interval=0.1)
-
-
-async def zone_of(api: Api) -> str:
-    places = (await api.http.get("/locations", params={"name": api.region.location})).json()["locations"]
-    return str(places[0]["network_zone"])
-
-
 async def test_a_network_has_subnets_routes_and_a_range_that_widens(module_api: Api) -> None:
-    await asyncio.to_thread(_a_networks_life, client_of(module_api), await zone_of(module_api))
+    await asyncio.to_thread(_a_networks_life, module_api.hcloud, await module_api.network_zone())
 
 
 def _a_networks_life(hcloud: Client, zone: str) -> None:
@@ -43,15 +35,15 @@ def _a_networks_life(hcloud: Client, zone: str) -> None:
     seen = hcloud.networks.get_by_id(network.id)
     assert [one.ip_range for one in seen.subnets] == ["10.0.0.0/24", "10.0.1.0/24"]
     assert (seen.ip_range, seen.routes[0].destination) == ("10.0.0.0/12", "10.100.1.0/24")
-    assert _code(lambda: network.add_subnet(subnet)) == "networks_overlap"
-    assert _code(lambda: network.add_route(route)) == "invalid_input"
+    assert code_of(lambda: network.add_subnet(subnet)) == "networks_overlap"
+    assert code_of(lambda: network.add_route(route)) == "invalid_input"
     vswitch = NetworkSubnet(ip_range=None, type="vswitch", network_zone=zone, vswitch_id=1)
-    assert _code(lambda: network.add_subnet(vswitch)) == "service_error"
+    assert code_of(lambda: network.add_subnet(vswitch)) == "service_error"
 
     network.delete_route(route).wait_until_finished()
     network.delete_subnet(subnet).wait_until_finished()
     network.change_protection(delete=True).wait_until_finished()
-    assert _code(lambda: network.delete()) == "protected"
+    assert code_of(lambda: network.delete()) == "protected"
     network.change_protection(delete=False).wait_until_finished()
     renamed = network.update(name="within", labels={}, expose_routes_to_vswitch=True)
     assert (renamed.name, renamed.labels, renamed.expose_routes_to_vswitch) == ("within", {}, True)
@@ -62,7 +54,7 @@ def _a_networks_life(hcloud: Client, zone: str) -> None:
 
 async def test_servers_come_into_networks_and_leave_them(module_api: Api) -> None:
     api = module_api
-    await asyncio.to_thread(_members, client_of(api), api.region.location, await zone_of(api))
+    await asyncio.to_thread(_members, api.hcloud, api.region.location, await api.network_zone())
     await api.region.assert_balanced()
 
 
@@ -85,12 +77,12 @@ def _members(hcloud: Client, location: str, zone: str) -> None:
     assert net.mac_address.startswith("06:")
     assert [one.id for one in hcloud.networks.get_by_id(first.id).servers] == [server.id]
 
-    assert _code(lambda: server.attach_to_network(first)) == "server_already_attached"
-    assert _code(lambda: server.attach_to_network(bare)) == "no_subnet_available"
-    assert _code(lambda: first.delete_subnet(subnets[0])) == "service_error"
+    assert code_of(lambda: server.attach_to_network(first)) == "server_already_attached"
+    assert code_of(lambda: server.attach_to_network(bare)) == "no_subnet_available"
+    assert code_of(lambda: first.delete_subnet(subnets[0])) == "service_error"
     server.change_alias_ips(first, ["10.1.1.7", "10.1.1.8"]).wait_until_finished()
     assert hcloud.servers.get_by_id(server.id).private_net[0].alias_ips == ["10.1.1.7", "10.1.1.8"]
-    assert _code(lambda: server.change_alias_ips(first, ["10.1.1.1"])) == "ip_not_available"
+    assert code_of(lambda: server.change_alias_ips(first, ["10.1.1.1"])) == "ip_not_available"
     server.detach_from_network(first).wait_until_finished()
     assert hcloud.servers.get_by_id(server.id).private_net == []
     server.attach_to_network(first, ip="10.1.1.9", alias_ips=["10.1.1.10"]).wait_until_finished()
@@ -102,14 +94,8 @@ def _members(hcloud: Client, location: str, zone: str) -> None:
     assert bare.delete()
 
 
-def _code(ask: Any) -> str:
-    with pytest.raises(APIException) as refused:
-        ask()
-    return str(refused.value.code)
-
-
 async def test_no_address_is_given_twice(module_api: Api) -> None:
-    api, zone = module_api, await zone_of(module_api)
+    api, zone = module_api, await module_api.network_zone()
     subnets = [{"type": "cloud", "network_zone": zone, "ip_range": "10.3.1.0/28"}]
     made = await api.http.post("/networks", json={"name": "narrow", "ip_range": "10.3.0.0/16", "subnets": subnets})
     network = made.json()["network"]["id"]
@@ -119,8 +105,8 @@ async def test_no_address_is_given_twice(module_api: Api) -> None:
         *(api.http.post(f"/servers/{id}/actions/attach_to_network", json={"network": network}) for id in servers)
     )
 
-    codes = Counter(reply.json().get("error", {}).get("code", "granted") for reply in replies)
-    assert codes == {"granted": 14, "ip_not_available": 2}
+    codes = Counter(map(outcome_of, replies))
+    assert codes == {"201": 14, "ip_not_available": 2}
     rows = await api.region.one(
         "SELECT count(*) AS n, count(DISTINCT ip) AS ips FROM network_addresses WHERE network_id = %s", network
     )
@@ -143,6 +129,5 @@ async def test_no_address_is_given_twice(module_api: Api) -> None:
 async def test_what_cannot_be_is_named_field_by_field(module_api: Api, body: dict[str, Any], fields: list[str]) -> None:
     reply = await module_api.http.post("/networks", json={"name": "wrong", **body})
 
-    assert reply.status_code == 422
-    assert [one["name"] for one in reply.json()["error"]["details"]["fields"]] == fields
+    assert fields_of(reply) == fields
     assert (await module_api.http.get("/networks", params={"name": "wrong"})).json()["networks"] == []

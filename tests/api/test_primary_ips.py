@@ -3,34 +3,22 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
 from typing import Any
 
 import pytest
-import pytest_asyncio
-from hcloud import APIException, Client
-from hcloud.images import Image
+from hcloud import Client
 from hcloud.locations import Location
-from hcloud.server_types import ServerType
 from hcloud.servers import ServerCreatePublicNetwork
 
-from tests.fix_api import Api, serving_api
-from tests.fix_region import NewRegion, eventually, serving_another_project
+from tests.api.refusals import code_of, fields_of, outcome_of
+from tests.api.stopped import make_server
+from tests.fix_api import Api
+from tests.fix_region import eventually, serving_another_project
 
 
-@pytest_asyncio.fixture
-async def roomy(new_region: NewRegion) -> AsyncIterator[Api]:
-    async with new_region() as region, serving_api(region) as api:
-        yield api
-
-
-def client_of(api: Api, token: str = "") -> Client:
-    return Client(token=token or api.region.token, api_endpoint=f"{api.url}/api/v1", poll_interval=0.1)
-
-
-async def test_an_address_outlasts_the_servers_that_have_it(roomy: Api) -> None:
-    await asyncio.to_thread(_moves, client_of(roomy), roomy.region.location)
-    await roomy.region.assert_balanced()
+async def test_an_address_outlasts_the_servers_that_have_it(api: Api) -> None:
+    await asyncio.to_thread(_moves, api.hcloud, api.region.location)
+    await api.region.assert_balanced()
 
 
 def _moves(hcloud: Client, location: str) -> None:
@@ -41,50 +29,30 @@ def _moves(hcloud: Client, location: str) -> None:
     assert [one.id for one in hcloud.primary_ips.get_all(label_selector="a=b")] == [ip.id]
     assert hcloud.primary_ips.get_by_name("front").ip == ip.ip
 
-    first = _off_server(hcloud, location, "first", ServerCreatePublicNetwork(ipv4=ip))
+    first = make_server(hcloud, location, "first", public_net=ServerCreatePublicNetwork(ipv4=ip))
     assert (first.public_net.ipv4.ip, first.public_net.primary_ipv4.id) == (ip.ip, ip.id)
-    with pytest.raises(APIException) as taken:
-        _off_server(hcloud, location, "second", ServerCreatePublicNetwork(ipv4=ip))
-    assert taken.value.code == "primary_ip_assigned"
-    with pytest.raises(APIException) as held:
-        hcloud.primary_ips.delete(ip)
-    assert held.value.code == "must_be_unassigned"
+    same = ServerCreatePublicNetwork(ipv4=ip)
+    assert code_of(lambda: make_server(hcloud, location, "second", public_net=same)) == "primary_ip_assigned"
+    assert code_of(lambda: hcloud.primary_ips.delete(ip)) == "must_be_unassigned"
 
     hcloud.primary_ips.unassign(ip).wait_until_finished()
     assert hcloud.servers.get_by_id(first.id).public_net.ipv4 is None
-    other = _off_server(hcloud, location, "other", ServerCreatePublicNetwork(enable_ipv4=False))
+    other = make_server(hcloud, location, "other", public_net=ServerCreatePublicNetwork(enable_ipv4=False))
     hcloud.primary_ips.assign(ip, other.id).wait_until_finished()
-    with pytest.raises(APIException) as again:
-        hcloud.primary_ips.assign(ip, first.id)
-    assert again.value.code == "primary_ip_already_assigned"
+    assert code_of(lambda: hcloud.primary_ips.assign(ip, first.id)) == "primary_ip_already_assigned"
     assert hcloud.servers.get_by_id(other.id).public_net.ipv4.ip == ip.ip
     own = hcloud.servers.get_by_id(other.id).public_net.primary_ipv6
     hcloud.servers.delete(other).wait_until_finished()
     left = hcloud.primary_ips.get_by_id(ip.id)
     assert left.assignee_id is None
-    with pytest.raises(APIException) as gone:
-        hcloud.primary_ips.get_by_id(own.id)
-    assert gone.value.code == "not_found"
+    assert code_of(lambda: hcloud.primary_ips.get_by_id(own.id)) == "not_found"
     assert hcloud.primary_ips.delete(left)
     commands = [action.command for action in hcloud.primary_ips.actions.get_all()]
     assert commands == ["unassign_primary_ip", "assign_primary_ip"]
 
 
-def _off_server(hcloud: Client, location: str, name: str, net: ServerCreatePublicNetwork) -> Any:
-    answer = hcloud.servers.create(
-        name,
-        ServerType(name="px1"),
-        Image(name="tiny"),
-        location=Location(name=location),
-        public_net=net,
-        start_after_create=False,
-    )
-    answer.action.wait_until_finished()
-    return hcloud.servers.get_by_id(answer.server.id)
-
-
 async def test_what_a_primary_ip_is_can_be_changed(api: Api) -> None:
-    await asyncio.to_thread(_changes, client_of(api), api.region.location)
+    await asyncio.to_thread(_changes, api.hcloud, api.region.location)
 
 
 def _changes(hcloud: Client, location: str) -> None:
@@ -95,17 +63,11 @@ def _changes(hcloud: Client, location: str) -> None:
     assert hcloud.primary_ips.get_by_id(ip.id).dns_ptr == [{"ip": inside, "dns_ptr": "mail.example.com"}]
     hcloud.primary_ips.change_dns_ptr(ip, inside, None).wait_until_finished()
     assert hcloud.primary_ips.get_by_id(ip.id).dns_ptr == []
-    with pytest.raises(APIException) as foreign:
-        hcloud.primary_ips.change_dns_ptr(ip, "192.0.2.1", "x.example.com")
-    assert foreign.value.code == "invalid_input"
+    assert code_of(lambda: hcloud.primary_ips.change_dns_ptr(ip, "192.0.2.1", "x.example.com")) == "invalid_input"
 
     hcloud.primary_ips.change_protection(ip, delete=True).wait_until_finished()
-    with pytest.raises(APIException) as protected:
-        hcloud.primary_ips.delete(ip)
-    assert protected.value.code == "protected"
-    with pytest.raises(APIException) as both:
-        hcloud.primary_ips.update(ip, auto_delete=True)
-    assert both.value.code == "invalid_input"
+    assert code_of(lambda: hcloud.primary_ips.delete(ip)) == "protected"
+    assert code_of(lambda: hcloud.primary_ips.update(ip, auto_delete=True)) == "invalid_input"
     hcloud.primary_ips.change_protection(ip, delete=False).wait_until_finished()
     changed = hcloud.primary_ips.update(ip, name="six-2", auto_delete=True, labels={"x": "y"})
     assert (changed.name, changed.auto_delete, changed.labels) == ("six-2", True, {"x": "y"})
@@ -135,8 +97,8 @@ async def test_one_of_many_orders_gets_the_address(api: Api) -> None:
         *(api.create(f"s{n}", public_net={"ipv4": made["id"]}, start_after_create=False) for n in range(8))
     )
 
-    codes = sorted(reply.json().get("error", {}).get("code", "granted") for reply in replies)
-    assert codes == ["granted", *["primary_ip_assigned"] * 7]
+    codes = sorted(map(outcome_of, replies))
+    assert codes == ["201", *["primary_ip_assigned"] * 7]
     assert len((await api.http.get("/servers")).json()["servers"]) == 1
 
 
@@ -150,8 +112,7 @@ async def test_one_of_many_orders_gets_the_address(api: Api) -> None:
 async def test_an_order_names_the_address_that_cannot_be(api: Api, wish: dict[str, Any], field: str) -> None:
     reply = await api.create(public_net=wish)
 
-    assert reply.status_code == 422
-    assert [one["name"] for one in reply.json()["error"]["details"]["fields"]] == [field]
+    assert fields_of(reply) == [field]
 
 
 async def test_addresses_are_their_projects(api: Api) -> None:
@@ -181,12 +142,8 @@ async def test_a_server_that_is_off_is_reached_by_no_address_it_lost(api: Api) -
 
     steps = (await api.http.get(f"/actions/{unassigned.json()['action']['id']}/timeline")).json()["timeline"]
     assert [step["name"] for step in steps] == ["follow_change", "read_machine", "attach_ports", "finish_change"]
-    await eventually(lambda: _unlocked(api, created["server"]["id"]))
+    await eventually(lambda: api.unlocked(created["server"]["id"]))
     await api.region.assert_balanced()
-
-
-async def _unlocked(api: Api, server_id: int) -> bool:
-    return not (await api.http.get(f"/servers/{server_id}")).json()["server"]["locked"]
 
 
 async def _make(api: Api, name: str, **wishes: Any) -> dict[str, Any]:

@@ -5,8 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections import Counter
 
-import httpx
-
+from tests.api.refusals import outcome_of
 from tests.fix_api import Api
 
 TIMES = 200
@@ -15,7 +14,7 @@ TIMES = 200
 async def test_of_many_servers_of_one_name_one_is_made(module_api: Api) -> None:
     replies = await asyncio.gather(*(module_api.create("the-one", start_after_create=False) for _ in range(TIMES)))
 
-    assert Counter(map(_code, replies)) == {"201": 1, "uniqueness_error": TIMES - 1}
+    assert Counter(map(outcome_of, replies)) == {"201": 1, "uniqueness_error": TIMES - 1}
     found = (await module_api.http.get("/servers", params={"name": "the-one"})).json()["servers"]
     assert len(found) == 1
     for reply in replies:
@@ -42,7 +41,7 @@ async def test_of_changes_to_one_name_one_is_granted(module_api: Api) -> None:
         *(module_api.http.put(f"/placement_groups/{id}", json={"name": "prize"}) for id in ids)
     )
 
-    assert Counter(map(_code, replies)) == {"200": 1, "uniqueness_error": len(ids) - 1}
+    assert Counter(map(outcome_of, replies)) == {"200": 1, "uniqueness_error": len(ids) - 1}
 
 
 async def test_a_thing_is_deleted_once_whoever_changes_it_meanwhile(module_api: Api) -> None:
@@ -54,8 +53,8 @@ async def test_a_thing_is_deleted_once_whoever_changes_it_meanwhile(module_api: 
         *(module_api.http.put(path, json={"labels": {"n": str(n)}}) for n in range(10)),
     )
 
-    assert Counter(map(_code, replies[:10])) == {"204": 1, "not_found": 9}
-    assert set(map(_code, replies[10:])) <= {"200", "not_found"}
+    assert Counter(map(outcome_of, replies[:10])) == {"204": 1, "not_found": 9}
+    assert set(map(outcome_of, replies[10:])) <= {"200", "not_found"}
     assert (await module_api.http.get(path)).status_code == 404
 
 
@@ -71,7 +70,7 @@ async def test_a_delete_and_a_power_change_at_once_end_in_nothing(module_api: Ap
     )
     await module_api.succeeded(deleting.json()["action"]["id"])
 
-    assert set(map(_code, others)) <= {"200", "201", "locked", "not_found"}
+    assert set(map(outcome_of, others)) <= {"200", "201", "locked", "not_found"}
     assert (await module_api.http.get(path)).status_code == 404
     await module_api.region.assert_balanced()
 
@@ -79,8 +78,3 @@ async def test_a_delete_and_a_power_change_at_once_end_in_nothing(module_api: Ap
 async def _group(api: Api, name: str) -> int:
     reply = await api.http.post("/placement_groups", json={"name": name, "type": "spread"})
     return int(reply.json()["placement_group"]["id"])
-
-
-def _code(reply: httpx.Response) -> str:
-    """The status of what was granted, the code of what was not."""
-    return str(reply.status_code) if reply.is_success else str(reply.json()["error"]["code"])

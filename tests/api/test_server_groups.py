@@ -3,22 +3,20 @@
 from __future__ import annotations
 
 import asyncio
-from typing import Any
 
-from hcloud import APIException, Client
+from hcloud import Client
 from hcloud.images import Image
 from hcloud.locations import Location
 from hcloud.server_types import ServerType
 
+from tests.api.refusals import code_of, fields_of, outcome_of
 from tests.api.test_servers import created
 from tests.fix_api import Api
 from tests.fix_region import serving_another_project
 
 
 async def test_hcloud_moves_a_server_between_groups(api: Api) -> None:
-    hcloud = Client(token=api.region.token, api_endpoint=f"{api.url}/api/v1", poll_interval=0.1)
-
-    await asyncio.to_thread(_moves, hcloud, api.region.location)
+    await asyncio.to_thread(_moves, api.hcloud, api.region.location)
 
 
 def _moves(hcloud: Client, location: str) -> None:
@@ -48,14 +46,6 @@ def _moves(hcloud: Client, location: str) -> None:
     assert hcloud.placement_groups.delete(two)
 
 
-def code_of(asked: Any) -> str:
-    try:
-        asked()
-    except APIException as error:
-        return str(error.code)
-    return "granted"
-
-
 async def test_a_group_takes_ten_servers_however_many_come_at_once(api: Api) -> None:
     group = await _group(api)
     await api.region.set_quota(max_servers=20, max_cores=100)
@@ -64,8 +54,8 @@ async def test_a_group_takes_ten_servers_however_many_come_at_once(api: Api) -> 
         *(api.create(f"s{n}", placement_group=group, start_after_create=False) for n in range(12))
     )
 
-    codes = sorted(reply.json().get("error", {}).get("code", "granted") for reply in replies)
-    assert codes == [*["granted"] * 10, *["placement_error"] * 2]
+    codes = sorted(map(outcome_of, replies))
+    assert codes == [*["201"] * 10, *["placement_error"] * 2]
     late = await created(api, "late", start_after_create=False)
     reply = await api.http.post(
         f"/servers/{late['id']}/actions/add_to_placement_group", json={"placement_group": group}
@@ -104,9 +94,9 @@ async def test_a_group_that_is_not_there_is_named(api: Api) -> None:
     wrong = await api.create("y", placement_group="one", server_type="none")
     removed = await api.http.post(f"/servers/{server['id']}/actions/remove_from_placement_group")
 
-    assert _fields(ordered) == ["placement_group"]
-    assert _fields(absent) == ["placement_group"]
-    assert _fields(wrong) == ["placement_group"]
+    assert fields_of(ordered) == ["placement_group"]
+    assert fields_of(absent) == ["placement_group"]
+    assert fields_of(wrong) == ["placement_group"]
     assert removed.status_code == 201  # it is in none
     await api.succeeded(removed.json()["action"]["id"])
 
@@ -114,8 +104,3 @@ async def test_a_group_that_is_not_there_is_named(api: Api) -> None:
 async def _group(api: Api) -> int:
     reply = await api.http.post("/placement_groups", json={"name": "apart", "type": "spread"})
     return int(reply.json()["placement_group"]["id"])
-
-
-def _fields(reply: Any) -> list[str]:
-    assert reply.status_code == 422, reply.text
-    return [field["name"] for field in reply.json()["error"]["details"]["fields"]]

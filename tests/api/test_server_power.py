@@ -20,9 +20,7 @@ WORDS = ("poweron", "poweroff", "shutdown", "reboot", "reset")
 
 
 async def test_hcloud_switches_a_server(api: Api) -> None:
-    hcloud = Client(token=api.region.token, api_endpoint=f"{api.url}/api/v1", poll_interval=0.1)
-
-    await asyncio.to_thread(_switches, hcloud, api.region.location)
+    await asyncio.to_thread(_switches, api.hcloud, api.region.location)
 
     await api.region.assert_balanced()
 
@@ -175,9 +173,4 @@ async def _done(api: Api, path: str, body: Any = None) -> None:
     assert reply.status_code == 201, reply.text
     await api.succeeded(reply.json()["action"]["id"])
     if "servers" in path:
-        await eventually(lambda: _unlocked(api, path))
-
-
-async def _unlocked(api: Api, path: str) -> bool:
-    server_id = path.split("/")[2]
-    return not (await api.http.get(f"/servers/{server_id}")).json()["server"]["locked"]
+        await eventually(lambda: api.unlocked(int(path.split("/")[2])))

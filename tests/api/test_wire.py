@@ -5,24 +5,20 @@ from __future__ import annotations
 import asyncio
 from typing import Any
 
-import pytest
-from hcloud import APIException, Client
+from hcloud import Client
 from hcloud.images import Image
 from hcloud.locations import Location
 from hcloud.server_types import ServerType
 from hcloud.ssh_keys import SSHKey
 
+from tests.api.refusals import code_of
 from tests.fix_api import Api
 
 KEY = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIJ7hU5g1v0bYc2rwQ1M0zE3p1c0dVbV1nq2hY3k4m5N6 me@home"
 
 
-def client_of(api: Api) -> Client:
-    return Client(token=api.region.token, api_endpoint=f"{api.url}/api/v1", poll_interval=0.1)
-
-
 async def test_hcloud_creates_polls_lists_and_deletes_a_server(api: Api) -> None:
-    await asyncio.to_thread(_a_servers_life, client_of(api), api.region.location)
+    await asyncio.to_thread(_a_servers_life, api.hcloud, api.region.location)
 
     assert api.region.host.inventory().is_empty
     await api.region.assert_balanced()
@@ -57,14 +53,12 @@ def _a_servers_life(hcloud: Client, location: str) -> None:
 
     deleting = hcloud.servers.delete(server)
     deleting.wait_until_finished()
-    with pytest.raises(APIException) as gone:
-        hcloud.servers.get_by_id(server.id)
-    assert gone.value.code == "not_found"
+    assert code_of(lambda: hcloud.servers.get_by_id(server.id)) == "not_found"
     assert hcloud.ssh_keys.delete(key)
 
 
 async def test_the_catalogue_is_found_by_name(api: Api) -> None:
-    hcloud = client_of(api)
+    hcloud = api.hcloud
 
     def look() -> tuple[Any, Any, Any]:
         return (
