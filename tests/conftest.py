@@ -19,5 +19,6 @@ pytest_plugins = [
     "tests.fix_region",
     "tests.fix_api",
     "tests.fix_deployment",
+    "tests.db.fix_scene",
     "tests.host.fix_host",
 ]

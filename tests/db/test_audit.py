@@ -7,110 +7,13 @@ import re
 from dataclasses import replace
 
 import pytest
-import pytest_asyncio
 
-from activities.audits import Audits
-from infra.db import addresses, audits, claims, hosts, ledger, load_balancers, orders, quotas, records
+from infra.db import audits, claims, hosts, ledger, orders, quotas
 from infra.db.healing import HEALERS, Leak, heal
 from infra.db.hosts import NewHost
 from infra.db.ledger import Finding, Limits
-from infra.db.load_balancer_types import load_balancer_types
-from infra.db.load_balancers import NewLoadBalancer
-from infra.db.locations import locations
-from infra.db.pools import ensure_pool
-from infra.domain.models import (
-    PARTS,
-    Audited,
-    AuditRequest,
-    FinishedOrder,
-    HostReport,
-    Part,
-    Readiness,
-    ServerOrder,
-    Tombstone,
-)
-from tests.db.conftest import Project
-
-GRACE = 120.0
-WITHIN = 900.0  # seconds, of creates and deletes
-HOUR = "interval '1 hour'"
-GONE = 999_999
-"""A server that is not in the books."""
-
-
-class Scene:
-    """A region with one host, which reports when it is told to, and one server that runs on it."""
-
-    host_id = 7
-
-    def __init__(self, project: Project) -> None:
-        self.project = project
-        self.server_id = 0
-        self.holds: dict[int, list[Part]] = {}
-
-    async def order(self, name: str = "web") -> ServerOrder:
-        accepted = await self.project.accept(name)
-        async with self.project.pool.connection() as connection:
-            order = await orders.load_order(connection, accepted.server_id)
-        assert order is not None
-        return order
-
-    async def begin(self, order: ServerOrder) -> None:
-        """As far as the host: all that a create holds in the books, and its parts."""
-        async with self.project.pool.connection() as connection:
-            await quotas.reserve(connection, order)
-            assert await claims.take(connection, order, self.host_id, {})
-            await addresses.assign(connection, order, rest=0)
-        self.holds[order.server_id] = list(PARTS)
-
-    async def finish(self, order: ServerOrder) -> None:
-        async with self.project.pool.connection() as connection, connection.transaction():
-            claim = await claims.of_server(connection, order.server_id)
-            assert claim is not None
-            await records.finish(connection, FinishedOrder(order, claim, Readiness("ssh-ed25519 AAAA", True)), [])
-
-    async def report(self) -> None:
-        async with self.project.pool.connection() as connection:
-            await hosts.record_report(connection, HostReport(self.host_id, 64, 65_536, 2_000, holds=self.holds))
-
-    async def plant(self, statement: str) -> None:
-        """``{server}``: the one that runs; ``{gone}``: one that is not in the books."""
-        await self.project.all(statement.format(server=self.server_id, gone=GONE, host=self.host_id))
-
-    async def examine(self) -> list[Finding]:
-        async with self.project.pool.connection() as connection:
-            return await ledger.examine(connection, "local", Limits(WITHIN, WITHIN))
-
-    async def audit(self) -> Audited:
-        return await Audits(self.project.pool, GRACE).audit_region(AuditRequest("local", WITHIN, WITHIN))
-
-    async def an_hour_passes(self) -> None:
-        for statement in (
-            f"UPDATE findings SET since = since - {HOUR}",
-            f"UPDATE audits SET at = at - {HOUR}",
-            f"UPDATE actions SET started = started - {HOUR}, finished = finished - {HOUR}",
-            f"UPDATE servers SET began = began - {HOUR}, created = created - {HOUR}",
-            f"UPDATE host_holdings SET since = since - {HOUR}",
-            f"UPDATE tombstones SET created = created - {HOUR}",
-        ):
-            await self.project.all(statement)
-
-
-@pytest_asyncio.fixture
-async def scene(project: Project) -> Scene:
-    scene = Scene(project)
-    async with project.pool.connection() as connection:
-        await hosts.register_host(connection, NewHost(scene.host_id, "h7", project.location_id, b"k" * 32))
-        for cidr in ("203.0.113.0/24", "2001:db8:100::/48"):
-            await ensure_pool(connection, project.location_id, cidr)
-    await scene.report()
-    order = await scene.order()
-    await scene.begin(order)
-    await scene.finish(order)
-    scene.server_id = order.server_id
-    await scene.report()
-    return scene
-
+from infra.domain.models import Audited, HostReport, ServerOrder
+from tests.db.fix_scene import GRACE, HOUR, WITHIN, Scene
 
 PLANTED = {
     "quota_counter": (
@@ -349,58 +252,3 @@ async def test_counters_are_healed_while_orders_come_and_go(scene: Scene) -> Non
     done.set()
 
     assert await recounting > 1
-
-
-async def test_a_host_is_taken_at_its_newest_word(scene: Scene) -> None:
-    await scene.an_hour_passes()
-    scene.holds = {scene.server_id: list(PARTS), 11: ["disk"]}
-    await scene.report()
-    (old, new) = await scene.project.all(
-        f"SELECT server_id, parts, since < now() - {HOUR} AS is_old FROM host_holdings ORDER BY server_id = 11"
-    )
-    assert (old["server_id"], old["parts"], old["is_old"]) == (scene.server_id, list(PARTS), True)
-    assert (new["server_id"], new["parts"], new["is_old"]) == (11, ["disk"], False)
-
-    async with scene.project.pool.connection() as connection:
-        await hosts.record_report(connection, HostReport(scene.host_id, 4, 4096, 40))
-        assert len(await ledger.held_by_server(connection, 11)) == 1  # it did not say
-        await hosts.record_report(connection, HostReport(scene.host_id, 4, 4096, 40, holds={}))
-    assert await scene.project.all("SELECT * FROM host_holdings") == []
-
-
-async def test_a_load_balancer_holds_its_addresses_and_is_missed_without_them(scene: Scene) -> None:
-    async with scene.project.pool.connection() as connection, connection.transaction():
-        (type, *_), (place, *_) = await load_balancer_types(connection), await locations(connection)
-        new = NewLoadBalancer(scene.project.id, "front", type.id, place, "round_robin", True, {})
-        id = await load_balancers.create(connection, new, 0)
-    assert await scene.examine() == []
-
-    await scene.plant(f"UPDATE addresses SET load_balancer_id = NULL WHERE load_balancer_id = {id} AND type = 'ipv4'")
-    (finding,) = await scene.examine()
-    assert (finding.kind, finding.text) == ("unaddressed", f"load balancer {id} lacks its ipv4")
-
-    await scene.plant(f"UPDATE addresses SET load_balancer_id = {id} WHERE address = '203.0.113.2'")
-    async with scene.project.pool.connection() as connection, connection.transaction():
-        await load_balancers.delete(connection, scene.project.id, id)
-    assert await scene.examine() == []
-    held = await scene.project.all("SELECT address FROM addresses WHERE load_balancer_id IS NOT NULL")
-    resting = await scene.project.all("SELECT address FROM addresses WHERE released IS NOT NULL ORDER BY address")
-    assert (held, [row["address"] for row in resting]) == ([], ["2001:db8:100:2::/64", "203.0.113.2"])
-
-
-async def test_all_that_is_held_has_a_holder(scene: Scene) -> None:
-    order = await scene.order("at-work")
-    await scene.begin(order)
-    await scene.report()
-    async with scene.project.pool.connection() as connection:
-        held = await ledger.held_by_server(connection, order.server_id)
-        await claims.bury(connection, Tombstone(order.server_id, scene.host_id, 1))
-
-    assert [(hold.kind, hold.host_id, hold.what) for hold in held] == [
-        ("address", None, "2001:db8:100:2::/64"),
-        ("address", None, "203.0.113.2"),
-        ("claim", scene.host_id, "1 cores, 256 MiB, 2 GiB"),
-        ("lock", None, f"action {order.action_id}"),
-        ("parts", scene.host_id, "machine, disk, seed, port"),
-        ("quota", None, "1 cores, 256 MiB, 2 GiB"),
-    ]
