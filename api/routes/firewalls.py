@@ -114,8 +114,8 @@ async def delete_firewall(use: Use, asking: Asking, id: PathId) -> None:
     responses=failing(NotFound),
 )
 async def set_rules(changing: Changing, id: PathId, body: SetRules) -> Response:
-    """In place of all that it has. One action for the rules, and one for each server that has the firewall, for as many
-    as 50."""
+    """In place of all that it has; no host enforces them yet. One action for the rules, and one for each server that
+    has the firewall, for as many as 50."""
 
     async def make(connection: Connection) -> dict[str, Any]:
         rules = [one.rule for one in body.rules]
@@ -135,8 +135,9 @@ async def set_rules(changing: Changing, id: PathId, body: SetRules) -> Response:
     responses=failing(NotFound, QuotaExceeded, FirewallResourceNotFound, FirewallAlreadyApplied, PrivateNetOnlyServer),
 )
 async def apply_to_resources(changing: Changing, id: PathId, body: ApplyToResources) -> Response:
-    """All of them, or none. A server takes five firewalls by its id; those that its labels bring come on top. A label
-    selector holds for servers with a public address, from when they have the labels until they have them no more."""
+    """All of them, or none; no host enforces it yet. A server takes five firewalls by its id; those that its labels
+    bring come on top. A label selector holds for servers with a public address, from when they have the labels until
+    they have them no more."""
     targets = [one.target for one in body.apply_to]
 
     async def make(connection: Connection) -> dict[str, Any]:

@@ -122,7 +122,7 @@ async def update_server(use: Use, asking: Asking, id: PathId, body: UpdateServer
 
 @router.delete("/servers/{id:one}", responses=failing(NotFound, Protected))
 async def delete_server(use: Use, asking: Asking, id: PathId) -> ActionAnswer:
-    """From any state, a create under way included. Once accepted it is done, if not now then by the sweep."""
+    """From any state, a create under way included. Once accepted it is done, if not now then later."""
     async with use.pool.connection() as connection:
         order = await orders.order_delete(connection, asking.project_id, id, by_owner=True)
         action = await actions.get(connection, asking.project_id, order.action_id)
