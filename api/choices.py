@@ -20,6 +20,7 @@ from infra.db.pool import Connection
 from infra.db.server_types import ServerType, server_types
 from infra.domain.errors import InvalidInput, NotFound, ResourceUnavailable
 from infra.domain.names import as_id
+from infra.domain.terms import Terms
 
 Problems = list[tuple[str, str]]
 
@@ -31,6 +32,15 @@ class Sited(Protocol):
     def location(self) -> int | str | None: ...
     @property
     def datacenter(self) -> int | str | None: ...
+
+
+class Termed(Protocol):
+    """What can be ordered on terms: a type of servers or of load balancers."""
+
+    @property
+    def name(self) -> str: ...
+    @property
+    def terms(self) -> Terms: ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,7 +66,7 @@ async def new_server(connection: Connection, caller: Caller, body: CreateServer,
     image = await _image(connection, caller.project_id, body.image, server_type)
     problems += image_problems(body.image, image, server_type)
     location = choose_location(body, offer, problems)
-    problems += term_problems(server_type, location, datetime.now(UTC))
+    problems += term_problems("server_type", server_type, location, datetime.now(UTC))
     problems += _net_problems(body)
     problems += await _ip_problems(connection, caller.project_id, body)
     problems += await _network_problems(connection, caller.project_id, body)
@@ -73,15 +83,15 @@ async def new_server(connection: Connection, caller: Caller, body: CreateServer,
     return _new(caller, body, server_type, image, location, lines)
 
 
-def term_problems(server_type: ServerType | None, location: Location | None, now: datetime) -> Problems:
-    """A type may be offered at some locations only, and no longer."""
-    if server_type is None or location is None or server_type.terms.orderable_at(location.id, now):
+def term_problems(field: str, type: Termed | None, location: Location | None, now: datetime) -> Problems:
+    """A type may be offered at some locations only, and no longer. ``field``: which kind of type it is."""
+    if type is None or location is None or type.terms.orderable_at(location.id, now):
         return []
-    ending = server_type.terms.deprecation_at(location.id)
-    if not server_type.terms.offered_at(location.id) or ending is None:
-        return [("location", f"server type {server_type.name!r} is not offered in location {location.name!r}")]
-    since = f"{ending.unavailable_after:%Y-%m-%d}"
-    return [("server_type", f"server type {server_type.name!r} can no longer be ordered, since {since}")]
+    called = f"{field.replace('_', ' ')} {type.name!r}"
+    ending = type.terms.deprecation_at(location.id)
+    if not type.terms.offered_at(location.id) or ending is None:
+        return [("location", f"{called} is not offered in location {location.name!r}")]
+    return [(field, f"{called} can no longer be ordered, since {ending.unavailable_after:%Y-%m-%d}")]
 
 
 async def _image(

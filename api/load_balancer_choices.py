@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
-from api.choices import Problems
+from api.choices import Problems, term_problems
 from api.references import chosen
 from api.schemas.load_balancer_requests import CreateLoadBalancer, NewTarget
 from infra.db import load_balancer_targets, networks
@@ -28,8 +28,7 @@ async def choose(connection: Connection, project_id: int, body: CreateLoadBalanc
     problems: Problems = []
     type = _type(body.load_balancer_type, await load_balancer_types(connection), problems)
     location = _location(body, await locations(connection), default_location, problems)
-    if type and location:
-        problems += term_problems(type, location)
+    problems += term_problems("load_balancer_type", type, location, datetime.now(UTC))
     if body.network and await networks.KIND.missing(connection, project_id, [body.network]):
         problems.append(("network", f"network {body.network} does not exist"))
     for n, service in enumerate(body.services):
@@ -47,7 +46,8 @@ async def choose_type(connection: Connection, asked: int | str, location: Locati
     problems: Problems = []
     type = _type(asked, await load_balancer_types(connection), problems)
     if type and type.id != now:
-        problems += [("load_balancer_type", problem) for _, problem in term_problems(type, location)]
+        found = term_problems("load_balancer_type", type, location, datetime.now(UTC))
+        problems += [("load_balancer_type", problem) for _, problem in found]
     if problems or not type:
         raise InvalidInput.fields(problems)
     return type
@@ -83,12 +83,3 @@ def _location(
     if found is None:
         problems.append((field, f"{field.replace('_', ' ')} {asked!r} does not exist"))
     return found
-
-
-def term_problems(type: LoadBalancerType, location: Location) -> Problems:
-    """A type may be offered at some locations only, and no longer."""
-    if not type.terms.offered_at(location.id):
-        return [("location", f"load balancer type {type.name!r} is not offered in location {location.name!r}")]
-    if type.terms.orderable_at(location.id, datetime.now(UTC)):
-        return []
-    return [("load_balancer_type", f"load balancer type {type.name!r} can no longer be ordered there")]

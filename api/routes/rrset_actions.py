@@ -14,9 +14,11 @@ from api.zone_changes import change_contents, change_zone
 from api.zone_contents import added_rrset, check_records
 from infra.db import rrsets
 from infra.db.pool import Connection
+from infra.db.rrsets import RRSet
 from infra.db.zones import Zone
 from infra.domain.errors import NotFound, QuotaExceeded
 from infra.domain.refusals import IncorrectZoneMode, Protected, ServiceError
+from infra.domain.rrsets import Record
 
 router = APIRouter(tags=["rrsets"])
 
@@ -46,9 +48,7 @@ async def set_rrset_records(
     """In place of those that there are. The serial of an SOA record is not taken over unless it is a later one."""
 
     async def change(connection: Connection, zone: Zone) -> None:
-        rrset = await rrsets.get(connection, zone, rr_name, rr_type)
-        records = records_of(body.records)
-        check_records(zone.name, rrset.type, records)
+        rrset, records = await _of_type(connection, zone, rr_name, rr_type, body)
         await rrsets.set_records(connection, zone, rrset, records)
 
     return await change_contents(changing, id_or_name, "set_rrset_records", change, body)
@@ -84,9 +84,7 @@ async def remove_rrset_records(
     """By their values. The RRSet goes with its last record."""
 
     async def change(connection: Connection, zone: Zone) -> None:
-        rrset = await rrsets.get(connection, zone, rr_name, rr_type)
-        records = records_of(body.records)
-        check_records(zone.name, rrset.type, records)
+        rrset, records = await _of_type(connection, zone, rr_name, rr_type, body)
         await rrsets.remove_records(connection, zone, rrset, records)
 
     return await change_contents(changing, id_or_name, "remove_rrset_records", change, body)
@@ -99,9 +97,7 @@ async def update_rrset_records(
     """Their comments, which are no part of what is answered: the serial stays."""
 
     async def change(connection: Connection, zone: Zone) -> None:
-        rrset = await rrsets.get(connection, zone, rr_name, rr_type)
-        records = records_of(body.records)
-        check_records(zone.name, rrset.type, records)
+        rrset, records = await _of_type(connection, zone, rr_name, rr_type, body)
         await rrsets.comment_records(connection, zone, rrset, records)
 
     return await change_zone(changing, id_or_name, "update_rrset_records", change, body, mode="primary", status=200)
@@ -126,3 +122,13 @@ async def change_rrset_protection(
         await rrsets.protect(connection, zone, rr_name, rr_type, body.change)
 
     return await change_zone(changing, id_or_name, "change_rrset_protection", change, body, mode="primary")
+
+
+async def _of_type(
+    connection: Connection, zone: Zone, name: str, type: str, body: ChangeRecords
+) -> tuple[RRSet, tuple[Record, ...]]:
+    """The RRSet, and the records that are sent, which have to be of its type. NotFound, InvalidInput."""
+    rrset = await rrsets.get(connection, zone, name, type)
+    records = records_of(body.records)
+    check_records(zone.name, rrset.type, records)
+    return rrset, records
