@@ -31,7 +31,7 @@ def absent(path: str, type: ResourceType, noun: str, actions: Sequence[str]) -> 
     answer = create_model(f"{path.title().replace('_', '')}Answer", **shape)
 
     def unknown(id: int) -> NotFound:
-        return NotFound(f"{noun} with ID '{id}' not found")
+        return NotFound.of(noun, id)
 
     async def find(connection: Connection, project_id: int, id: int) -> None:
         raise unknown(id)

@@ -44,4 +44,4 @@ def _with_id(id: int, places: list[Location]) -> tuple[Datacenter, Location]:
     for place in places:
         if found := with_id(id, place.datacenters):
             return found, place
-    raise NotFound(f"datacenter with ID '{id}' not found")
+    raise NotFound.of("datacenter", id)

@@ -31,5 +31,5 @@ async def get_load_balancer_type(use: Use, id: PathId) -> LoadBalancerTypeAnswer
     async with use.pool.connection() as connection:
         types, places = await load_balancer_types(connection), await locations(connection)
     if (found := with_id(id, types)) is None:
-        raise NotFound(f"load balancer type with ID '{id}' not found")
+        raise NotFound.of("load balancer type", id)
     return {"load_balancer_type": load_balancer_type_wire(found, places)}

@@ -28,5 +28,5 @@ async def get_location(use: Use, id: PathId) -> LocationAnswer:
     async with use.pool.connection() as connection:
         found = with_id(id, await locations(connection))
     if found is None:
-        raise NotFound(f"location with ID '{id}' not found")
+        raise NotFound.of("location", id)
     return {"location": location_wire(found)}

@@ -31,5 +31,5 @@ async def get_server_type(use: Use, id: PathId) -> ServerTypeAnswer:
     async with use.pool.connection() as connection:
         types, places = await server_types(connection), await locations(connection)
     if (found := with_id(id, types)) is None:
-        raise NotFound(f"server type with ID '{id}' not found")
+        raise NotFound.of("server type", id)
     return {"server_type": server_type_wire(found, places)}

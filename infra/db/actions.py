@@ -56,7 +56,7 @@ async def get(
     )
     row = await found.fetchone()
     if row is None:
-        raise NotFound(f"action with ID '{action_id}' not found")
+        raise NotFound.of("action", action_id)
     return Action(**row)
 
 

@@ -104,7 +104,7 @@ async def get(connection: Connection, project_id: int, image_id: int) -> Catalog
     query = sql.SQL("{} WHERE id = %(id)s AND {}").format(SELECT, SEEN)
     row = await (await connection.execute(query, {"id": image_id, "project": project_id})).fetchone()
     if row is None:
-        raise NotFound(f"image with ID '{image_id}' not found")
+        raise NotFound.of("image", image_id)
     return image_of(row)
 
 

@@ -42,7 +42,7 @@ class IsoFilter:
 async def get(connection: Connection, iso_id: int) -> Iso:
     row = await (await connection.execute("SELECT * FROM isos WHERE id = %s", (iso_id,))).fetchone()
     if row is None:
-        raise NotFound(f"ISO with ID '{iso_id}' not found")
+        raise NotFound.of("ISO", iso_id)
     return _iso(row)
 
 

@@ -148,7 +148,7 @@ class Kind(Generic[T]):
         return [id for id in dict.fromkeys(ids) if id not in found]
 
     def unknown(self, id: int) -> NotFound:
-        return NotFound(f"{self.noun} with ID '{id}' not found")
+        return NotFound.of(self.noun, id)
 
     @property
     def _table(self) -> sql.Identifier:

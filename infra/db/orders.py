@@ -230,7 +230,7 @@ async def order_delete(connection: Connection, project_id: int, server_id: int, 
     if order is None:
         if await (await connection.execute(THERE, (server_id, project_id))).fetchone():
             raise Protected("server deletion is protected")
-        raise NotFound(f"server with ID '{server_id}' not found")
+        raise NotFound.of("server", server_id)
     return DeleteOrder(**order)
 
 

@@ -107,5 +107,5 @@ async def _server(connection: Connection, project_id: int, server_id: int, lock:
     query = f"SELECT status, placement_group_id FROM servers WHERE id = %s AND project_id = %s{lock}"
     row = await (await connection.execute(query.encode(), (server_id, project_id))).fetchone()
     if row is None:
-        raise NotFound(f"server with ID '{server_id}' not found")
+        raise NotFound.of("server", server_id)
     return row

@@ -49,7 +49,7 @@ async def order(connection: Connection, project_id: int, server_id: int, command
     wanted = {**asdict(POWER[command]), "project_id": project_id, "server_id": server_id}
     row = await (await connection.execute(ORDER, wanted)).fetchone()
     if row is None:
-        raise NotFound(f"server with ID '{server_id}' not found")
+        raise NotFound.of("server", server_id)
     return str(row["name"])
 
 

@@ -153,7 +153,7 @@ async def of_server_with(connection: Connection, project_id: int, server_id: int
     )
     rows = await found.fetchall()
     if not rows:
-        raise NotFound(f"server with ID '{server_id}' not found")
+        raise NotFound.of("server", server_id)
     for row in rows:
         if row["address"] and covers(row["address"], ip):
             return int(row["primary_ip_id"])

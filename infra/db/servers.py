@@ -91,7 +91,7 @@ async def get(connection: Connection, project_id: int, server_id: int) -> Server
     query = sql.SQL("{} WHERE s.id = %s AND s.project_id = %s").format(SELECT)
     row = await (await connection.execute(query, (server_id, project_id))).fetchone()
     if row is None:
-        raise _unknown(server_id)
+        raise NotFound.of("server", server_id)
     return _server(row, await selecting(connection, project_id))
 
 
@@ -132,7 +132,7 @@ async def protect(connection: Connection, project_id: int, server_id: int, prote
         (protected, server_id, project_id),
     )
     if done.rowcount == 0:
-        raise _unknown(server_id)
+        raise NotFound.of("server", server_id)
 
 
 def _server(row: DictRow, firewalls: Selecting) -> Server:
@@ -152,7 +152,3 @@ def _server(row: DictRow, firewalls: Selecting) -> Server:
 
 def _address(addresses: Mapping[str, Any], kind: str) -> HeldAddress | None:
     return HeldAddress(**addresses[kind]) if kind in addresses else None
-
-
-def _unknown(server_id: int) -> NotFound:
-    return NotFound(f"server with ID '{server_id}' not found")

@@ -79,6 +79,10 @@ class QuotaExceeded(BadRequest):
 class NotFound(BadRequest):
     code, status = "not_found", 404
 
+    @classmethod
+    def of(cls, noun: str, id: int) -> NotFound:
+        return cls(f"{noun} with ID '{id}' not found")
+
 
 class MethodNotAllowed(BadRequest):
     code, status = "method_not_allowed", 405
