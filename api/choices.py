@@ -18,11 +18,9 @@ from infra.db.locations import Location, locations, preferred
 from infra.db.orders import NewServer
 from infra.db.pool import Connection
 from infra.db.server_types import ServerType, server_types
-from infra.domain.errors import InvalidInput, NotFound, ResourceUnavailable
+from infra.domain.errors import InvalidInput, NotFound, Problems, ResourceUnavailable
 from infra.domain.names import as_id
 from infra.domain.terms import Terms
-
-Problems = list[tuple[str, str]]
 
 
 class Sited(Protocol):

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
-from api.choices import Problems, term_problems
+from api.choices import term_problems
 from api.references import chosen
 from api.schemas.load_balancer_requests import CreateLoadBalancer, NewTarget
 from infra.db import load_balancer_targets, networks
@@ -14,7 +14,7 @@ from infra.db.load_balancer_services import new_problems
 from infra.db.load_balancer_types import LoadBalancerType, load_balancer_types
 from infra.db.locations import Location, locations, preferred
 from infra.db.pool import Connection
-from infra.domain.errors import InvalidInput
+from infra.domain.errors import InvalidInput, Problems
 
 
 @dataclass(frozen=True, slots=True)

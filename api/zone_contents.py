@@ -11,11 +11,10 @@ from infra.db.zones import Zone
 from infra.dns import zonefiles
 from infra.dns.values import canonical, record_problems
 from infra.dns.zonefiles import Unreadable, Zonefile
-from infra.domain.errors import InvalidInput
+from infra.domain.errors import InvalidInput, Problems
 from infra.domain.rrsets import (
     TYPES,
     NewRRSet,
-    Problems,
     Record,
     RRSetType,
     apex_problem,

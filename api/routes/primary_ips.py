@@ -33,7 +33,7 @@ from infra.db.pool import Connection
 from infra.db.primary_ips import KIND, NewPrimaryIp, PrimaryIp
 from infra.db.server_types import server_types
 from infra.domain.changes import Resource
-from infra.domain.errors import InvalidInput, Locked, NotFound, ResourceUnavailable, UniquenessError
+from infra.domain.errors import InvalidInput, Locked, NotFound, Problems, ResourceUnavailable, UniquenessError
 from infra.domain.labels import parse_selector
 from infra.domain.names import primary_ip_name_problem
 from infra.domain.refusals import (
@@ -184,7 +184,7 @@ async def _moves(
 
 
 async def _new(connection: Connection, use: Services, project_id: int, body: CreatePrimaryIp) -> NewPrimaryIp:
-    problems: list[tuple[str, str]] = []
+    problems: Problems = []
     _check_name(body.name, None)
     if body.assignee_id is not None and (body.location or body.datacenter):
         problems.append(("assignee_id", "cannot be given together with location: it is the server's"))

@@ -41,7 +41,6 @@ KEY_LENGTH = 64
 class Caller:
     """Who asks, as the key says."""
 
-    key_id: int
     user_id: int
     project_id: int
     read_only: bool
@@ -132,12 +131,12 @@ async def make_key(
 async def caller_of(connection: Connection, digest: bytes) -> Caller | None:
     """Whose key this is; None for one that never was, is revoked or has expired."""
     found = await connection.execute(
-        "SELECT id, user_id, project_id, read_only FROM api_keys"
+        "SELECT user_id, project_id, read_only FROM api_keys"
         " WHERE digest = %s AND revoked IS NULL AND (expires IS NULL OR expires > now())",
         (digest,),
     )
     row = await found.fetchone()
-    return Caller(row["id"], row["user_id"], row["project_id"], row["read_only"]) if row else None
+    return Caller(row["user_id"], row["project_id"], row["read_only"]) if row else None
 
 
 async def list_keys(connection: Connection) -> list[ApiKey]:

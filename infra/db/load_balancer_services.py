@@ -10,9 +10,8 @@ from psycopg.types.json import Jsonb
 
 from infra.db.load_balancers import KIND, LoadBalancer, check_limits
 from infra.db.pool import Connection
-from infra.domain.errors import InvalidInput, NotFound
+from infra.domain.errors import InvalidInput, NotFound, Problems
 from infra.domain.load_balancers import (
-    Problems,
     Sent,
     Service,
     changed_service,

@@ -62,7 +62,7 @@ async def admit(connection: Connection, digest: bytes, asked: int, pace: Pace | 
     row = await found.fetchone()
     if row is None:
         return None
-    caller = Caller(row["id"], row["user_id"], row["project_id"], row["read_only"])
+    caller = Caller(row["user_id"], row["project_id"], row["read_only"])
     if pace is None:
         return Admitted(caller, None)
     return Admitted(caller, verdicts(pace, asked, row["granted"], row["full_in"], row["full_at"]))

@@ -11,7 +11,8 @@ import dns.rdata
 import dns.rdataclass
 import dns.tokenizer
 
-from infra.domain.rrsets import Problems, Record, count_problem, repeated
+from infra.domain.errors import Problems
+from infra.domain.rrsets import Record, count_problem, repeated
 
 LONGEST = 4096
 QUOTED = "must be one or more quoted strings of at most 255 characters each, with spaces between"

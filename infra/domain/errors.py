@@ -108,12 +108,16 @@ class Deprecated(BadRequest):
     code, status = "deprecated_api_endpoint", 410
 
 
+Problems = list[tuple[str, str]]
+"""What is wrong with a request: (field, what is wrong with it), in the order of the request."""
+
+
 class InvalidInput(BadRequest):
     code, status = "invalid_input", 422
 
     @classmethod
     def fields(cls, problems: Sequence[tuple[str, str]]) -> InvalidInput:
-        """``problems``: (field, what is wrong with it), every one of them, in the order of the request."""
+        """Every one of ``problems`` is told."""
         by_field: dict[str, list[str]] = {}
         for field, problem in problems:
             by_field.setdefault(field, []).append(problem)

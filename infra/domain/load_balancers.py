@@ -10,6 +10,8 @@ from dataclasses import dataclass, replace
 from ipaddress import IPv6Network
 from typing import Any, Literal, Protocol, TypeVar
 
+from infra.domain.errors import Problems
+
 ServiceProtocol = Literal["tcp", "http", "https"]
 Algorithm = Literal["round_robin", "least_connections"]
 TargetType = Literal["server", "label_selector", "ip"]
@@ -22,7 +24,6 @@ REDIRECTED_PORT = 80
 
 T = TypeVar("T")
 Sent = Mapping[str, Any]
-Problems = list[tuple[str, str]]
 
 
 @dataclass(frozen=True, slots=True)

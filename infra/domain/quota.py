@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
+from infra.domain.errors import Problems
 from infra.domain.models import Resources
 
 Scope = Literal["user", "project"]
@@ -71,7 +72,7 @@ class Quota:
             if used + more > limit
         ]
 
-    def not_raised_by(self, asked: Limits) -> list[tuple[str, str]]:
+    def not_raised_by(self, asked: Limits) -> Problems:
         """What is wrong with asking for those limits, by field: each has to be more than there is."""
         limits: tuple[tuple[str, int | None, int, float], ...] = (
             ("servers", asked.servers, self.max_servers, self.max_servers),

@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Literal, get_args
 
-from infra.domain.errors import InvalidInput
+from infra.domain.errors import InvalidInput, Problems
 from infra.domain.refusals import ServiceError
 from infra.domain.zones import LONGEST, first_soa, missing_name_servers
 
@@ -31,7 +31,6 @@ LABEL = re.compile(r"[a-z0-9_](?:[a-z0-9_-]{0,61}[a-z0-9_])?", re.ASCII)
 
 Same = Callable[[str], str]
 """What two values have in common when they are one record: ``::1`` and ``0:0::1``."""
-Problems = list[tuple[str, str]]
 
 
 @dataclass(frozen=True, slots=True)

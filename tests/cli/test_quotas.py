@@ -41,7 +41,7 @@ async def books(new_database: NewDatabase, tmp_path: Path) -> AsyncIterator[Book
     async with new_database() as url, open_pool(url, 2) as pool:
         async with pool.connection() as connection:
             user, project = await keys.ensure_user(connection, "ada"), await keys.ensure_project(connection, "shop")
-        yield Books(pool, {"state": tmp_path, "database_url": url}, Caller(1, user, project, False))
+        yield Books(pool, {"state": tmp_path, "database_url": url}, Caller(user, project, False))
 
 
 async def test_limits_are_set_and_listed(books: Books) -> None:

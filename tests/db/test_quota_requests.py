@@ -20,7 +20,7 @@ LEFT_ALONE = {"max_servers": 100, "max_cores": 400, "max_memory_mib": 1_638_400,
 
 async def ask(project: Project, wanted: Limits, scope: Scope = "project") -> QuotaRequest:
     async with project.pool.connection() as connection:
-        return await quota_requests.ask(connection, Caller(1, project.user_id, project.id, False), scope, wanted, "why")
+        return await quota_requests.ask(connection, Caller(project.user_id, project.id, False), scope, wanted, "why")
 
 
 async def limits_of(project: Project, scope: Scope = "project") -> dict[str, Any]:
