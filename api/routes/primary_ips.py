@@ -35,7 +35,6 @@ from infra.db.server_types import server_types
 from infra.domain.changes import Resource
 from infra.domain.errors import InvalidInput, Locked, NotFound, Problems, ResourceUnavailable, UniquenessError
 from infra.domain.labels import parse_selector
-from infra.domain.names import primary_ip_name_problem
 from infra.domain.refusals import (
     MustBeUnassigned,
     PrimaryIpAlreadyAssigned,
@@ -95,8 +94,6 @@ async def get_primary_ip(use: Use, asking: Asking, id: PathId) -> PrimaryIpAnswe
 @router.put("/primary_ips/{id:one}", responses=failing(NotFound, UniquenessError))
 async def update_primary_ip(use: Use, asking: Asking, id: PathId, body: UpdatePrimaryIp) -> PrimaryIpAnswer:
     async with use.pool.connection() as connection:
-        if body.name:
-            _check_name(body.name, id)
         found = await primary_ips.update(connection, asking.project_id, id, body.name, body.labels, body.auto_delete)
         return {"primary_ip": (await _shown(connection, [found]))[0]}
 
@@ -185,7 +182,6 @@ async def _moves(
 
 async def _new(connection: Connection, use: Services, project_id: int, body: CreatePrimaryIp) -> NewPrimaryIp:
     problems: Problems = []
-    _check_name(body.name, None)
     if body.assignee_id is not None and (body.location or body.datacenter):
         problems.append(("assignee_id", "cannot be given together with location: it is the server's"))
     offer = await offer_of(connection, use.settings.location)
@@ -199,11 +195,6 @@ async def _new(connection: Connection, use: Services, project_id: int, body: Cre
         raise InvalidInput.fields(problems)
     labels = dict(body.labels)
     return NewPrimaryIp(project_id, body.name, body.type, location.id, location.name, body.auto_delete, labels)
-
-
-def _check_name(name: str, id: int | None) -> None:
-    if problem := primary_ip_name_problem(name, id):
-        raise InvalidInput.field("name", problem)
 
 
 async def _shown(connection: Connection, found: list[PrimaryIp]) -> list[PrimaryIpWire]:

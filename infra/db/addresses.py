@@ -29,6 +29,13 @@ FREE = """
 LACKS = """
 %(want_{type})s AND NOT EXISTS (SELECT FROM addresses x WHERE x.server_id = %(server_id)s AND x.type = '{type}')
 """
+NAME = """
+'primary_ip-' || t.primary_ip_id || CASE WHEN EXISTS (
+    SELECT FROM primary_ips x WHERE x.project_id = %(project_id)s AND x.name = 'primary_ip-' || t.primary_ip_id
+) THEN '-' || gen_random_uuid() ELSE '' END
+"""
+"""Owners may give names of that form as well: Terraform's provider does. Who gives it in this moment has the step
+fail by its UNIQUE, and the next attempt counts on."""
 SKIPPING, PATIENT = "SKIP LOCKED", ""
 
 
@@ -41,7 +48,7 @@ def _for_server(skip: str) -> str:
     ), made AS (
         INSERT INTO primary_ips (id, project_id, name, type, location_id, auto_delete)
         OVERRIDING SYSTEM VALUE
-        SELECT t.primary_ip_id, %(project_id)s, 'primary_ip-' || t.primary_ip_id, a.type, p.location_id, true
+        SELECT t.primary_ip_id, %(project_id)s, {NAME}, a.type, p.location_id, true
         FROM taken t JOIN addresses a USING (id) JOIN address_pools p ON p.id = a.pool_id
     )
     UPDATE addresses a SET server_id = %(server_id)s, primary_ip_id = t.primary_ip_id, released = NULL

@@ -30,14 +30,6 @@ def title_problem(name: str) -> str | None:
     return None if name.isprintable() else "must have printable characters only"
 
 
-def primary_ip_name_problem(name: str, id: int | None) -> str | None:
-    """What keeps ``name`` from being chosen for the primary IP ``id`` (None: a new one), or None."""
-    prefix, _, number = name.partition("primary_ip-")
-    if not prefix and number.isdecimal() and number != str(id):
-        return "primary_ip-<number> is the name of those that are made with a server"
-    return None
-
-
 def as_id(asked: int | str) -> int | None:
     """The id that a reference means where no name reads so: a number, or its digits, as far as ids are counted."""
     if isinstance(asked, int):

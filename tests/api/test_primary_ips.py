@@ -146,6 +146,21 @@ async def test_a_server_that_is_off_is_reached_by_no_address_it_lost(api: Api) -
     await api.region.assert_balanced()
 
 
+async def test_an_owner_may_give_the_names_that_those_made_with_servers_have(api: Api) -> None:
+    ahead = (await _make(api, "first"))["id"] + 100
+    for number in range(ahead + 1, ahead + 9):
+        await _make(api, f"primary_ip-{number}", type="ipv6")
+    await api.region.one("SELECT setval('primary_ips_id_seq', %s)", ahead)
+
+    made = (await api.create(start_after_create=False)).json()
+    await api.succeeded(made["action"]["id"])
+
+    for version in ("ipv4", "ipv6"):
+        id = made["server"]["public_net"][version]["id"]
+        name = (await api.http.get(f"/primary_ips/{id}")).json()["primary_ip"]["name"]
+        assert name.startswith(f"primary_ip-{id}-")
+
+
 async def _make(api: Api, name: str, **wishes: Any) -> dict[str, Any]:
     body = {"name": name, "type": "ipv4", "location": api.region.location, **wishes}
     reply = await api.http.post("/primary_ips", json=body)
