@@ -26,15 +26,16 @@ router = APIRouter(tags=["zones"])
     "/zones/{id_or_name}/actions/change_ttl",
     status_code=201,
     response_model=ActionAnswer,
-    responses=failing(NotFound, IncorrectZoneMode),
+    responses=failing(NotFound),
 )
 async def change_ttl(changing: Changing, id_or_name: ZoneKey, body: ChangeZoneTtl) -> Response:
-    """Of all RRSets that have none of their own. A secondary zone's is its primary's to say."""
+    """Of all RRSets that have none of their own. A secondary zone keeps it, and answers what its primaries say."""
 
     async def change(connection: Connection, zone: Zone) -> None:
         await zones.change_ttl(connection, zone, body.ttl)
+        await zones.settle(connection, zone)
 
-    return await change_contents(changing, id_or_name, "change_ttl", change, body)
+    return await change_zone(changing, id_or_name, "change_ttl", change, body)
 
 
 @router.post(
