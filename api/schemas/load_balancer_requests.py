@@ -36,7 +36,7 @@ def _selector(value: str) -> str:
         if not parse_selector(value):
             raise ValueError("must not be empty")
     except InvalidInput as wrong:
-        raise ValueError(wrong.message.partition(": ")[2]) from None
+        raise ValueError("; ".join(wrong.reasons)) from None
     return value
 
 

@@ -84,4 +84,4 @@ async def delete(connection: Connection, project_id: int, id: int) -> None:
     try:
         await KIND.delete(connection, project_id, id)
     except errors.ForeignKeyViolation as cause:
-        raise ResourceInUse("the firewall is applied: remove it from its resources first") from cause
+        raise ResourceInUse(f"firewall with ID {id} is still in use") from cause

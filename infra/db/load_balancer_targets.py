@@ -158,7 +158,8 @@ def _check_interface(balancer: LoadBalancer, way: _Way) -> None:
     if way.by_network and balancer.member is None:
         raise LoadBalancerNotAttachedToNetwork("load balancer must be attached to a network to use private IPs")
     if not way.by_network and not balancer.public_enabled:
-        raise LoadBalancerPublicInterfaceDisabled("the public interface of the load balancer is disabled")
+        problem = "load balancer public interface is disabled, cannot add target using public IP"
+        raise LoadBalancerPublicInterfaceDisabled(problem)
 
 
 async def _check_server(connection: Connection, balancer: LoadBalancer, server_id: int, way: _Way) -> None:

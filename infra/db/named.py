@@ -138,7 +138,7 @@ class Kind(Generic[T]):
             return
         query = sql.SQL("SELECT id FROM {} WHERE id = %s AND project_id = %s").format(self._table)
         if await (await connection.execute(query, (id, project_id))).fetchone():
-            raise Protected(f"{self.noun} deletion is protected")
+            raise Protected(f"{self.noun} is delete protected")
         raise self.unknown(id)
 
     async def missing(self, connection: Connection, project_id: int, ids: Sequence[int]) -> list[int]:

@@ -123,15 +123,24 @@ class InvalidInput(BadRequest):
             by_field.setdefault(field, []).append(problem)
         names = ", ".join(f"'{name}'" for name in by_field)
         noun = "field" if len(by_field) == 1 else "fields"
-        reasons = "; ".join(problem for _, problem in problems)
         return cls(
-            f"invalid input in {noun} {names}: {reasons}",
+            f"invalid input in {noun} {names}",
             {"fields": [{"name": name, "messages": messages} for name, messages in by_field.items()]},
         )
 
     @classmethod
     def field(cls, name: str, problem: str) -> InvalidInput:
         return cls.fields([(name, problem)])
+
+    @property
+    def reasons(self) -> list[str]:
+        """What is wrong, without the fields' names."""
+        fields = (self.details or {}).get("fields", ())
+        return [message for one in fields for message in one.get("messages", ())]
+
+    def __str__(self) -> str:
+        """With the reasons, for who sees no details: clients of the wire print them under the message themselves."""
+        return ": ".join(filter(None, (self.message, "; ".join(self.reasons))))
 
 
 class RequestTooLarge(InvalidInput):
