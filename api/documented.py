@@ -15,6 +15,7 @@ from collections.abc import Callable
 from typing import Any, TypeVar
 
 from fastapi import FastAPI
+from pydantic import TypeAdapter
 from typing_extensions import TypedDict
 
 from infra.domain.errors import (
@@ -71,6 +72,8 @@ DETAILS: dict[str, dict[str, Any]] = {
 }
 """By code, in the examples of failures; null for all others."""
 
+SCHEMAS = "#/components/schemas/"
+
 SHOWN: dict[str, dict[str, Any]] = {}
 """Examples of answers, by the name of their shape."""
 
@@ -101,9 +104,8 @@ def failing(*kinds: type[PuchifyError]) -> dict[int | str, dict[str, Any]]:
 def _response(codes: dict[str, type[PuchifyError]]) -> dict[str, Any]:
     examples = {code: {"value": _example(kind)} for code, kind in codes.items()}
     return {
-        "model": ErrorAnswer,
         "description": " or ".join(f"`{code}`" for code in codes),
-        "content": {"application/json": {"examples": examples}},
+        "content": {"application/json": {"schema": {"$ref": SCHEMAS + ErrorAnswer.__name__}, "examples": examples}},
     }
 
 
@@ -136,7 +138,11 @@ class Documented(FastAPI):
 
 
 def _completed(document: dict[str, Any]) -> dict[str, Any]:
-    for name, shape in document["components"]["schemas"].items():
+    # As a reference: a model of each failure's own, for each operation, would take seconds of every start.
+    failure = TypeAdapter(ErrorAnswer).json_schema(ref_template=SCHEMAS + "{model}")
+    shapes: dict[str, Any] = document["components"]["schemas"]
+    shapes |= {**failure.pop("$defs"), ErrorAnswer.__name__: failure}
+    for name, shape in shapes.items():
         if name in SHOWN:
             shape["examples"] = [SHOWN[name]]
     for methods in document["paths"].values():
