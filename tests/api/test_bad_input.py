@@ -11,7 +11,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from tests.fix_api import Api
-from tests.fix_region import NewRegion, serving_another_project
+from tests.fix_region import serving_another_project
 
 GOOD = {"name": "web", "server_type": "px1", "image": "tiny"}
 
@@ -49,33 +49,35 @@ def error_of(reply: httpx.Response) -> dict[str, Any]:
 
 
 @pytest.mark.parametrize("case", FIELDS)
-async def test_a_wrong_field_is_named(api: Api, case: str) -> None:
+async def test_a_wrong_field_is_named(module_api: Api, case: str) -> None:
     change, field = FIELDS[case]
+    servers = "SELECT count(*) FROM servers WHERE project_id = %s"
+    before = await module_api.region.one(servers, module_api.region.project_id)
 
-    reply = await api.create(**change)
+    reply = await module_api.create(**change)
 
     error = error_of(reply)
     assert (reply.status_code, error["code"]) == (422, "invalid_input")
     assert field in {named["name"].split(".")[0] for named in error["details"]["fields"]}
     assert field in error["message"]
-    assert await api.region.one("SELECT FROM servers WHERE project_id = %s", api.region.project_id) is None
+    assert await module_api.region.one(servers, module_api.region.project_id) == before
 
 
-async def test_every_wrong_field_is_named_at_once(api: Api) -> None:
-    error = error_of(await api.create(name="a b", server_type=[], labels=3))
+async def test_every_wrong_field_is_named_at_once(module_api: Api) -> None:
+    error = error_of(await module_api.create(name="a b", server_type=[], labels=3))
 
     assert {field["name"] for field in error["details"]["fields"]} >= {"name", "server_type", "labels"}
 
 
-async def test_missing_fields_are_named(api: Api) -> None:
-    error = error_of(await api.http.post("/servers", json={}))
+async def test_missing_fields_are_named(module_api: Api) -> None:
+    error = error_of(await module_api.http.post("/servers", json={}))
 
     assert {field["name"] for field in error["details"]["fields"]} == {"name", "server_type", "image"}
 
 
-async def test_a_name_that_is_taken(api: Api) -> None:
-    first = await api.create()
-    again = await api.create()
+async def test_a_name_that_is_taken(module_api: Api) -> None:
+    first = await module_api.create("taken", start_after_create=False)
+    again = await module_api.create("taken")
 
     assert first.status_code == 201
     assert (again.status_code, error_of(again)["code"]) == (409, "uniqueness_error")
@@ -83,42 +85,42 @@ async def test_a_name_that_is_taken(api: Api) -> None:
 
 
 @pytest.mark.parametrize("body", [b"{", b"", b"[]", b'"web"', b"\xff\xfe", b"null"])
-async def test_a_body_that_is_no_json_object(api: Api, body: bytes) -> None:
-    reply = await api.http.post("/servers", content=body)
+async def test_a_body_that_is_no_json_object(module_api: Api, body: bytes) -> None:
+    reply = await module_api.http.post("/servers", content=body)
 
     assert reply.status_code in (400, 422)
     assert error_of(reply)["code"] in ("json_error", "invalid_input")
 
 
-async def test_a_body_of_two_mebibytes(api: Api) -> None:
-    reply = await api.http.post("/servers", content=json.dumps({**GOOD, "user_data": "x" * (2 << 20)}))
+async def test_a_body_of_two_mebibytes(module_api: Api) -> None:
+    reply = await module_api.http.post("/servers", content=json.dumps({**GOOD, "user_data": "x" * (2 << 20)}))
 
     assert 400 <= reply.status_code < 500
     assert "larger than" in error_of(reply)["message"]
 
 
 @pytest.mark.parametrize("token", [None, "wrong", "x" * 64, "ü"])
-async def test_no_token_or_a_wrong_one(api: Api, token: str | None) -> None:
+async def test_no_token_or_a_wrong_one(module_api: Api, token: str | None) -> None:
     headers = {} if token is None else {"Authorization": f"Bearer {token}".encode()}
-    async with httpx.AsyncClient(base_url=f"{api.url}/api/v1") as nobody:
+    async with httpx.AsyncClient(base_url=f"{module_api.url}/api/v1", timeout=60) as nobody:
         reply = await nobody.get("/servers", headers=headers)
 
     assert (reply.status_code, error_of(reply)["code"]) == (401, "unauthorized")
 
 
 @pytest.mark.parametrize("path", ["/servers/999999", "/actions/999999", "/ssh_keys/999999", "/servers/x", "/nothing"])
-async def test_what_is_not_there(api: Api, path: str) -> None:
-    reply = await api.http.get(path)
+async def test_what_is_not_there(module_api: Api, path: str) -> None:
+    reply = await module_api.http.get(path)
 
     assert reply.status_code in (404, 422)
     assert error_of(reply)["code"] in ("not_found", "invalid_input")
 
 
-async def test_another_projects_server_is_not_there(api: Api, new_region: NewRegion) -> None:
-    ours = (await api.create()).json()
-    async with serving_another_project(api.region) as token:
+async def test_another_projects_server_is_not_there(module_api: Api) -> None:
+    ours = (await module_api.create("ours", start_after_create=False)).json()
+    async with serving_another_project(module_api.region) as token:
         headers = {"Authorization": f"Bearer {token}"}
-        async with httpx.AsyncClient(base_url=f"{api.url}/api/v1", headers=headers) as other:
+        async with httpx.AsyncClient(base_url=f"{module_api.url}/api/v1", headers=headers, timeout=60) as other:
             paths = (f"/servers/{ours['server']['id']}", f"/actions/{ours['action']['id']}")
             replies = [await other.get(path) for path in paths] + [await other.delete(paths[0])]
             listed = (await other.get("/servers")).json()["servers"]
@@ -127,25 +129,25 @@ async def test_another_projects_server_is_not_there(api: Api, new_region: NewReg
     assert listed == []
 
 
-async def test_a_read_only_token_may_only_look(api: Api) -> None:
-    async with serving_another_project(api.region, read_only=True) as token:
+async def test_a_read_only_token_may_only_look(module_api: Api) -> None:
+    async with serving_another_project(module_api.region, read_only=True) as token:
         headers = {"Authorization": f"Bearer {token}"}
-        async with httpx.AsyncClient(base_url=f"{api.url}/api/v1", headers=headers) as reader:
+        async with httpx.AsyncClient(base_url=f"{module_api.url}/api/v1", headers=headers, timeout=60) as reader:
             assert (await reader.get("/servers")).status_code == 200
             refused = await reader.post("/servers", json=GOOD)
 
     assert (refused.status_code, error_of(refused)["code"]) == (401, "token_readonly")
 
 
-async def test_a_method_that_is_not(api: Api) -> None:
-    reply = await api.http.patch("/servers")
+async def test_a_method_that_is_not(module_api: Api) -> None:
+    reply = await module_api.http.patch("/servers")
 
     assert (reply.status_code, error_of(reply)["code"]) == (405, "method_not_allowed")
 
 
 @pytest.mark.parametrize("selector", ["a in (b", "=", "a==b==c", "!", "a b"])
-async def test_a_selector_that_is_none(api: Api, selector: str) -> None:
-    reply = await api.http.get("/servers", params={"label_selector": selector})
+async def test_a_selector_that_is_none(module_api: Api, selector: str) -> None:
+    reply = await module_api.http.get("/servers", params={"label_selector": selector})
 
     assert (reply.status_code, error_of(reply)["code"]) == (422, "invalid_input")
     assert "label_selector" in error_of(reply)["message"]
@@ -159,7 +161,7 @@ VALUES = st.recursive(
 )
 
 
-async def test_no_body_is_ever_a_500(api: Api) -> None:
+async def test_no_body_is_ever_a_500(module_api: Api) -> None:
     names = ("name", "server_type", "image", "ssh_keys", "labels", "user_data", "public_net", "volumes")
 
     @given(changes=st.dictionaries(st.sampled_from(names), VALUES, min_size=1))
@@ -170,4 +172,4 @@ async def test_no_body_is_ever_a_500(api: Api) -> None:
     bodies: list[dict[str, Any]] = []
     collect()
     for body in bodies:
-        assert (await api.http.post("/servers", content=json.dumps(body))).status_code in (400, 409, 422), body
+        assert (await module_api.http.post("/servers", content=json.dumps(body))).status_code in (400, 409, 422), body
