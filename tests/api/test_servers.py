@@ -97,7 +97,7 @@ async def test_an_image_larger_than_the_disk_is_named(api: Api) -> None:
     error = (await api.create(image=image["id"])).json()["error"]
 
     assert error["details"]["fields"][0]["name"] == "image"
-    assert "3 GB" in error["message"]
+    assert "3 GB" in error["details"]["fields"][0]["messages"][0]
     assert "2 GB" in error["message"]
 
 
