@@ -96,9 +96,10 @@ async def test_an_image_larger_than_the_disk_is_named(api: Api) -> None:
 
     error = (await api.create(image=image["id"])).json()["error"]
 
-    assert error["details"]["fields"][0]["name"] == "image"
-    assert "3 GB" in error["details"]["fields"][0]["messages"][0]
-    assert "2 GB" in error["message"]
+    (field,) = error["details"]["fields"]
+    assert field["name"] == "image"
+    assert "3 GB" in field["messages"][0]
+    assert "2 GB" in field["messages"][0]
 
 
 async def test_a_location_without_hosts_is_unavailable(new_region: NewRegion, api: Api) -> None:
