@@ -67,6 +67,11 @@ async def pool(shared_pool: Pool) -> Pool:
 
 @pytest_asyncio.fixture
 async def project(pool: Pool) -> Project:
+    return await furnished(pool)
+
+
+async def furnished(pool: Pool) -> Project:
+    """A project in books that are empty."""
     async with pool.connection() as connection:
         user_id = await keys.ensure_user(connection, "ada")
         project_id = await keys.ensure_project(connection, "engine")
