@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from ipaddress import IPv4Address, ip_address, ip_network
+from ipaddress import ip_address, ip_network
 
 
 def covers(held: str, ip: str) -> bool:
@@ -19,5 +19,6 @@ def canonical(ip: str) -> str:
 
 
 def default_ptr(ip: str, template: str) -> str:
-    """``template`` has ``{ip}``, for the address with hyphens between; an empty one names nothing."""
-    return template.replace("{ip}", str(IPv4Address(ip)).replace(".", "-"))
+    """``ip``: as it is stored. ``template`` has ``{ip}``, for the address with hyphens between; an empty one names
+    nothing."""
+    return template.replace("{ip}", ip.replace(".", "-"))
