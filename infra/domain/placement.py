@@ -1,36 +1,51 @@
 """Placement: which host a server should live on, decided purely, so that anyone can recompute it from the same input.
 
-First every host passes the filters, cheap ones first; each host that drops out is counted where it does. Those left
+First every host passes the filters, in their order; each host that drops out is counted where it first does. Those left
 are ranked by one score, the weighted sum of terms in [0, 1]. A term looks at its own host alone, so another host more
 or less never reorders two others. Ties go to the lowest host id. There is no randomness and no clock in here.
 
     term      weight  formula                                                          unit of what goes in
-    headroom  0.4     1 - max(c, m, d)                                                 shares after placement
-    calm      0.2     (1 - max(io_wait, net_saturation)) * trust                       shares of time, of the link
-    spread    0.2     mean of 1 / (1 + n) over the rack and the switch                 n: the project's servers there
+    headroom  0.4     1 - max(c, m, d, rm, rd)                                         shares after placement
+    calm      0.2     (1 - max(cpu_busy, io_wait, net_saturation)) * trust             shares of time, of the link
+    spread    0.2     mean of 1 / (1 + n) over zone, rack and switch                   n: the project's servers there
     density   0.2     1 while u <= target, then (1 - u) / (1 - target)                 u: mean of c, m, d
 
-c, m, d: used plus asked over capacity, of cores (times overcommit), memory (MiB) and disk (GiB). trust: 1 for a report
-up to 45 s old (one that is merely late), falling linearly to 0 at 90 s, when the host is not asked any more. Headroom
-evens hosts out and density triples its pull above the target, so a region fills evenly up to its target first. The
-form is that of the Kubernetes scheduler's bounded scores (noderesources/least_allocated.go, balanced_allocation.go).
+c, m, d: promised plus asked over capacity, of cores (with overcommit), memory and disk; rm, rd: memory and disk really
+used plus asked, over the same, where the host says. A server of a placement group adds the group's servers in the rack
+to spread's mean. trust: 1 for a report up to 45 s old (one that is merely late), falling linearly to 0 at 90 s, when
+the host is not asked any more. The form is that of the Kubernetes scheduler's bounded scores
+(noderesources/least_allocated.go, balanced_allocation.go).
 """
 
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Iterable, Sequence
-from dataclasses import astuple, dataclass, fields
-from itertools import chain
-from operator import attrgetter
-from struct import Struct, pack
-from typing import Any, NamedTuple
+import json
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import asdict, dataclass
+from functools import cached_property
+from typing import Any
 
+import numpy as np
+
+from infra.domain.host_table import UNKNOWN, Codes, Flags, HostTable, Numbers
 from infra.domain.models import Resources
 
-WEIGHTS_VERSION = "1"
-"""Changes with every change of a weight or a formula."""
-HEADROOM, CALM, SPREAD, DENSITY = 0.4, 0.2, 0.2, 0.2
+
+@dataclass(frozen=True, slots=True)
+class Weights:
+    """``version`` changes with every change of a weight or of a formula."""
+
+    version: str
+    headroom: float
+    calm: float
+    spread: float
+    density: float
+
+
+WEIGHTS = Weights("2", headroom=0.4, calm=0.2, spread=0.2, density=0.2)
+TERMS = ("headroom", "calm", "spread", "density")
+
 LATE_S, STALE_S = 45.0, 90.0
 """Hosts report every 30 s: older than LATE_S a report is trusted less and less, older than STALE_S not at all."""
 EXPLAINED = 5
@@ -38,175 +53,190 @@ EXPLAINED = 5
 
 
 @dataclass(frozen=True, slots=True)
-class HostView:
-    """A host as the books have it. Memory in MiB, disk in GiB, loads in [0, 1]; ``report_age_s`` None: no report."""
-
-    id: int
-    location: str
-    state: str
-    architecture: str
-    cores: int
-    overcommit: float
-    memory_mib: int
-    disk_gib: int
-    used_cores: int
-    used_memory_mib: int
-    used_disk_gib: int
-    io_wait: float
-    net_saturation: float
-    report_age_s: float | None
-    rack: str
-    switch: str
-    project_servers_in_rack: int
-    project_servers_in_switch: int
-
-
-@dataclass(frozen=True, slots=True)
 class Ask:
-    """What to place. ``excluded``: hosts that failed this order. ``density_target``: the location's, in (0, 1]."""
+    """What to place, and what of the rest of the world bears on it. ``now``: seconds on the clock of the reports.
 
-    location: str
+    ``density_target``: the location's, in (0, 1]. ``excluded``: hosts that failed this order. ``neighbours``: hosts that
+    hold servers of the project, and how many. ``group``: the same for its placement group; None: it is in none.
+    """
+
     architecture: str
     resources: Resources
-    excluded: tuple[int, ...] = ()
+    now: float
     density_target: float = 0.75
+    excluded: tuple[int, ...] = ()
+    neighbours: tuple[tuple[int, int], ...] = ()
+    group: tuple[tuple[int, int], ...] | None = None
 
 
-class Scored(NamedTuple):
-    """A host that fits, and each term before its weight. A tuple: made in a third of a dataclass's time."""
-
-    host_id: int
-    score: float
-    headroom: float
-    calm: float
-    spread: float
-    density: float
-
-    @property
-    def terms(self) -> dict[str, float]:
-        return dict(zip(self._fields[2:], self[2:], strict=True))
+Filter = Callable[[HostTable, Ask], Flags]
 
 
-@dataclass(frozen=True, slots=True)
-class Decision:
-    """``candidates``: every host that fits, best first. ``dropped``: every filter in its order, and its count."""
+def _are(name: str, hosts: HostTable, word: str) -> Flags:
+    return hosts.words[name].are(word)
 
-    candidates: tuple[Scored, ...]
-    dropped: tuple[tuple[str, int], ...]
-    weights_version: str
-    input_digest: str
+
+def _none_of(hosts: HostTable, ids: tuple[int, ...]) -> Flags:
+    stays = np.ones(len(hosts), dtype=np.bool_)
+    rows = hosts.rows(ids)
+    stays[rows[rows != UNKNOWN]] = False
+    return stays
+
+
+def _takes(name: str, hosts: HostTable, asked: int) -> Flags:
+    fits: Flags = hosts.column(f"used_{name}") + asked <= hosts.column(name)
+    return fits
+
+
+def _has(name: str, hosts: HostTable, asked: int) -> Flags:
+    free = hosts.column(name)
+    has: Flags = (free == UNKNOWN) | (free >= asked)
+    return has
+
+
+FILTERS: Mapping[str, Filter] = {
+    "state": lambda hosts, ask: _are("state", hosts, "accepting"),
+    "report": lambda hosts, ask: ask.now - hosts.column("reported") <= STALE_S,
+    "architecture": lambda hosts, ask: _are("architecture", hosts, ask.architecture),
+    "excluded": lambda hosts, ask: _none_of(hosts, ask.excluded),
+    "placement_group": lambda hosts, ask: _none_of(hosts, tuple(id for id, _ in ask.group or ())),
+    "cores": lambda hosts, ask: _takes("cores", hosts, ask.resources.cores),
+    "memory": lambda hosts, ask: _takes("memory_mib", hosts, ask.resources.memory_mib),
+    "disk": lambda hosts, ask: _takes("disk_gib", hosts, ask.resources.disk_gib),
+    "free_memory": lambda hosts, ask: _has("free_memory_mib", hosts, ask.resources.memory_mib),
+    "free_disk": lambda hosts, ask: _has("free_disk_gib", hosts, ask.resources.disk_gib),
+}
+"""Which hosts stay. Those that say something of the host come before those that say something of its room: promised
+room, which the claim guards, and then what is really free, which nothing guards."""
+
+
+@dataclass(frozen=True, eq=False)
+class Ranking:
+    """``order``: the rows of the hosts that fit, best first. ``passed``: a row a filter, a column a host. ``terms``: a row
+    a term, a column a host, of hosts that do not fit as well; ``scores``: their weighted sums."""
+
+    hosts: HostTable
+    ask: Ask
+    weights: Weights
+    passed: Flags
+    terms: Numbers
+    scores: Numbers
+    order: Codes
+
+    def __iter__(self) -> Iterator[int]:
+        """The ids of the hosts that fit, best first."""
+        return map(int, self.hosts.ids[self.order])
+
+    def __len__(self) -> int:
+        return len(self.order)
+
+    @cached_property
+    def dropped(self) -> dict[str, int]:
+        """By filter, in their order: how many hosts it was the first to drop."""
+        first = np.where(self.passed.all(axis=0), len(FILTERS), self.passed.argmin(axis=0))
+        counts = np.bincount(first, minlength=len(FILTERS) + 1)
+        return dict(zip(FILTERS, counts.tolist(), strict=False))
+
+    @cached_property
+    def digest(self) -> str:
+        """SHA-256 over all that went in."""
+        told = hashlib.sha256(json.dumps([asdict(self.weights), asdict(self.ask)], sort_keys=True).encode())
+        told.update(self.hosts.digest())
+        return told.hexdigest()
+
+    def terms_of(self, row: int) -> dict[str, float]:
+        return {name: round(float(term), 6) for name, term in zip(TERMS, self.terms[:, row], strict=True)}
 
     def as_json(self) -> dict[str, Any]:
         """What the books keep: enough to see why, and to check a recomputation."""
         return {
-            "weights_version": self.weights_version,
-            "input_digest": self.input_digest,
-            "candidates": len(self.candidates),
-            "dropped": dict(self.dropped),
+            "weights_version": self.weights.version,
+            "input_digest": self.digest,
+            "candidates": len(self),
+            "dropped": self.dropped,
             "best": [
                 {
-                    "host_id": scored.host_id,
-                    "score": round(scored.score, 6),
-                    "terms": {name: round(term, 6) for name, term in scored.terms.items()},
+                    "host_id": int(self.hosts.ids[row]),
+                    "score": round(float(self.scores[row]), 6),
+                    "terms": self.terms_of(row),
                 }
-                for scored in self.candidates[:EXPLAINED]
+                for row in self.order[:EXPLAINED]
             ],
         }
 
 
-Filter = Callable[[Ask, HostView], bool]
-FILTERS: tuple[tuple[str, Filter], ...] = (
-    ("location", lambda ask, host: host.location == ask.location),
-    ("state", lambda ask, host: host.state == "accepting"),
-    ("report", lambda ask, host: host.report_age_s is not None and host.report_age_s <= STALE_S),
-    ("architecture", lambda ask, host: host.architecture == ask.architecture),
-    ("excluded", lambda ask, host: host.id not in ask.excluded),
-    ("cores", lambda ask, host: host.used_cores + ask.resources.cores <= host.cores * host.overcommit),
-    ("memory", lambda ask, host: host.used_memory_mib + ask.resources.memory_mib <= host.memory_mib),
-    ("disk", lambda ask, host: host.used_disk_gib + ask.resources.disk_gib <= host.disk_gib),
-)
-"""Each says whether a host stays. Location first, so that the others count only its hosts; arithmetic last."""
-
-REASONS: dict[str, tuple[str, str]] = {
-    "state": ("is not accepting", "are not accepting"),
-    "report": ("is not reporting", "are not reporting"),
-    "architecture": ("has another architecture", "have another architecture"),
-    "excluded": ("was tried already", "were tried already"),
-    "cores": ("lacks cores", "lack cores"),
-    "memory": ("lacks memory", "lack memory"),
-    "disk": ("lacks disk", "lack disk"),
-    "taken": ("was filled by others just now", "were filled by others just now"),
-}
-"""What a drop is called to the user, for one host and for more. "taken": the host fitted, but its claim lost a race."""
+def rank(hosts: HostTable, ask: Ask, weights: Weights = WEIGHTS) -> Ranking:
+    """Filter and score all hosts of the location."""
+    passed = np.array([stays(hosts, ask) for stays in FILTERS.values()], dtype=np.bool_)
+    terms = _terms(hosts, ask)
+    scores = weights.headroom * terms[0] + weights.calm * terms[1] + weights.spread * terms[2]
+    scores = scores + weights.density * terms[3]
+    fit = np.flatnonzero(passed.all(axis=0))
+    order = fit[np.argsort(-scores[fit], kind="stable")]  # equal scores stay in the order of their ids
+    return Ranking(hosts, ask, weights, passed, terms, scores, order)
 
 
-def rank(ask: Ask, hosts: Iterable[HostView]) -> Decision:
-    """Filter and score; the order of ``hosts`` makes no difference."""
-    left = looked_at = sorted(hosts, key=attrgetter("id"))
-    dropped = []
-    for name, stays in FILTERS:
-        fitting = [host for host in left if stays(ask, host)]
-        dropped.append((name, len(left) - len(fitting)))
-        left = fitting
-    scored = [score(ask, host) for host in left]
-    scored.sort(key=attrgetter("score"), reverse=True)  # stable: equal scores stay in the order of their ids
-    return Decision(tuple(scored), tuple(dropped), WEIGHTS_VERSION, digest(ask, looked_at))
-
-
-def score(ask: Ask, host: HostView) -> Scored:
-    """The table above, for a host that fits."""
+def _terms(hosts: HostTable, ask: Ask) -> Numbers:
+    """The table above, in its order. A host without any of something is full of it."""
     want = ask.resources
-    cores = share(host.used_cores + want.cores, host.cores * host.overcommit)
-    memory = share(host.used_memory_mib + want.memory_mib, host.memory_mib)
-    disk = share(host.used_disk_gib + want.disk_gib, host.disk_gib)
-    headroom = 1 - max(cores, memory, disk)
-    calm = (1 - max(host.io_wait, host.net_saturation)) * trust(host.report_age_s)
-    spread = (1 / (1 + host.project_servers_in_rack) + 1 / (1 + host.project_servers_in_switch)) / 2
-    used, target = (cores + memory + disk) / 3, ask.density_target
-    density = 1.0 if used <= target else (1 - used) / (1 - target)
-    total = HEADROOM * headroom + CALM * calm + SPREAD * spread + DENSITY * density
-    return Scored(host.id, total, headroom, calm, spread, density)
+    room = [
+        ("cores", hosts.column("used_cores") + want.cores),
+        ("memory_mib", hosts.column("used_memory_mib") + want.memory_mib),
+        ("disk_gib", hosts.column("used_disk_gib") + want.disk_gib),
+        ("memory_mib", _really_used("memory_mib", hosts) + want.memory_mib),
+        ("disk_gib", _really_used("disk_gib", hosts) + want.disk_gib),
+    ]
+    shares = np.array([_share(used, hosts.column(name)) for name, used in room])
+    headroom = 1 - shares.max(axis=0)
+    loads = np.array([hosts.column(name) for name in ("cpu_busy", "io_wait", "net_saturation")])
+    calm = (1 - loads.max(axis=0)) * _trust(ask.now - hosts.column("reported"))
+    used, target = (shares[0] + shares[1] + shares[2]) / 3, ask.density_target
+    density = np.ones(len(hosts)) if target >= 1 else np.where(used <= target, 1.0, (1 - used) / (1 - target))
+    return np.array([headroom, calm, _spread(hosts, ask), density])
 
 
-def share(used: float, capacity: float) -> float:
-    """A host without any of something is full of it."""
-    return used / capacity if capacity else 1.0
+def _share(used: Numbers, capacity: Numbers) -> Numbers:
+    shares: Numbers = np.divide(used, capacity, out=np.ones(len(used)), where=capacity > 0)
+    return np.clip(shares, 0.0, 1.0)
 
 
-def trust(report_age_s: float | None) -> float:
-    if report_age_s is None or report_age_s >= STALE_S:
-        return 0.0
-    return 1.0 if report_age_s <= LATE_S else (STALE_S - report_age_s) / (STALE_S - LATE_S)
+def _really_used(name: str, hosts: HostTable) -> Numbers:
+    """What is offered and not free any more; nothing where the host does not say."""
+    free = hosts.column(f"free_{name}")
+    return np.where(free == UNKNOWN, 0.0, hosts.column(name) - free)
 
 
-NUMBERS = tuple(field.name for field in fields(HostView) if field.type in ("int", "float"))
-WORDS = tuple(field.name for field in fields(HostView) if field.type == "str")
-PACK = Struct(f"<{len(NUMBERS)}d").pack
+def _trust(age: Numbers) -> Numbers:
+    return np.clip((STALE_S - age) / (STALE_S - LATE_S), 0.0, 1.0)
 
 
-def digest(ask: Ask, hosts: Sequence[HostView]) -> str:
-    """SHA-256 over the question and the hosts in the order of their ids, in binary, which is faster than text."""
-    numbers, words = attrgetter(*NUMBERS), attrgetter(*WORDS)
-    ages = [-1.0 if host.report_age_s is None else host.report_age_s for host in hosts]
-    sha = hashlib.sha256(repr((WEIGHTS_VERSION, astuple(ask), len(hosts))).encode())
-    sha.update(pack(f"<{len(ages)}d", *ages))
-    sha.update(b"".join([PACK(*numbers(host)) for host in hosts]))
-    sha.update("\0".join(chain.from_iterable(map(words, hosts))).encode())
-    return sha.hexdigest()
+def _spread(hosts: HostTable, ask: Ask) -> Numbers:
+    zones, racks, switches = _domains(hosts)
+    counts = [_beside(hosts, domain, ask.neighbours) for domain in (zones, racks, switches)]
+    if ask.group is not None:
+        counts.append(_beside(hosts, racks, ask.group))
+    spread = 1 / (1 + counts[0])
+    for count in counts[1:]:
+        spread = spread + 1 / (1 + count)
+    return spread / len(counts)
 
 
-def explain_refusal(ask: Ask, decision: Decision) -> tuple[str, dict[str, Any]]:
-    """Why no host takes the server: a message for the user and its details. Hosts are counted, never named."""
-    counts = {name: count for name, count in decision.dropped if count and name != "location"}
-    if decision.candidates:
-        counts["taken"] = len(decision.candidates)
-    hosts, want = sum(counts.values()), ask.resources
-    asked = f"{want.cores} core{'s' * (want.cores != 1)}, {want.memory_mib} MiB and {want.disk_gib} GiB"
-    most_first = sorted(counts.items(), key=lambda reason: -reason[1])
-    reasons = ", ".join(f"{count} {REASONS[name][count > 1]}" for name, count in most_first)
-    why = f"of {hosts} host{'s' * (hosts != 1)} {reasons}" if hosts else f"location {ask.location} has no hosts"
-    requested = {"cores": want.cores, "memory_mib": want.memory_mib, "disk_gib": want.disk_gib}
+def _domains(hosts: HostTable) -> tuple[Codes, Codes, Codes]:
+    """The failure domains of each host, numbered: a rack and a switch are known by their names within their zone."""
+    zone, rack, switch = (hosts.words[name] for name in ("availability_zone", "rack", "switch"))
     return (
-        f"no host can take {asked} now: {why}",
-        {"location": ask.location, "requested": requested, "hosts": hosts, "dropped": counts},
+        zone.codes,
+        zone.codes * len(rack.known) + rack.codes,
+        zone.codes * len(switch.known) + switch.codes,
     )
+
+
+def _beside(hosts: HostTable, domain: Codes, holders: tuple[tuple[int, int], ...]) -> Numbers:
+    """For each host: how many of the servers that ``holders`` hold are in its domain."""
+    rows = hosts.rows(id for id, _ in holders)
+    here = rows != UNKNOWN
+    servers = np.array([count for _, count in holders], dtype=np.float64)[here]
+    if not len(servers):
+        return np.zeros(len(hosts))
+    counted: Numbers = np.bincount(domain[rows[here]], weights=servers, minlength=int(domain.max()) + 1)[domain]
+    return counted
