@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Sequence
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager, suppress
 from datetime import timedelta
 
 from temporalio.client import Client
@@ -21,6 +22,7 @@ from activities.quota import Quotas
 from activities.records import Records
 from infra.config import Settings
 from infra.db.pool import Pool, open_pool
+from infra.db.warm_hosts import WarmHosts
 from infra.temporal import versions
 from infra.temporal.connect import connect
 from infra.temporal.names import region_queue
@@ -40,8 +42,12 @@ log = logging.getLogger(__name__)
 STORIES = (ProvisionServer, DeleteServer, PowerServer, ChangeResource, SweepOrders, AuditRegion)
 
 
-def region_worker(client: Client, pool: Pool, settings: Settings, stories: Sequence[type] = STORIES) -> Worker:
-    quotas, placements, records = Quotas(pool), Placements(pool), Records(pool, Timelines(client))
+def region_worker(
+    client: Client, pool: Pool, settings: Settings, stories: Sequence[type] = STORIES, warm: WarmHosts | None = None
+) -> Worker:
+    """``warm``: the hosts, where somebody keeps them so; without, a placement reads what changed since the last one."""
+    quotas, records = Quotas(pool), Records(pool, Timelines(client))
+    placements = Placements(pool, warm or WarmHosts(settings.location))
     address_book = AddressBook(pool, settings.address_rest)
     changes, power = Changes(pool, Timelines(client), data_planes()), Power(pool, Timelines(client))
     orders, audits = Orders(pool, client, settings.sweep_after, UNWIND), Audits(pool, settings.audit_grace)
@@ -72,7 +78,19 @@ async def run_region(settings: Settings, stop: asyncio.Event) -> None:
     async with open_pool(settings.database_url, settings.database_pool, "puchify-region") as pool:
         client = await connect(settings)
         await ensure_schedules(client, settings)
-        async with region_worker(client, pool, settings):
+        warm = WarmHosts(settings.location)
+        async with kept_warm(warm, pool), region_worker(client, pool, settings, warm=warm):
             if await versions.take_over(client, settings):
                 log.info("new orders are done by version '%s' from now on", settings.build_id)
             await stop.wait()
+
+
+@asynccontextmanager
+async def kept_warm(warm: WarmHosts, pool: Pool) -> AsyncIterator[None]:
+    looking = asyncio.create_task(warm.keep_warm(pool))
+    try:
+        yield
+    finally:
+        looking.cancel()
+        with suppress(asyncio.CancelledError):
+            await looking

@@ -32,6 +32,9 @@ class Report(Wire):
     cores: Annotated[int, Field(ge=0, le=LARGEST)]
     memory_mib: Annotated[int, Field(ge=0, le=LARGEST)]
     disk_gib: Annotated[int, Field(ge=0, le=LARGEST)]
+    free_memory_mib: Annotated[int, Field(ge=0, le=LARGEST)] | None = None
+    free_disk_gib: Annotated[int, Field(ge=0, le=LARGEST)] | None = None
+    cpu_busy: Annotated[float, Field(ge=0, le=1)] = 0.0
     io_wait: Annotated[float, Field(ge=0, le=1)] = 0.0
     net_saturation: Annotated[float, Field(ge=0, le=1)] = 0.0
     driver: str = ""

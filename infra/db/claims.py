@@ -1,4 +1,4 @@
-"""Hosts as placement sees them, and claims on them: one guarded UPDATE, which is the only way to room on a host.
+"""Claims on hosts: one guarded UPDATE, which is the only way to room on a host.
 
 A claim carries the epoch that was asked for, higher than any before; its release closes that epoch, so that neither
 touches another claim when it comes late. The claim and the host's counters change in one statement, so that at every
@@ -11,48 +11,33 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
+from psycopg.errors import UniqueViolation
 from psycopg.types.json import Jsonb
 
 from infra.db.pool import Connection
 from infra.domain.models import Claim, ServerOrder, Tombstone
-from infra.domain.placement import HostView
-
-HOSTS = """
-WITH mine AS (
-    SELECT h.rack, h.switch, count(*) AS servers
-    FROM claims c JOIN servers s ON s.id = c.server_id JOIN hosts h ON h.id = c.host_id
-    WHERE s.project_id = %(project_id)s AND s.id <> %(server_id)s
-    GROUP BY h.rack, h.switch
-)
-SELECT h.id, l.name AS location, h.state, h.architecture, h.cores, h.overcommit, h.memory_mib, h.disk_gib,
-       h.used_cores, h.used_memory_mib, h.used_disk_gib, h.io_wait, h.net_saturation,
-       CASE WHEN h.silent IS NULL OR h.silent < h.reported THEN extract(epoch FROM now() - h.reported)::float8 END
-           AS report_age_s, h.rack, h.switch,
-       coalesce((SELECT sum(servers) FROM mine WHERE mine.rack = h.rack), 0)::int AS project_servers_in_rack,
-       coalesce((SELECT sum(servers) FROM mine WHERE mine.switch = h.switch), 0)::int AS project_servers_in_switch
-FROM hosts h JOIN locations l ON l.id = h.location_id WHERE l.name = %(location)s
-"""
-
-DENSITY_TARGET = "SELECT density_target FROM locations WHERE name = %(location)s"
 
 OF_SERVER = "SELECT server_id, host_id, epoch FROM claims WHERE server_id = %s"
 
 TAKE = """
 WITH alive AS MATERIALIZED (
-    SELECT id FROM servers WHERE id = %(server_id)s AND epoch < %(epoch)s FOR UPDATE
+    SELECT id, placement_group_id FROM servers WHERE id = %(server_id)s AND epoch < %(epoch)s FOR UPDATE
 ), taken AS (
     UPDATE hosts SET used_cores = used_cores + %(cores)s, used_memory_mib = used_memory_mib + %(memory_mib)s,
                      used_disk_gib = used_disk_gib + %(disk_gib)s
     WHERE id = %(host_id)s AND (SELECT count(*) FROM alive) = 1
       AND state = 'accepting' AND (silent IS NULL OR silent < reported)
+      AND NOT EXISTS (SELECT FROM claims c JOIN alive USING (placement_group_id) WHERE c.host_id = hosts.id)
       AND used_cores + %(cores)s <= floor(cores * overcommit)
       AND used_memory_mib + %(memory_mib)s <= memory_mib AND used_disk_gib + %(disk_gib)s <= disk_gib
     RETURNING id
 ), raised AS (
     UPDATE servers SET epoch = %(epoch)s FROM taken WHERE servers.id = %(server_id)s RETURNING epoch
 )
-INSERT INTO claims (server_id, host_id, epoch, cores, memory_mib, disk_gib, decision)
-SELECT %(server_id)s, taken.id, raised.epoch, %(cores)s, %(memory_mib)s, %(disk_gib)s, %(decision)s FROM taken, raised
+INSERT INTO claims (server_id, host_id, epoch, cores, memory_mib, disk_gib, decision, placement_group_id)
+SELECT %(server_id)s, taken.id, raised.epoch, %(cores)s, %(memory_mib)s, %(disk_gib)s, %(decision)s,
+       alive.placement_group_id
+FROM taken, raised, alive
 RETURNING server_id, host_id, epoch
 """
 
@@ -75,37 +60,12 @@ ON CONFLICT (host_id, server_id) DO UPDATE SET epoch = greatest(tombstones.epoch
 
 
 @dataclass(frozen=True, slots=True)
-class Region:
-    """What placement decides on."""
-
-    claim: Claim | None
-    """Held already: an earlier try took effect and its answer was lost."""
-    density_target: float
-    hosts: list[HostView]
-
-
-@dataclass(frozen=True, slots=True)
 class Placed:
     """``decision``: infra.domain.placement.Decision.as_json(), as it was when the host was claimed."""
 
     host_id: int
     decision: dict[str, Any]
     created: datetime
-
-
-async def region(connection: Connection, order: ServerOrder) -> Region:
-    """The hosts of the order's location, as they are now, and the claim it has already. No hosts: none are there."""
-    parameters = {"project_id": order.project_id, "server_id": order.server_id, "location": order.location}
-    async with connection.pipeline():  # one round trip for all three
-        claims = await connection.execute(OF_SERVER, (order.server_id,))
-        locations = await connection.execute(DENSITY_TARGET, parameters)
-        hosts = await connection.execute(HOSTS, parameters)
-    claim, location = await claims.fetchone(), await locations.fetchone()
-    return Region(
-        claim=Claim(**claim) if claim else None,
-        density_target=location["density_target"] if location else 0.75,
-        hosts=[HostView(**row) for row in await hosts.fetchall()],
-    )
 
 
 async def of_server(connection: Connection, server_id: int) -> Claim | None:
@@ -123,7 +83,8 @@ async def placed(connection: Connection, server_id: int) -> Placed | None:
 async def take(
     connection: Connection, order: ServerOrder, host_id: int, decision: dict[str, Any], epoch: int = 1
 ) -> Claim | None:
-    """Claim the host; None when it has no room any more, takes no servers now, or the epoch is not the newest."""
+    """Claim the host; None when it has no room any more, takes no servers now, holds one of the server's placement
+    group, or the epoch is not the newest."""
     parameters = {
         "epoch": epoch,
         "server_id": order.server_id,
@@ -133,7 +94,12 @@ async def take(
         "disk_gib": order.resources.disk_gib,
         "decision": Jsonb(decision),
     }
-    row = await (await connection.execute(TAKE, parameters)).fetchone()
+    try:
+        row = await (await connection.execute(TAKE, parameters)).fetchone()
+    except UniqueViolation as violation:
+        if violation.diag.constraint_name == "claims_spread":  # another of its group came in at the same moment
+            return None
+        raise
     return Claim(**row) if row else None
 
 

@@ -29,7 +29,10 @@ WHERE q.scope || ' ' || q.subject_id = %(subject)s
 """
 
 RECOUNT_HOST = """
-UPDATE hosts h SET used_cores = c.cores, used_memory_mib = c.memory_mib, used_disk_gib = c.disk_gib
+UPDATE hosts h SET used_cores = c.cores, used_memory_mib = c.memory_mib, used_disk_gib = c.disk_gib,
+                   room_cores = greatest(h.room_cores, c.cores),
+                   room_memory_mib = greatest(h.room_memory_mib, c.memory_mib),
+                   room_disk_gib = greatest(h.room_disk_gib, c.disk_gib)
 FROM (SELECT coalesce(sum(cores), 0) AS cores, coalesce(sum(memory_mib), 0) AS memory_mib,
              coalesce(sum(disk_gib), 0) AS disk_gib
       FROM claims WHERE host_id = %(host_id)s) c

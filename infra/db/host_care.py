@@ -13,7 +13,7 @@ from infra.db.pool import Connection
 from infra.domain.errors import HostInUse, NotFound
 from infra.domain.placement import STALE_S
 
-State = Literal["accepting", "cordoned", "draining"]
+State = Literal["accepting", "cordoned", "draining", "lost"]
 NAMED = 20  # servers that a refusal names; an operator who has more of them lists them
 
 

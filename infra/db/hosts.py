@@ -30,6 +30,7 @@ class NewHost:
     location_id: int
     key_digest: bytes
     architecture: str = "x86"
+    availability_zone: str = ""
     rack: str = ""
     switch: str = ""
 
@@ -61,8 +62,10 @@ async def host_of_key(connection: Connection, digest: bytes) -> int | None:
 
 REPORT = """
 WITH host AS (
-    UPDATE hosts SET cores = %(cores)s, memory_mib = %(memory_mib)s, disk_gib = %(disk_gib)s, io_wait = %(io_wait)s,
-                     net_saturation = %(net_saturation)s, driver = %(driver)s, facts = %(facts)s, reported = now(),
+    UPDATE hosts SET cores = %(cores)s, memory_mib = %(memory_mib)s, disk_gib = %(disk_gib)s,
+                     free_memory_mib = %(free_memory_mib)s, free_disk_gib = %(free_disk_gib)s,
+                     cpu_busy = %(cpu_busy)s, io_wait = %(io_wait)s, net_saturation = %(net_saturation)s,
+                     driver = %(driver)s, facts = %(facts)s, reported = now(),
                      told = CASE WHEN %(holds)s::jsonb IS NULL THEN told ELSE now() END
     WHERE id = %(host_id)s RETURNING id
 ), said AS MATERIALIZED (

@@ -71,10 +71,11 @@ class Words:
         return cls(np.array([number[word] for word in words], dtype=np.int64), known)
 
     def are(self, word: str) -> Flags:
-        return self.codes == (self.known.index(word) if word in self.known else UNKNOWN)
+        are: Flags = self.codes == (self.known.index(word) if word in self.known else UNKNOWN)
+        return are
 
     def at(self, row: int) -> str:
-        return self.known[self.codes[row]]
+        return self.known[int(self.codes[row])]
 
 
 @dataclass(frozen=True, eq=False)
@@ -134,7 +135,8 @@ class HostTable:
     def at(self, row: int) -> HostView:
         numbers = zip(NUMBERS, self.numbers[:, row].tolist(), strict=True)
         told: dict[str, Any] = {name: int(value) if name in WHOLE else value for name, value in numbers}
-        return HostView(id=int(self.ids[row]), **{name: self.words[name].at(row) for name in WORDS}, **told)
+        told |= {name: self.words[name].at(row) for name in WORDS}
+        return HostView(id=int(self.ids[row]), **told)
 
     @cached_property
     def _places(self) -> bytes:

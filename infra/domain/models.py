@@ -229,6 +229,10 @@ class HostReport:
     cores: int
     memory_mib: int
     disk_gib: int
+    free_memory_mib: int | None = None
+    """Really; None: it does not say. So the disk."""
+    free_disk_gib: int | None = None
+    cpu_busy: float = 0.0
     io_wait: float = 0.0
     net_saturation: float = 0.0
     driver: str = "libvirt"

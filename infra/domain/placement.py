@@ -56,8 +56,8 @@ EXPLAINED = 5
 class Ask:
     """What to place, and what of the rest of the world bears on it. ``now``: seconds on the clock of the reports.
 
-    ``density_target``: the location's, in (0, 1]. ``excluded``: hosts that failed this order. ``neighbours``: hosts that
-    hold servers of the project, and how many. ``group``: the same for its placement group; None: it is in none.
+    ``density_target``: the location's, in (0, 1]. ``excluded``: hosts that failed this order. ``neighbours``: hosts
+    that hold servers of the project, and how many. ``group``: the same for its placement group; None: it is in none.
     """
 
     architecture: str
@@ -112,8 +112,8 @@ room, which the claim guards, and then what is really free, which nothing guards
 
 @dataclass(frozen=True, eq=False)
 class Ranking:
-    """``order``: the rows of the hosts that fit, best first. ``passed``: a row a filter, a column a host. ``terms``: a row
-    a term, a column a host, of hosts that do not fit as well; ``scores``: their weighted sums."""
+    """``order``: the rows of the hosts that fit, best first. ``passed``: a row a filter, a column a host. ``terms``: a
+    row a term, a column a host, of hosts that do not fit as well; ``scores``: their weighted sums."""
 
     hosts: HostTable
     ask: Ask
@@ -238,5 +238,6 @@ def _beside(hosts: HostTable, domain: Codes, holders: tuple[tuple[int, int], ...
     servers = np.array([count for _, count in holders], dtype=np.float64)[here]
     if not len(servers):
         return np.zeros(len(hosts))
-    counted: Numbers = np.bincount(domain[rows[here]], weights=servers, minlength=int(domain.max()) + 1)[domain]
-    return counted
+    counted = np.bincount(domain[rows[here]], weights=servers, minlength=int(domain.max()) + 1).astype(np.float64)
+    beside: Numbers = counted[domain]
+    return beside
