@@ -39,9 +39,9 @@ CASE WHEN h.silent IS NULL OR h.silent < h.reported THEN coalesce(extract(epoch 
 
 # The snapshot first: what it does not see yet is read by the next look, whatever the second statement saw of it.
 MOMENT = """
-SELECT id AS location_id, density_target, hosts_gone, extract(epoch FROM now())::float8 AS now,
+SELECT l.density_target, coalesce(g.hosts, 0) AS hosts_gone, extract(epoch FROM now())::float8 AS now,
        pg_snapshot_xmin(pg_current_snapshot())::text AS since
-FROM locations WHERE name = %(location)s
+FROM locations l LEFT JOIN hosts_gone g ON g.location_id = l.id WHERE l.name = %(location)s
 """
 
 CHANGED = f"""

@@ -30,18 +30,22 @@ UPDATE hosts SET room_cores = greatest(floor(cores * overcommit)::int, used_core
                  room_memory_mib = greatest(memory_mib, used_memory_mib),
                  room_disk_gib = greatest(disk_gib, used_disk_gib);
 ALTER TABLE hosts
-    ADD CONSTRAINT hosts_cores_check CHECK (used_cores <= room_cores),
-    ADD CONSTRAINT hosts_memory_check CHECK (used_memory_mib <= room_memory_mib),
-    ADD CONSTRAINT hosts_disk_check CHECK (used_disk_gib <= room_disk_gib);
+    ADD CONSTRAINT hosts_room_for_cores CHECK (used_cores <= room_cores),
+    ADD CONSTRAINT hosts_room_for_memory CHECK (used_memory_mib <= room_memory_mib),
+    ADD CONSTRAINT hosts_room_for_disk CHECK (used_disk_gib <= room_disk_gib);
 CREATE TRIGGER host_written BEFORE INSERT OR UPDATE ON hosts FOR EACH ROW EXECUTE FUNCTION host_written();
 CREATE INDEX hosts_changed ON hosts (location_id, changed);
 DROP INDEX hosts_location;
 
 -- Hosts that are gone from a location cannot be read there: their number says that one is.
-ALTER TABLE locations ADD COLUMN hosts_gone bigint NOT NULL DEFAULT 0;
+CREATE TABLE hosts_gone (
+    location_id     bigint PRIMARY KEY REFERENCES locations,
+    hosts           bigint NOT NULL
+);
 CREATE FUNCTION host_gone() RETURNS trigger LANGUAGE plpgsql AS $$
 BEGIN
-    UPDATE locations SET hosts_gone = hosts_gone + 1 WHERE id = OLD.location_id;
+    INSERT INTO hosts_gone (location_id, hosts) VALUES (OLD.location_id, 1)
+    ON CONFLICT (location_id) DO UPDATE SET hosts = hosts_gone.hosts + 1;
     RETURN NULL;
 END $$;
 CREATE TRIGGER host_gone AFTER DELETE ON hosts FOR EACH ROW EXECUTE FUNCTION host_gone();
