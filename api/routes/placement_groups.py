@@ -38,7 +38,7 @@ router = APIRouter(tags=["placement_groups"])
     responses=failing(UniquenessError),
 )
 async def create_placement_group(changing: Changing, body: CreatePlacementGroup) -> Response:
-    """The group is kept with its servers; it does not bear on where they are placed yet."""
+    """No two of its servers are placed on the same host, and those in one rack are as few as may be."""
 
     async def make(connection: Connection) -> dict[str, Any]:
         group = await placement_groups.create(connection, changing.project_id, body.name, body.type, dict(body.labels))

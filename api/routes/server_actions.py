@@ -61,7 +61,7 @@ async def change_dns_ptr(changing: Changing, id: PathId, body: ChangeDnsPtr) -> 
     responses=failing(NotFound, ServerNotStopped, AlreadyInPlacementGroup, PlacementError),
 )
 async def add_to_placement_group(changing: Changing, id: PathId, body: AddToPlacementGroup) -> Response:
-    """The server must be off. The group is kept; it does not bear on where its servers are placed yet."""
+    """The server must be off, and its host may hold no other of the group: servers do not move."""
     return await changing.act(
         "add_to_placement_group",
         [Resource("server", id), Resource("placement_group", body.placement_group)],

@@ -77,8 +77,7 @@ async def create_server(
 ) -> Response:
     """Answers when the order is admitted, addresses included; with ``Prefer: wait=N`` when the server runs.
 
-    Networks and placement groups are kept: no packet travels in the ones, and the others do not bear on where the
-    server is placed yet.
+    Networks are kept: no packet travels in them yet.
     """
     key = key_of(idempotency_key, asking.project_id, "POST /servers", body)
     wait = seconds_to_wait(prefer)

@@ -70,7 +70,8 @@ async def keep_place(connection: Connection, project_id: int, id: int) -> None:
 
 
 async def add_server(connection: Connection, project_id: int, server_id: int, id: int) -> None:
-    """One that is off and in no group. NotFound: no such server. InvalidInput, PlacementError: as above."""
+    """One that is off and in no group. NotFound: no such server. InvalidInput, PlacementError: as above, and its host
+    may hold no other of the group."""
     await _server(connection, project_id, server_id)
     await _lock(connection, project_id, id)
     server = await _server(connection, project_id, server_id, " FOR UPDATE")
@@ -79,15 +80,24 @@ async def add_server(connection: Connection, project_id: int, server_id: int, id
     if server["status"] != "off":
         raise ServerNotStopped(f"server must be off: it is {server['status']}")
     await _require_place(connection, id)
-    await connection.execute("UPDATE servers SET placement_group_id = %s WHERE id = %s", (id, server_id))
+    await _put(connection, server_id, id)
 
 
 async def remove_server(connection: Connection, project_id: int, server_id: int) -> int | None:
     """The group that it was in; None, and nothing is done: in none. NotFound: no such server."""
     server = await _server(connection, project_id, server_id, " FOR UPDATE")
-    await connection.execute("UPDATE servers SET placement_group_id = NULL WHERE id = %s", (server_id,))
+    await _put(connection, server_id, None)
     group: int | None = server["placement_group_id"]
     return group
+
+
+async def _put(connection: Connection, server_id: int, id: int | None) -> None:
+    """PlacementError: its host holds another server of the group, and servers do not move."""
+    await connection.execute("UPDATE servers SET placement_group_id = %s WHERE id = %s", (id, server_id))
+    try:
+        await connection.execute("UPDATE claims SET placement_group_id = %s WHERE server_id = %s", (id, server_id))
+    except errors.UniqueViolation as cause:
+        raise PlacementError("another server of the placement group is on the same host") from cause
 
 
 async def _lock(connection: Connection, project_id: int, id: int) -> None:

@@ -32,7 +32,8 @@ REASONS: dict[str, tuple[str, str]] = {
 ROOM = ("cores", "memory", "disk", "free_memory", "free_disk")
 """The filters that a smaller server may pass."""
 GB = 1024
-"""MiB: memory is offered in whole GB, so less than that is no smaller server."""
+STEP = GB // 4
+"""MiB: memory is told in quarters of a GB, so less than that is no smaller server."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,7 +74,7 @@ def smallest_change(ranking: Ranking) -> Smaller | None:
     others = [row for row, name in enumerate(FILTERS) if name not in ROOM]
     asked = np.array([[want.cores], [want.memory_mib], [want.disk_gib]], dtype=np.float64)
     fits = np.minimum(asked, _room(hosts))
-    possible = ranking.passed[others].all(axis=0) & (fits >= [[1], [GB], [1]]).all(axis=0)
+    possible = ranking.passed[others].all(axis=0) & (fits >= [[1], [STEP], [1]]).all(axis=0)
     if not possible.any():
         return None
     given_up = ((asked - fits) / asked).sum(axis=0)
@@ -90,14 +91,14 @@ def outside_group(ranking: Ranking) -> int:
 
 
 def _room(hosts: HostTable) -> Numbers:
-    """What each host can still take of cores, of memory in whole GB, and of disk."""
+    """What each host can still take of cores, of memory in whole steps, and of disk."""
     room = []
     for name in ("cores", "memory_mib", "disk_gib"):
         left = hosts.column(name) - hosts.column(f"used_{name}")
         if name != "cores":
             free = hosts.column(f"free_{name}")
             left = np.where(free == UNKNOWN, left, np.minimum(left, free))
-        room.append(np.floor(left / GB) * GB if name == "memory_mib" else left)
+        room.append(np.floor(left / STEP) * STEP if name == "memory_mib" else left)
     return np.array(room)
 
 
