@@ -13,7 +13,7 @@ from temporalio.client import Client, WorkflowFailureError, WorkflowHandle
 from temporalio.exceptions import WorkflowAlreadyStartedError
 from temporalio.service import RPCError, RPCStatusCode
 
-from infra.db import changes, idempotency, orders
+from infra.db import changes, idempotency, orders, placement_inputs
 from infra.db.pool import Pool
 from infra.domain.models import DeleteOrder
 from infra.temporal import begin
@@ -58,9 +58,10 @@ class Orders:
 
     @activity.defn
     async def sweep_orders(self, location: str) -> int:
-        """Begin what waits; the number of stories that are under way for it. Keys past their time go as well."""
+        """Begin what waits; the number of stories that are under way for it. What is past its time goes as well."""
         async with self._pool.connection() as connection:
             await idempotency.forget_old(connection)
+            await placement_inputs.forget_old(connection)
             creates = await orders.waiting_orders(connection, location, self._sweep_after)
             deletes = await orders.waiting_deletes(connection, location, self._sweep_after)
             waiting = await changes.waiting(connection, location, self._sweep_after)

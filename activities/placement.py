@@ -7,6 +7,7 @@ from itertools import islice
 from temporalio import activity
 
 from infra.db import claims, situations
+from infra.db.placement_inputs import Note, Notes
 from infra.db.pool import Connection, Pool
 from infra.db.warm_hosts import WarmHosts
 from infra.domain.errors import OrderWithdrawn, ResourceUnavailable
@@ -19,9 +20,10 @@ RACES = 8
 
 
 class Placements:
-    def __init__(self, pool: Pool, warm: WarmHosts) -> None:
+    def __init__(self, pool: Pool, warm: WarmHosts, notes: Notes) -> None:
         self._pool = pool
         self._warm = warm
+        self._notes = notes
 
     @activity.defn
     async def place_server(self, request: PlacementRequest) -> Claim:
@@ -35,6 +37,7 @@ class Placements:
                     raise OrderWithdrawn("the order was taken back")
                 ranking = rank(situation.hosts, situation.ask)
                 if not len(ranking):
+                    self._notes.keep(Note(request, ranking, None))
                     raise ResourceUnavailable(*explain_refusal(ranking, request.order.location))
                 if claim := await self._claim(connection, request, ranking):
                     return claim
@@ -44,6 +47,7 @@ class Placements:
         for host_id in islice(ranking, RACES):
             claim = await claims.take(connection, request.order, host_id, ranking.as_json(), request.epoch)
             if claim is not None:
+                self._notes.keep(Note(request, ranking, host_id))
                 return claim
         return None
 

@@ -10,7 +10,21 @@ import sys
 
 import typer
 
-from workers.commands import audit, books, catalog, deadlines, hosts, images, keys, machine, principals, quotas, run
+from workers.commands import (
+    audit,
+    books,
+    capacity,
+    catalog,
+    deadlines,
+    explain,
+    hosts,
+    images,
+    keys,
+    machine,
+    principals,
+    quotas,
+    run,
+)
 
 HELP = """Self-hosted server provisioning: one order becomes one running server, or nothing at all.
 
@@ -35,6 +49,8 @@ images.register(app)
 machine.register(app)
 audit.register(app)
 deadlines.register(app)
+explain.register(app)
+capacity.register(app)
 
 
 def main() -> None:

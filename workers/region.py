@@ -21,6 +21,7 @@ from activities.power import Power
 from activities.quota import Quotas
 from activities.records import Records
 from infra.config import Settings
+from infra.db.placement_inputs import Notes
 from infra.db.pool import Pool, open_pool
 from infra.db.warm_hosts import WarmHosts
 from infra.temporal import versions
@@ -47,7 +48,7 @@ def region_worker(
 ) -> Worker:
     """``warm``: the hosts, where somebody keeps them so; without, a placement reads what changed since the last one."""
     quotas, records = Quotas(pool), Records(pool, Timelines(client))
-    placements = Placements(pool, warm or WarmHosts(settings.location))
+    placements = Placements(pool, warm or WarmHosts(settings.location), Notes(pool))
     address_book = AddressBook(pool, settings.address_rest)
     changes, power = Changes(pool, Timelines(client), data_planes()), Power(pool, Timelines(client))
     orders, audits = Orders(pool, client, settings.sweep_after, UNWIND), Audits(pool, settings.audit_grace)

@@ -7,6 +7,7 @@ table, which shares with the old one what did not change.
 from __future__ import annotations
 
 import hashlib
+import math
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, fields
 from functools import cached_property
@@ -159,7 +160,17 @@ class HostTable:
     @classmethod
     def from_json(cls, told: Iterable[Mapping[str, Any]]) -> HostTable:
         """TypeError: not a host as ``as_json`` tells it. ValueError: an id is there twice."""
-        return cls.of(HostView(**host) for host in told)
+        return cls.of(_checked(host) for host in told)
+
+
+def _checked(told: Mapping[str, Any]) -> HostView:
+    host = HostView(**told)
+    for field in fields(HostView):
+        value: Any = getattr(host, field.name)
+        kinds = {"str": (str,), "int": (int,), "float": (float, int)}[str(field.type)]
+        if type(value) not in kinds or (kinds != (str,) and not math.isfinite(value)):
+            raise TypeError(f"{field.name} of a host is {value!r}")
+    return host
 
 
 def _numbers(host: HostView) -> list[float]:

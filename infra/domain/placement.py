@@ -195,6 +195,18 @@ def _terms(hosts: HostTable, ask: Ask) -> Numbers:
     return np.array([headroom, calm, _spread(hosts, ask), density])
 
 
+def room_of(hosts: HostTable) -> Numbers:
+    """What each host can still take of cores, memory and disk: promised or really free, whichever is less."""
+    room = []
+    for name in ("cores", "memory_mib", "disk_gib"):
+        left = hosts.column(name) - hosts.column(f"used_{name}")
+        if name != "cores":
+            free = hosts.column(f"free_{name}")
+            left = np.where(free == UNKNOWN, left, np.minimum(left, free))
+        room.append(left)
+    return np.array(room)
+
+
 def _share(used: Numbers, capacity: Numbers) -> Numbers:
     shares: Numbers = np.divide(used, capacity, out=np.ones(len(used)), where=capacity > 0)
     return np.clip(shares, 0.0, 1.0)

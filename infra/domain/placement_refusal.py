@@ -11,9 +11,8 @@ from typing import Any
 
 import numpy as np
 
-from infra.domain.host_table import UNKNOWN, HostTable, Numbers
 from infra.domain.models import Resources
-from infra.domain.placement import FILTERS, Ranking, rank
+from infra.domain.placement import FILTERS, Ranking, rank, room_of
 
 REASONS: dict[str, tuple[str, str]] = {
     "state": ("is not accepting", "are not accepting"),
@@ -73,7 +72,9 @@ def smallest_change(ranking: Ranking) -> Smaller | None:
     hosts, want = ranking.hosts, ranking.ask.resources
     others = [row for row, name in enumerate(FILTERS) if name not in ROOM]
     asked = np.array([[want.cores], [want.memory_mib], [want.disk_gib]], dtype=np.float64)
-    fits = np.minimum(asked, _room(hosts))
+    room = room_of(hosts)
+    room[1] = np.floor(room[1] / STEP) * STEP
+    fits = np.minimum(asked, room)
     possible = ranking.passed[others].all(axis=0) & (fits >= [[1], [STEP], [1]]).all(axis=0)
     if not possible.any():
         return None
@@ -88,18 +89,6 @@ def outside_group(ranking: Ranking) -> int:
     if ranking.ask.group is None:
         return 0
     return len(rank(ranking.hosts, replace(ranking.ask, group=None), ranking.weights))
-
-
-def _room(hosts: HostTable) -> Numbers:
-    """What each host can still take of cores, of memory in whole steps, and of disk."""
-    room = []
-    for name in ("cores", "memory_mib", "disk_gib"):
-        left = hosts.column(name) - hosts.column(f"used_{name}")
-        if name != "cores":
-            free = hosts.column(f"free_{name}")
-            left = np.where(free == UNKNOWN, left, np.minimum(left, free))
-        room.append(np.floor(left / STEP) * STEP if name == "memory_mib" else left)
-    return np.array(room)
 
 
 def _reasons(counts: dict[str, int], hosts: int) -> str:

@@ -15,6 +15,7 @@ from psycopg.errors import CheckViolation
 from activities.placement import Placements
 from infra.db import claims, host_care, placement_groups
 from infra.db.hosts import record_report
+from infra.db.placement_inputs import Notes
 from infra.db.pool import open_pool
 from infra.db.warm_hosts import WarmHosts
 from infra.domain.errors import OrderWithdrawn, ResourceUnavailable
@@ -34,7 +35,7 @@ async def trio(new_region: NewRegion) -> AsyncIterator[Region]:
 
 
 def placements(region: Region) -> Placements:
-    return Placements(region.pool, WarmHosts(region.location))
+    return Placements(region.pool, WarmHosts(region.location), Notes(region.pool))
 
 
 async def placed(region: Region, order: ServerOrder, excluded: tuple[int, ...] = (), epoch: int = 1) -> Claim:
@@ -67,7 +68,7 @@ async def test_five_hundred_at_once_fill_room_for_three_hundred_to_the_last(new_
         assert size == {"cores": 1, "memory_mib": 256}
         ordered = [await region.order() for _ in range(500)]
         async with open_pool(region.settings.database_url, 16) as pool:
-            workers = cycle([Placements(pool, WarmHosts(region.location)) for _ in range(8)])
+            workers = cycle([Placements(pool, WarmHosts(region.location), Notes(pool)) for _ in range(8)])
             ended = await asyncio.gather(
                 *(next(workers).place_server(PlacementRequest(order)) for order in ordered), return_exceptions=True
             )

@@ -1,0 +1,64 @@
+"""`puchify capacity`: what is free where, and how many servers of each type still fit."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from workers.commands.table import table
+
+if TYPE_CHECKING:
+    from infra.db.capacity import Capacity
+    from infra.domain.capacity import Room
+
+HEAD = ("LOCATION", "ZONE", "RACK", "HOSTS", "CORES", "MEMORY", "DISK", "BIGGEST")
+
+
+def register(app: typer.Typer) -> None:
+    app.command()(capacity)
+
+
+def capacity(
+    location: Annotated[str | None, typer.Option(help="Of one location only.")] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="For programs: one JSON object.")] = False,
+) -> None:
+    """Show what is free, by location, zone and rack.
+
+    Of hosts that take servers now (beside them, how many there are): free cores (overcommitted), memory and disk, and
+    the biggest server type that fits on one host. Then how many servers of each type would still fit, if only of that.
+    """
+    from infra.db.capacity import capacity as of_books
+    from workers.commands.books import in_books
+
+    found = in_books(lambda connection: of_books(connection, location))
+    typer.echo(_as_object(found) if as_json else "\n".join(_lines(found)))
+
+
+def _lines(found: list[Capacity]) -> list[str]:
+    rows = [_cells(one.location, room) for one in found for room in one.rooms]
+    plans = list(found[0].rooms[0].fits)
+    fits = [(one.location, *(str(one.rooms[0].fits[plan]) for plan in plans)) for one in found]
+    return [*table([HEAD, *rows]), "", "still fit:", *table([("LOCATION", *plans), *fits])]
+
+
+def _cells(location: str, room: Room) -> tuple[str, ...]:
+    from infra.domain.sizes import GIB, MIB, Size
+
+    return (
+        location,
+        "all" if room.zone is None else room.zone or "-",
+        "all" if room.rack is None else room.rack or "-",
+        f"{room.open}/{room.hosts}",
+        str(room.free.cores),
+        str(Size(room.free.memory_mib * MIB)),
+        str(Size(room.free.disk_gib * GIB)),
+        room.biggest or "nothing",
+    )
+
+
+def _as_object(found: list[Capacity]) -> str:
+    from dataclasses import asdict
+
+    return json.dumps({"locations": [asdict(one) for one in found]}, indent=2)
