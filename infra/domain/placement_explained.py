@@ -104,7 +104,7 @@ def what_if(ranking: Ranking, resources: Resources) -> Ranking:
 
 
 def name_of(names: Names, host_id: int) -> str:
-    return names.get(host_id, f"host {host_id}, which is gone")
+    return names.get(host_id, f"host {host_id} (gone)")
 
 
 def size_of(resources: Resources) -> str:

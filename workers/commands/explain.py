@@ -77,15 +77,16 @@ def explain(
 
 async def _placed(connection: Connection, word: str, now: bool) -> tuple[str, Explained]:
     from infra.db.placement_lookup import kept, placed_now, server_of
-    from infra.domain.placement_explained import Explained
+    from infra.domain.placement_explained import Explained, name_of
 
     server_id = await server_of(connection, word)
     if now:
         moment = await placed_now(connection, server_id)
         return f"server {server_id} with the hosts as they are now", Explained(moment.ranking, moment.names, None)
     found = await kept(connection, server_id)
-    host = found.names.get(found.host_id or 0, f"host {found.host_id}, which is gone")
-    end = f"was placed on {host}" if found.host_id else "was refused: no host fitted"
+    end = "was refused: no host fitted"
+    if found.host_id is not None:
+        end = f"was placed on {name_of(found.names, found.host_id)}"
     return (
         f"server {server_id} {end}, {minute(found.created)} UTC, epoch {found.epoch}",
         Explained(found.ranking, found.names, found.host_id),
