@@ -21,7 +21,7 @@ OF_SERVER = "SELECT server_id, host_id, epoch FROM claims WHERE server_id = %s"
 
 TAKE = """
 WITH alive AS MATERIALIZED (
-    SELECT id, placement_group_id FROM servers WHERE id = %(server_id)s AND epoch < %(epoch)s FOR UPDATE
+    SELECT id, project_id, placement_group_id FROM servers WHERE id = %(server_id)s AND epoch < %(epoch)s FOR UPDATE
 ), taken AS (
     UPDATE hosts SET used_cores = used_cores + %(cores)s, used_memory_mib = used_memory_mib + %(memory_mib)s,
                      used_disk_gib = used_disk_gib + %(disk_gib)s
@@ -34,9 +34,10 @@ WITH alive AS MATERIALIZED (
 ), raised AS (
     UPDATE servers SET epoch = %(epoch)s FROM taken WHERE servers.id = %(server_id)s RETURNING epoch
 )
-INSERT INTO claims (server_id, host_id, epoch, cores, memory_mib, disk_gib, decision, placement_group_id)
+INSERT INTO claims (server_id, host_id, epoch, cores, memory_mib, disk_gib, decision, project_id,
+                    placement_group_id)
 SELECT %(server_id)s, taken.id, raised.epoch, %(cores)s, %(memory_mib)s, %(disk_gib)s, %(decision)s,
-       alive.placement_group_id
+       alive.project_id, alive.placement_group_id
 FROM taken, raised, alive
 RETURNING server_id, host_id, epoch
 """

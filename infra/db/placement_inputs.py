@@ -10,7 +10,7 @@ import logging
 import time
 from collections import deque
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
@@ -113,7 +113,7 @@ class Notes:
     async def _put(self, connection: Connection, note: Note) -> None:
         ranking, request = note.ranking, note.request
         shared, changed = await self._share(connection, ranking.hosts)
-        ask = Jsonb(asdict(ranking.ask))
+        ask = Jsonb(ranking.ask.as_json())
         await connection.execute(
             KEEP, (request.order.server_id, request.epoch, note.host_id, ask, shared.id, changed, ranking.digest)
         )

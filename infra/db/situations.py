@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from itertools import compress
 
 from infra.db.pool import Connection
 from infra.db.warm_hosts import WarmHosts
-from infra.domain.host_table import HostTable
+from infra.domain.host_table import UNKNOWN, HostTable
 from infra.domain.models import Claim, PlacementRequest
 from infra.domain.placement import Ask
 
@@ -16,12 +17,10 @@ FROM servers s LEFT JOIN claims c ON c.server_id = s.id WHERE s.id = %(server_id
 """
 
 NEIGHBOURS = """
-SELECT c.host_id, count(*)::int AS servers,
-       count(*) FILTER (WHERE s.placement_group_id = mine.placement_group_id)::int AS of_group
-FROM servers mine
-JOIN servers s ON s.project_id = mine.project_id AND s.location_id = mine.location_id AND s.id <> mine.id
-JOIN claims c ON c.server_id = s.id
-WHERE mine.id = %(server_id)s GROUP BY c.host_id ORDER BY c.host_id
+SELECT host_id, count(*)::int AS servers,
+       count(*) FILTER (WHERE placement_group_id = (
+           SELECT placement_group_id FROM servers WHERE id = %(server_id)s))::int AS of_group
+FROM claims WHERE project_id = %(project_id)s AND server_id <> %(server_id)s GROUP BY host_id ORDER BY host_id
 """
 
 
@@ -39,9 +38,11 @@ class Situation:
 async def look(connection: Connection, warm: WarmHosts, request: PlacementRequest) -> Situation:
     """In one round trip."""
     order = request.order
-    about = {"server_id": order.server_id}
+    about = {"server_id": order.server_id, "project_id": order.project_id}
     moment = await warm.look(connection, (SERVER, about), (NEIGHBOURS, about))
-    servers, neighbours = moment.rows
+    servers, elsewhere_too = moment.rows
+    here = moment.hosts.rows(row["host_id"] for row in elsewhere_too) != UNKNOWN
+    neighbours = list(compress(elsewhere_too, here))
     server = servers[0] if servers else None
     grouped = server is not None and server["placement_group_id"] is not None
     ask = Ask(

@@ -22,7 +22,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, fields
 from functools import cached_property
 from typing import Any
 
@@ -67,6 +67,11 @@ class Ask:
     excluded: tuple[int, ...] = ()
     neighbours: tuple[tuple[int, int], ...] = ()
     group: tuple[tuple[int, int], ...] | None = None
+
+    def as_json(self) -> dict[str, Any]:
+        """Not by ``asdict``, which copies each of a large project's neighbours."""
+        told = {field.name: getattr(self, field.name) for field in fields(self)}
+        return {**told, "resources": asdict(self.resources)}
 
 
 Filter = Callable[[HostTable, Ask], Flags]
@@ -140,7 +145,7 @@ class Ranking:
     @cached_property
     def digest(self) -> str:
         """SHA-256 over all that went in."""
-        told = hashlib.sha256(json.dumps([asdict(self.weights), asdict(self.ask)], sort_keys=True).encode())
+        told = hashlib.sha256(json.dumps([asdict(self.weights), self.ask.as_json()], sort_keys=True).encode())
         told.update(self.hosts.digest())
         return told.hexdigest()
 

@@ -25,7 +25,7 @@ def write(ranking: Ranking) -> str:
     told = {
         "kind": KIND,
         "weights": asdict(ranking.weights),
-        "ask": asdict(ranking.ask),
+        "ask": ranking.ask.as_json(),
         "decision": ranking.as_json(),
     }
     parts = [f" {_line(name)}: {_line(value)},\n" for name, value in told.items()]

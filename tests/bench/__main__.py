@@ -9,7 +9,7 @@ import argparse
 import asyncio
 import shutil
 import tempfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -17,7 +17,7 @@ from pathlib import Path
 
 from infra.guests.build import ensure_image
 from infra.temporal.install import ensure_binaries
-from tests.bench import books, crowd, machine, network, parallel, pipeline
+from tests.bench import books, crowd, machine, network, parallel, pipeline, scheduling
 from tests.bench.report import OfHost, Report
 from tests.bench.stack import Bench, running
 from tests.bench.subjects import BareTemporal, Puchify
@@ -34,17 +34,27 @@ class Effort:
     creates: Mapping[int, int]
     book_samples: int
     crowd_seconds: int = 10
+    placing_seconds: float = 10
+    placing_among: Sequence[int] = scheduling.SIZES
 
 
 FULL = Effort(samples=40, warm_up=5, creates={1: 20, 10: 60, 50: 150}, book_samples=50)
 GUESTS = Effort(samples=12, warm_up=1, creates={1: 5, 10: 20, 50: 50}, book_samples=50)
 """For real guests, each of which boots for seconds."""
-QUICK = Effort(samples=2, warm_up=0, creates={1: 1, 10: 2, 50: 3}, book_samples=2, crowd_seconds=1)
+QUICK = Effort(
+    samples=2,
+    warm_up=0,
+    creates={1: 1, 10: 2, 50: 3},
+    book_samples=2,
+    crowd_seconds=1,
+    placing_seconds=1,
+    placing_among=(100,),
+)
 
 
 async def run(hosts: tuple[str, ...], quick: bool, results: Path) -> Report:
     began = datetime.now(UTC)
-    measured, in_the_books, at_the_gate = {}, None, None
+    measured, in_the_books, at_the_gate, placing = {}, None, None, None
     for host in hosts:
         effort = QUICK if quick else FULL if host == "simulated" else GUESTS
         with state_below(results) as state:
@@ -52,9 +62,13 @@ async def run(hosts: tuple[str, ...], quick: bool, results: Path) -> Report:
                 measured[host] = await measure(bench, effort)
                 in_the_books = in_the_books or await books.measure(bench.scratch_url, effort.book_samples)
                 at_the_gate = at_the_gate or await crowd.measure(bench, effort.crowd_seconds)
+                placing = placing or await scheduling.measure(
+                    bench.scratch_url, effort.placing_seconds, effort.placing_among
+                )
     assert in_the_books is not None, "there is at least one host"
     assert at_the_gate is not None
-    return Report(began, quick, machine.facts(), measured, in_the_books, at_the_gate)
+    assert placing is not None
+    return Report(began, quick, machine.facts(), measured, in_the_books, at_the_gate, placing)
 
 
 async def measure(bench: Bench, effort: Effort) -> OfHost:

@@ -1,6 +1,6 @@
 """What happens at the edge and in the books, measured in this process: the product's own code, a real database.
 
-The edge's rows are no steps of the story; quota, placement and addresses are shown here without Temporal. Each is done
+The edge's rows are no steps of the story; quota and addresses are shown here without Temporal. Each is done
 again and again, nothing else going on, and everything taken is given back between two samples.
 """
 
@@ -12,22 +12,18 @@ from dataclasses import dataclass
 from functools import partial
 
 from activities.addresses import AddressBook
-from activities.placement import Placements
 from activities.quota import Quotas
 from api.auth import Authenticator
 from api.rate_limit import Turnstile
 from api.schemas.servers import CreateServer
 from infra.db import keys
 from infra.db.pool import open_quick_pool
-from infra.domain.models import PlacementRequest
 from infra.domain.rate_limit import Pace
 from tests.bench import lists, machine
 from tests.bench.desk import SECRET, Desk, furnish, open_desk, row, without_first
 from tests.bench.figures import Summary, timed
 
 FLOOR = "SELECT user_id FROM api_keys WHERE digest = %s"
-REGIONS = (1_000, 10_000)
-"""Hosts in the locations that placement is measured in."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,10 +36,8 @@ async def measure(url: str, samples: int) -> Books:
     before = machine.load()
     async with open_desk(url) as desk:
         rows = {**await edge(desk, samples), **await steps(desk, samples)}
-        for size in REGIONS:
-            async with desk.pool.connection() as connection:
-                await furnish(connection, f"of-{size}", size)
-            rows[f"place among {size:,} hosts"] = await placement(desk, size, samples)
+        async with desk.pool.connection() as connection:
+            await furnish(connection, "many", 11_000)
         rows |= await lists.measure(desk, samples)
         rows["choose beside 11,000 hosts"] = await row(samples, lambda: desk.chosen("few"))
     return Books((before, machine.load()), rows)
@@ -87,25 +81,3 @@ async def steps(desk: Desk, samples: int) -> dict[str, Summary]:
         await address_book.release_addresses(order)
         await desk.forget(order)
     return {"reserve quota": without_first(reserved), "assign addresses": without_first(assigned)}
-
-
-async def placement(desk: Desk, size: int, samples: int) -> Summary:
-    placements, location = Placements(desk.pool), f"of-{size}"
-    took = []
-    for _ in range(samples + 1):
-        request = PlacementRequest(await desk.order(location))
-        await refresh(desk, location)
-        took.append(await timed(partial(placements.place_server, request)))
-        await placements.release_claim(request)
-        await desk.forget(request.order)
-    return without_first(took)
-
-
-async def refresh(desk: Desk, location: str) -> None:
-    """Hosts that do not report are dropped after 90 s, and then there is nothing to rank."""
-    async with desk.pool.connection() as connection:
-        await connection.execute(
-            "UPDATE hosts SET reported = now() FROM locations l"
-            " WHERE l.id = location_id AND l.name = %s AND reported < now() - interval '30 seconds'",
-            (location,),
-        )

@@ -78,7 +78,7 @@ async def open_desk(url: str) -> AsyncIterator[Desk]:
 
 
 async def furnish(connection: Connection, location: str, count: int) -> None:
-    """A location and its hosts, some fuller than others, 40 to a rack and 400 to a switch."""
+    """A location and its hosts where there are none yet, some fuller than others, 40 to a rack and 400 to a switch."""
     location_id = await ensure_catalogue(connection, location)
     if location == "few":
         for cidr in POOLS:
@@ -88,7 +88,7 @@ async def furnish(connection: Connection, location: str, count: int) -> None:
         " used_memory_mib, used_disk_gib, io_wait, net_saturation, reported)"
         " SELECT %(location)s || '-' || n, sha256((%(location)s || n)::bytea), %(id)s, 'r' || n / 40, 's' || n / 400,"
         " 64, 262144, 4000, n %% 60, (n %% 60) * 4096, (n %% 60) * 60, (n %% 10) / 100.0, (n %% 7) / 100.0, now()"
-        " FROM generate_series(1, %(count)s) n",
+        " FROM generate_series(1, %(count)s) n ON CONFLICT (name) DO NOTHING",
         {"location": location, "id": location_id, "count": count},
     )
 

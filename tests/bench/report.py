@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -14,6 +14,7 @@ from tests.bench.crowd import CROWD, PROCESSES, Crowd
 from tests.bench.figures import Summary
 from tests.bench.parallel import Rate
 from tests.bench.pipeline import Pipeline
+from tests.bench.scheduling import PACE, WORKERS, Placing
 from tests.bench.trace import AFTER_GUEST
 
 WAYS = {"answer": "POST to answer", "boot command": "POST to boot command", "running": "POST to running"}
@@ -44,8 +45,6 @@ BOOKS = {
     "choose beside 11,000 hosts": ("2 ... in books that hold 11,000 hosts", None),
     "accept": ("  ... and the order written", None),
     "reserve quota": ("3 quota", 4),
-    "place among 1,000 hosts": ("4 schedule, 1,000 hosts", 5),
-    "place among 10,000 hosts": ("4 schedule, 10,000 hosts", 15),
     "assign addresses": ("5 network: addresses", None),
 }
 HEAD = f"{'':40}{'target':>8}{'p50':>9}{'p95':>9}{'floor p50':>11}{'p95':>9}{'ratio':>7}"
@@ -67,6 +66,7 @@ class Report:
     hosts: Mapping[str, OfHost]
     books: Books
     crowd: Crowd
+    placing: Sequence[Placing]
 
     def write(self, directory: Path) -> Path:
         directory.mkdir(parents=True, exist_ok=True)
@@ -89,6 +89,7 @@ class Report:
             yield from rate_lines(host, measured.rates)
         yield from book_lines(self.books)
         yield from crowd_lines(self.crowd)
+        yield from placing_lines(self.placing)
 
 
 def pipeline_lines(host: str, pipeline: Pipeline) -> Iterator[str]:
@@ -166,6 +167,24 @@ def crowd_lines(crowd: Crowd) -> Iterator[str]:
     yield f"{'':48}{'p50':>9}{'p95':>9}"
     for title, measured in (("another user's GET, alone", crowd.alone), ("  ... beside it", crowd.beside)):
         yield f"{title:48}{measured.p50:9.2f}{measured.p95:9.2f}"
+
+
+PLACING = {100: None, 1_000: 5, 10_000: 15}
+"""Milliseconds at the median, by the number of hosts."""
+
+
+def placing_lines(measured: Sequence[Placing]) -> Iterator[str]:
+    yield f"\n4 schedule: the decision and its claim; {WORKERS} workers at {PACE:g} a second each, and flat out"
+    yield f"{'':40}{'target':>8}{'p50':>9}{'p95':>9}"
+    for placing in measured:
+        target = _target(PLACING.get(placing.hosts))
+        rows = {
+            f"among {placing.hosts:,} hosts (load {_span(placing.load)})": (target, placing.one),
+            f"  ... {WORKERS} workers": (target, placing.eight),
+            f"  ... {WORKERS} flat out, {placing.per_second:g}/s": ("", placing.flat_out),
+        }
+        for title, (asked, of) in rows.items():
+            yield f"{title:40}{asked:>8}{of.p50:9.2f}{of.p95:9.2f}"
 
 
 def _target(milliseconds: float | None) -> str:

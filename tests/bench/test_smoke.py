@@ -25,6 +25,7 @@ async def test_every_row_is_measured(tmp_path: Path) -> None:
     assert measured["rates"].keys() == {str(width) for width in QUICK.creates}
     assert told["books"]["rows"].keys() == BOOKS.keys()
     assert told["crowd"]["passed"] > 0 < told["crowd"]["refused"]
+    assert [row["hosts"] for row in told["placing"]] == [100]
     assert {"cores", "versions", "kernel"} <= told["machine"].keys()
     assert len(list(report.lines())) > len(WAYS) + len(STEPS) + len(BOOKS)
     assert os.listdir(tmp_path) == [report.path(tmp_path).name]  # nothing else is left

@@ -52,6 +52,11 @@ CREATE TRIGGER host_gone AFTER DELETE ON hosts FOR EACH ROW EXECUTE FUNCTION hos
 CREATE TRIGGER host_moved AFTER UPDATE OF location_id ON hosts FOR EACH ROW
     WHEN (OLD.location_id <> NEW.location_id) EXECUTE FUNCTION host_gone();
 
+-- Where a project's servers are is asked with each of its placements.
+ALTER TABLE claims ADD COLUMN project_id bigint;
+UPDATE claims SET project_id = s.project_id FROM servers s WHERE s.id = claims.server_id;
+ALTER TABLE claims ALTER COLUMN project_id SET NOT NULL;
+
 -- No two servers of a spread group are on one host.
 ALTER TABLE claims ADD COLUMN placement_group_id bigint REFERENCES placement_groups;
 UPDATE claims SET placement_group_id = first.placement_group_id
@@ -60,4 +65,5 @@ FROM (SELECT DISTINCT ON (c.host_id, s.placement_group_id) c.server_id, s.placem
       WHERE s.placement_group_id IS NOT NULL
       ORDER BY c.host_id, s.placement_group_id, c.server_id) first
 WHERE claims.server_id = first.server_id;
+CREATE INDEX claims_project ON claims (project_id, host_id) INCLUDE (placement_group_id);
 CREATE UNIQUE INDEX claims_spread ON claims (placement_group_id, host_id) WHERE placement_group_id IS NOT NULL;
