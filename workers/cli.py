@@ -49,8 +49,8 @@ images.register(app)
 machine.register(app)
 audit.register(app)
 deadlines.register(app)
-explain.register(app)
 capacity.register(app)
+explain.register(app)
 
 
 def main() -> None:

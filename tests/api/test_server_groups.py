@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import AsyncIterator
 
+import pytest_asyncio
 from hcloud import Client
 from hcloud.images import Image
 from hcloud.locations import Location
@@ -11,8 +13,8 @@ from hcloud.server_types import ServerType
 
 from tests.api.refusals import code_of, fields_of, outcome_of
 from tests.api.test_servers import created
-from tests.fix_api import Api
-from tests.fix_region import serving_another_project
+from tests.fix_api import Api, serving_api
+from tests.fix_region import NewRegion, serving_another_project
 
 
 async def test_hcloud_moves_a_server_between_groups(api: Api) -> None:
@@ -46,8 +48,15 @@ def _moves(hcloud: Client, location: str) -> None:
     assert hcloud.placement_groups.delete(two)
 
 
-async def test_a_group_takes_ten_servers_however_many_come_at_once(api: Api) -> None:
-    group = await _group(api)
+@pytest_asyncio.fixture(scope="module")
+async def many_hosts(module_region: NewRegion) -> AsyncIterator[Api]:
+    """A host for each server that a group can have."""
+    async with module_region(11) as region, serving_api(region) as api:
+        yield api
+
+
+async def test_a_group_takes_ten_servers_however_many_come_at_once(many_hosts: Api) -> None:
+    api, group = many_hosts, await _group(many_hosts, "full")
     await api.region.set_quota(max_servers=20, max_cores=100)
 
     replies = await asyncio.gather(
@@ -56,6 +65,10 @@ async def test_a_group_takes_ten_servers_however_many_come_at_once(api: Api) -> 
 
     codes = sorted(map(outcome_of, replies))
     assert codes == [*["201"] * 10, *["placement_error"] * 2]
+    used = await api.region.one(
+        "SELECT count(DISTINCT host_id) AS hosts, count(*) AS servers FROM claims WHERE placement_group_id = %s", group
+    )
+    assert used == {"hosts": 10, "servers": 10}
     late = await created(api, "late", start_after_create=False)
     reply = await api.http.post(
         f"/servers/{late['id']}/actions/add_to_placement_group", json={"placement_group": group}
@@ -63,11 +76,37 @@ async def test_a_group_takes_ten_servers_however_many_come_at_once(api: Api) -> 
     assert (reply.status_code, reply.json()["error"]["code"]) == (422, "placement_error")
 
 
-async def test_a_group_that_goes_while_servers_come_is_never_half_gone(api: Api) -> None:
+async def test_a_second_server_of_a_group_is_refused_where_there_is_one_host(api: Api) -> None:
     group = await _group(api)
+    await created(api, placement_group=group, start_after_create=False)
+    alone = await created(api, "alone", start_after_create=False)
+
+    ordered = await api.create("beside", placement_group=group)
+    added = await api.http.post(
+        f"/servers/{alone['id']}/actions/add_to_placement_group", json={"placement_group": group}
+    )
+
+    refused = ordered.json()["error"]
+    assert (ordered.status_code, refused["code"]) == (412, "resource_unavailable")
+    assert refused["message"].endswith(
+        ": of 1 host 1 holds a server of the placement group; outside its placement group it fits on 1"
+    )
+    assert refused["details"]["dropped"] == {"placement_group": 1}
+    assert (added.status_code, added.json()["error"]) == (
+        422,
+        {
+            "code": "placement_error",
+            "message": "another server of the placement group is on the same host",
+            "details": None,
+        },
+    )
+
+
+async def test_a_group_that_goes_while_servers_come_is_never_half_gone(many_hosts: Api) -> None:
+    api, group = many_hosts, await _group(many_hosts, "going")
 
     *creates, delete = await asyncio.gather(
-        *(api.create(f"s{n}", placement_group=group, start_after_create=False) for n in range(5)),
+        *(api.create(f"g{n}", placement_group=group, start_after_create=False) for n in range(5)),
         api.http.delete(f"/placement_groups/{group}"),
     )
 
@@ -101,6 +140,6 @@ async def test_a_group_that_is_not_there_is_named(api: Api) -> None:
     await api.succeeded(removed.json()["action"]["id"])
 
 
-async def _group(api: Api) -> int:
-    reply = await api.http.post("/placement_groups", json={"name": "apart", "type": "spread"})
+async def _group(api: Api, name: str = "apart") -> int:
+    reply = await api.http.post("/placement_groups", json={"name": name, "type": "spread"})
     return int(reply.json()["placement_group"]["id"])

@@ -31,7 +31,7 @@ COMMANDS = (
     *("key", *(f"key {command}" for command in ("create", "list", "revoke", "rotate"))),
     *("user", "user create", "user list", "project", "project create", "project list"),
     *("quota", *(f"quota {command}" for command in ("list", "set", "approve", "reject"))),
-    *("image", "image build", "doctor", "clean", "audit", "deadlines", "host"),
+    *("image", "image build", "doctor", "clean", "audit", "capacity", "deadlines", "explain", "host"),
     *("catalog", "catalog apply", "catalog show"),
     *(f"host {command}" for command in ("list", "cordon", "uncordon", "drain", "remove")),
 )

@@ -29,7 +29,7 @@ def register(app: typer.Typer) -> None:
 
 
 def explain(
-    server: Annotated[str | None, typer.Argument(metavar="[SERVER]", help="Its id, or its name.")] = None,
+    server: Annotated[str | None, typer.Argument(metavar="SERVER", help="Its id, or its name.")] = None,
     why_not: Annotated[str | None, typer.Option(metavar="HOST", help="Why this host was not chosen.")] = None,
     what_if: Annotated[
         list[str] | None,
