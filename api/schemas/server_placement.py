@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any
+from collections.abc import Iterable, Mapping
+from typing import Any, TypeVar
 
 from typing_extensions import TypedDict
 
 from api.schemas.times import timestamp
 from infra.db.claims import Placed
+from infra.domain.placement import FILTERS, TERMS
+
+T = TypeVar("T")
 
 
 class CandidateWire(TypedDict):
@@ -46,10 +49,15 @@ def placement_wire(placed: Placed) -> PlacementWire:
         "weights_version": told["weights_version"],
         "input_digest": told["input_digest"],
         "candidates": told["candidates"],
-        "dropped": told["dropped"],
+        "dropped": _in_order(told["dropped"], FILTERS),
         "best": [_candidate(one, placed.host_id) for one in told["best"]],
     }
 
 
+def _in_order(told: Mapping[str, T], names: Iterable[str]) -> dict[str, T]:
+    """JSON of the books is in no order. What an older version called otherwise comes last."""
+    return {name: told[name] for name in (*(name for name in names if name in told), *told)}
+
+
 def _candidate(told: Mapping[str, Any], host_id: int) -> CandidateWire:
-    return {"score": told["score"], "terms": told["terms"], "chosen": told["host_id"] == host_id}
+    return {"score": told["score"], "terms": _in_order(told["terms"], TERMS), "chosen": told["host_id"] == host_id}

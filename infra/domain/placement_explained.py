@@ -35,6 +35,7 @@ class Explained:
         return [
             f"asked for: {size_of(self.ranking.ask.resources)}, {self.ranking.ask.architecture}",
             f"of {hosts} host{'s' * (hosts != 1)} {len(self.ranking)} fit" + (f"; dropped by {told}" if told else ""),
+            f"score: {' + '.join(f'{getattr(self.ranking.weights, term):g} {term}' for term in TERMS)}",
         ]
 
     def rows(self, most: int) -> list[tuple[str, ...]]:

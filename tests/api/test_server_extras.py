@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from infra.domain.placement import FILTERS, TERMS
 from tests.api.test_servers import created
 from tests.fix_api import Api
 
@@ -53,8 +54,9 @@ async def test_a_placement_is_explained_without_naming_hosts(module_api: Api) ->
     told = reply.json()["placement"]
     assert told["candidates"] == 1
     assert [one["chosen"] for one in told["best"]] == [True]
-    assert set(told["best"][0]["terms"]) == {"headroom", "calm", "spread", "density"}
-    assert told["dropped"]["memory"] == 0
+    assert tuple(told["best"][0]["terms"]) == TERMS
+    assert told["dropped"] == dict.fromkeys(FILTERS, 0)
+    assert tuple(told["dropped"]) == tuple(FILTERS)
     assert "host" not in reply.text
 
 

@@ -62,11 +62,12 @@ async def test_a_table_of_hosts_and_what_dropped_them(shell: Shell) -> None:
 
     first, second, third = shell.names
     assert (told.code, told.err) == (0, "")
-    head, asked, counts, _, headings, *rows = told.out.splitlines()
+    head, asked, counts, score, _, headings, *rows = told.out.splitlines()
     assert head.startswith(f"server {shell.web.server_id} was placed on {second}, 20")
     assert head.endswith(" UTC, epoch 1")
     assert asked == "asked for: 1 core, 256 MiB memory, 2 GiB disk, x86"
     assert counts == "of 3 hosts 2 fit; dropped by state 1"
+    assert score.startswith("score: ")
     assert headings.split() == ["HOST", "SCORE", "HEADROOM", "CALM", "SPREAD", "DENSITY", "DROPPED", "BY"]
     assert [row.split()[:3] for row in rows] == [
         ["1", ">", second],

@@ -6,7 +6,7 @@ import pytest
 
 from infra.domain.host_table import HostView
 from infra.domain.models import Resources
-from infra.domain.placement import FILTERS, Ask
+from infra.domain.placement import FILTERS, TERMS, WEIGHTS, Ask
 from infra.domain.placement_explained import REASONS, Explained, what_if
 from tests.domain.hosts_of import GB, NOW, ask, host, ranking
 
@@ -29,6 +29,7 @@ def test_a_row_for_every_host_the_best_first_and_then_those_that_do_not_fit() ->
     assert told.summary() == [
         "asked for: 2 cores, 8 GiB memory, 50 GiB disk, x86",
         "of 3 hosts 2 fit; dropped by state 1",
+        "score: " + " + ".join(f"{getattr(WEIGHTS, term):g} {term}" for term in TERMS),
     ]
 
 

@@ -44,16 +44,14 @@ def _lines(found: list[Capacity]) -> list[str]:
 
 
 def _cells(location: str, room: Room) -> tuple[str, ...]:
-    from infra.domain.sizes import GIB, MIB, Size
-
     return (
         location,
         "all" if room.zone is None else room.zone or "-",
         "all" if room.rack is None else room.rack or "-",
         f"{room.open}/{room.hosts}",
         str(room.free.cores),
-        str(Size(room.free.memory_mib * MIB)),
-        str(Size(room.free.disk_gib * GIB)),
+        f"{room.free.memory_mib / 1024:.1f} GiB",
+        f"{room.free.disk_gib} GiB",
         room.biggest or "nothing",
     )
 
