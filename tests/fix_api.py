@@ -7,6 +7,7 @@ import json
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from functools import cache
 from typing import Any
 
 import hcloud
@@ -14,6 +15,7 @@ import httpx
 import pytest
 import pytest_asyncio
 import uvicorn
+from starlette.routing import BaseRoute
 
 from api.app import create_app
 from infra.catalog.file import read
@@ -113,10 +115,18 @@ async def serving_api(region: Region) -> AsyncIterator[Api]:
         yield Api(region, url, http)
 
 
+@cache
+def built_routes() -> list[BaseRoute]:
+    """Those of every API of the session: they are the same, and building them takes seconds."""
+    return create_app(Settings()).router.routes
+
+
 @asynccontextmanager
 async def serving(settings: Settings) -> AsyncIterator[str]:
     """The API's address."""
-    server = uvicorn.Server(uvicorn.Config(create_app(settings), port=0, log_level="warning", lifespan="on"))
+    app = create_app(settings)
+    app.router.routes = built_routes()
+    server = uvicorn.Server(uvicorn.Config(app, port=0, log_level="warning", lifespan="on"))
     task = asyncio.create_task(server.serve())
     while not server.started:  # noqa: ASYNC110  uvicorn offers nothing else to wait for
         await asyncio.sleep(0.01)
