@@ -29,12 +29,18 @@ class Hosts:
     @activity.defn
     async def hear_host(self, question: HostQuestion) -> bool:
         """True as soon as the host's worker gives a new sign of life. One that gives none is marked as silent: it gets
-        no server until it reports again. Signs are compared with each other, so no clock has to be right."""
-        if not question.enough and await self._hears(host_queue(question.host_id)):
+        no server until it reports again. Signs are compared with each other, so no clock has to be right. One that an
+        operator gave up as lost is not listened for."""
+        listen = not question.enough and not await self._is_lost(question.host_id)
+        if listen and await self._hears(host_queue(question.host_id)):
             return True
         async with self._pool.connection() as connection:
             await hosts.mark_silent(connection, question.host_id)
         return False
+
+    async def _is_lost(self, host_id: int) -> bool:
+        async with self._pool.connection() as connection:
+            return await hosts.is_lost(connection, host_id)
 
     async def _hears(self, queue: str) -> bool:
         until = asyncio.get_running_loop().time() + self._window

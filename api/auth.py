@@ -20,16 +20,19 @@ class Authenticator:
         self._turnstile = turnstile
         self._secret = secret
 
+    def digest_of(self, key: str) -> bytes:
+        return digest_of(self._secret, key)
+
     async def admit(self, authorization: str | None) -> Passage:
         """Whose token it is, and whether they may ask now. Unauthorized: no token, or none of ours."""
-        passage = await self._turnstile.admit(digest_of(self._secret, bearer(authorization)))
+        passage = await self._turnstile.admit(self.digest_of(bearer(authorization)))
         if passage is None:
             raise Unauthorized("the token is not valid")
         return passage
 
     async def host(self, authorization: str | None) -> int:
         """The id of the host whose key this is."""
-        digest = digest_of(self._secret, bearer(authorization))
+        digest = self.digest_of(bearer(authorization))
         async with self._pool.connection() as connection:
             host_id = await host_of_key(connection, digest)
         if host_id is None:

@@ -1,4 +1,4 @@
-"""Hosts in the hands of operators: how full and how fresh each is, whether it takes servers, and how it is removed.
+"""Hosts in the hands of operators: whether one takes servers, its name and place, and how it is removed.
 
 A state only says whether new servers may come: what a host has it keeps and serves. A host goes when nothing can be on
 it: under the lock on its row nobody can claim it, so what is held then is all that there is.
@@ -6,48 +6,35 @@ it: under the lock on its row nobody can claim it, so what is held then is all t
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Literal
+from dataclasses import asdict, dataclass
+from typing import Any, Literal
 
+from psycopg.errors import UniqueViolation
+
+from infra.db.hosts import already_there
 from infra.db.pool import Connection
 from infra.domain.errors import HostInUse, NotFound
-from infra.domain.placement import STALE_S
+from infra.domain.topology import Standing
 
 State = Literal["accepting", "cordoned", "draining", "lost"]
 NAMED = 20  # servers that a refusal names; an operator who has more of them lists them
 
 
 @dataclass(frozen=True, slots=True)
-class HostUse:
-    """A host as operators list it. ``cores``: what placement hands out, overcommitted. ``report_age_s`` None: never."""
-
-    id: int
-    name: str
-    location: str
-    state: State
-    driver: str
-    report_age_s: float | None
-    unheard: bool
-    """A create waited for it in vain, and it has not reported since."""
-    servers: int
-    used_cores: int
-    cores: int
-    used_memory_mib: int
-    memory_mib: int
-    used_disk_gib: int
-    disk_gib: int
-    tombstones: int
-
-    @property
-    def fresh(self) -> bool:
-        """Whether placement believes its report."""
-        return self.report_age_s is not None and self.report_age_s <= STALE_S and not self.unheard
-
-
-@dataclass(frozen=True, slots=True)
 class KnownHost:
     id: int
     name: str
+
+
+@dataclass(frozen=True, slots=True)
+class Edited:
+    """``changed``: by column, what it was and what it is. ``cores``: those offered now, overcommitted; more than these
+    may be used."""
+
+    name: str
+    changed: dict[str, tuple[Any, Any]]
+    used_cores: int
+    cores: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,20 +45,6 @@ class Holder:
     name: str
     status: str
     project_id: int
-
-
-async def list_hosts(connection: Connection) -> list[HostUse]:
-    found = await connection.execute(
-        "SELECT h.id, h.name, l.name AS location, h.state, h.driver,"
-        " extract(epoch FROM now() - h.reported)::float8 AS report_age_s,"
-        " coalesce(h.silent >= h.reported, false) AS unheard,"
-        " (SELECT count(*) FROM claims c WHERE c.host_id = h.id) AS servers,"
-        " h.used_cores, floor(h.cores * h.overcommit)::int AS cores,"
-        " h.used_memory_mib, h.memory_mib, h.used_disk_gib, h.disk_gib,"
-        " (SELECT count(*) FROM tombstones t WHERE t.host_id = h.id) AS tombstones"
-        " FROM hosts h JOIN locations l ON l.id = h.location_id ORDER BY h.id"
-    )
-    return [HostUse(**row) for row in await found.fetchall()]
 
 
 async def find_host(connection: Connection, word: str) -> KnownHost:
@@ -92,6 +65,51 @@ async def set_state(connection: Connection, host_id: int, state: State) -> None:
     done = await connection.execute("UPDATE hosts SET state = %s WHERE id = %s", (state, host_id))
     if done.rowcount == 0:
         raise _unknown(host_id)
+
+
+DOUBT = """
+UPDATE servers s SET status = 'unknown' FROM claims c
+WHERE c.host_id = %s AND c.server_id = s.id AND s.status = 'running' AND s.locked_by IS NULL
+"""
+
+
+async def lose_host(connection: Connection, host_id: int) -> int:
+    """It will not be back soon: no server comes to it, and nobody waits for it. Nobody knows whether what ran on it
+    still does: how many servers became ``unknown``. Their claims stay, so that it finds them there when it is back; a
+    server that is locked is its operation's to judge. Two transactions, since whoever gives a claim back locks the
+    server before the host."""
+    await set_state(connection, host_id, "lost")
+    return (await connection.execute(DOUBT, (host_id,))).rowcount
+
+
+BEFORE = """
+SELECT name, availability_zone, rack, switch, overcommit FROM hosts WHERE id = %s FOR UPDATE
+"""
+
+EDIT = """
+UPDATE hosts SET name = coalesce(%(name)s, name), rack = coalesce(%(rack)s, rack),
+                 availability_zone = coalesce(%(availability_zone)s, availability_zone),
+                 switch = coalesce(%(switch)s, switch), overcommit = coalesce(%(overcommit)s, overcommit)
+WHERE id = %(id)s
+RETURNING name, availability_zone, rack, switch, overcommit, used_cores, floor(cores * overcommit)::int AS cores
+"""
+
+
+async def edit_host(connection: Connection, host_id: int, standing: Standing) -> Edited:
+    """Call the host otherwise, or note where it stands now; what it holds it keeps. NotFound, InvalidInput,
+    UniquenessError."""
+    standing.check()
+    async with connection.transaction():
+        before = await (await connection.execute(BEFORE, (host_id,))).fetchone()
+        if before is None:
+            raise _unknown(host_id)
+        try:
+            after = await (await connection.execute(EDIT, {**asdict(standing), "id": host_id})).fetchone()
+        except UniqueViolation as violation:
+            raise already_there(violation, standing.name or "") from violation
+    assert after is not None
+    changed = {field: (old, after[field]) for field, old in before.items() if old != after[field]}
+    return Edited(after["name"], changed, after["used_cores"], after["cores"])
 
 
 async def servers_on(connection: Connection, host_id: int) -> list[Holder]:

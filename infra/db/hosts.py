@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from dataclasses import asdict, dataclass
 
+from psycopg.errors import UniqueViolation
 from psycopg.rows import DictRow
 from psycopg.types.json import Jsonb
 
 from infra.db.pool import Connection
-from infra.domain.errors import NotFound
+from infra.domain.errors import NotFound, PuchifyError, UniquenessError
 from infra.domain.models import (
     Addresses,
     Confirmed,
@@ -33,6 +34,7 @@ class NewHost:
     availability_zone: str = ""
     rack: str = ""
     switch: str = ""
+    overcommit: float = 4.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,15 +46,37 @@ class ClaimedSeed:
     user_data: str
 
 
+# What an operator may have edited since stays: name, zone, rack, switch, overcommit.
+REGISTER = """
+INSERT INTO hosts (id, name, location_id, key_digest, architecture, availability_zone, rack, switch, overcommit)
+VALUES (%(id)s, %(name)s, %(location_id)s, %(key_digest)s, %(architecture)s, %(availability_zone)s, %(rack)s,
+        %(switch)s, %(overcommit)s)
+ON CONFLICT (id) DO UPDATE
+SET location_id = excluded.location_id, key_digest = excluded.key_digest, architecture = excluded.architecture
+"""
+
+# An id that was given by hand is never given to another host: its steps would go to this one's queue.
+PASS_OVER = """
+SELECT setval('hosts_id_seq', %(id)s) FROM hosts_id_seq WHERE last_value < %(id)s OR NOT is_called
+"""
+
+
 async def register_host(connection: Connection, host: NewHost) -> None:
-    """Make the host known, or give it a new key, name or place; what it holds and reports stays."""
-    await connection.execute(
-        "INSERT INTO hosts (id, name, location_id, key_digest, architecture, rack, switch)"
-        " VALUES (%s, %s, %s, %s, %s, %s, %s) ON CONFLICT (id) DO UPDATE"
-        " SET name = excluded.name, location_id = excluded.location_id, key_digest = excluded.key_digest,"
-        " architecture = excluded.architecture, rack = excluded.rack, switch = excluded.switch",
-        (host.id, host.name, host.location_id, host.key_digest, host.architecture, host.rack, host.switch),
-    )
+    """Make the host known, or give the one of that id a new key or location; what operators edited, what it holds and
+    what it reports stays. UniquenessError: another host has the name or the key."""
+    async with connection.transaction():
+        try:
+            await connection.execute(REGISTER, asdict(host))
+        except UniqueViolation as violation:
+            raise already_there(violation, host.name) from violation
+        await connection.execute(PASS_OVER, {"id": host.id})
+
+
+def already_there(violation: UniqueViolation, name: str) -> PuchifyError:
+    """What a refused row of a host means to who asked for it."""
+    if violation.diag.constraint_name == "hosts_key_digest_key":
+        return UniquenessError.of("key", "a host with this key is there already")
+    return UniquenessError.of("name", f"another host is called {name}")
 
 
 async def host_of_key(connection: Connection, digest: bytes) -> int | None:
@@ -96,6 +120,12 @@ async def record_report(connection: Connection, report: HostReport) -> None:
     done = await connection.execute(REPORT, {**asdict(report), "facts": Jsonb(report.facts), "holds": holds})
     if done.rowcount == 0:
         raise NotFound(f"host {report.host_id} is not registered")
+
+
+async def is_lost(connection: Connection, host_id: int) -> bool:
+    """An operator has said that it will not be back soon."""
+    found = await connection.execute("SELECT FROM hosts WHERE id = %s AND state = 'lost'", (host_id,))
+    return found.rowcount > 0
 
 
 async def mark_silent(connection: Connection, host_id: int) -> None:

@@ -78,16 +78,19 @@ def server_secret(settings: Settings) -> bytes:
         return settings.api_secret.encode()
     path = settings.state / "api-secret"
     if not path.exists():
-        _make_secret(path)
+        make_secret(path, secrets.token_hex(32))
     return path.read_bytes()
 
 
-def _make_secret(path: Path) -> None:
+def make_secret(path: Path, secret: str) -> None:
+    """A file that its owner alone reads, and that stays as the first process wrote it, also when the power goes."""
     path.parent.mkdir(parents=True, exist_ok=True)
     fresh = path.with_name(f"{path.name}.{os.getpid()}.{secrets.token_hex(4)}")
     descriptor = os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
     with os.fdopen(descriptor, "wb") as file:
-        file.write(secrets.token_hex(32).encode())
+        file.write(secret.encode())
+        file.flush()
+        os.fsync(descriptor)
     try:
         os.link(fresh, path)  # of two processes that start together, one wins and both read the same
     except FileExistsError:

@@ -8,6 +8,7 @@ from typing import Any
 
 from infra.db.catalog_settings import PTR_TEMPLATE
 from infra.db.pool import Connection
+from infra.domain.errors import NotFound
 
 LOCATIONS = """
 SELECT l.*, ARRAY(SELECT DISTINCT h.architecture FROM hosts h
@@ -74,6 +75,15 @@ def preferred(offered: Sequence[Location], configured: str) -> Location | None:
     """For who names none: the catalog's default, else the one of the settings, else the first with hosts."""
     ranked = sorted(offered, key=lambda one: (not one.is_default, one.name != configured, not one.architectures))
     return next(iter(ranked), None)
+
+
+async def find_location(connection: Connection, name: str) -> int:
+    """Its id. NotFound, which names those that there are."""
+    found = await connection.execute("SELECT id, name FROM locations ORDER BY name")
+    ids = {row["name"]: int(row["id"]) for row in await found.fetchall()}
+    if name not in ids:
+        raise NotFound(f"there is no location {name}; there are: {', '.join(ids) or 'none'}")
+    return ids[name]
 
 
 async def ensure_location(

@@ -1,37 +1,39 @@
-"""`puchify host ...`: what operators see of hosts, and how one is taken out of service.
-
-Every command converges, so it may be repeated and stopped at any moment: what it has told the books stays told.
-"""
+"""`puchify host ...`: the commands of hosts, and what operators see of them."""
 
 from __future__ import annotations
 
-import asyncio
 import json
 from collections.abc import Callable
-from contextlib import suppress
-from typing import TYPE_CHECKING, Annotated
+from dataclasses import asdict
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from workers.commands import host_join, host_places, host_states
 from workers.commands.books import in_books
-from workers.commands.table import table
+from workers.commands.options import AsJson, Host
+from workers.commands.table import count, table
 
 if TYPE_CHECKING:
-    from infra.db.host_care import Holder, HostUse, KnownHost, State
+    from infra.db.host_views import HostUse, ShownHost
     from infra.db.pool import Connection
-
-Host = Annotated[str, typer.Argument(metavar="HOST", help="Its id or its name.")]
-LOOK_EVERY = 1.0  # seconds, while a command waits for servers to go
 
 
 def register(app: typer.Typer) -> None:
     group = typer.Typer(help="Hosts: what servers run on.", no_args_is_help=True)
     commands: dict[str, Callable[..., None]] = {
         "list": list_all,
-        "cordon": cordon,
-        "uncordon": uncordon,
-        "drain": drain,
-        "remove": remove,
+        "show": show,
+        "topology": host_places.topology,
+        "join": host_join.join,
+        "enrol": host_join.enrol,
+        "enrolments": host_join.enrolments,
+        "edit": host_places.edit,
+        "cordon": host_states.cordon,
+        "uncordon": host_states.uncordon,
+        "drain": host_states.drain,
+        "lost": host_states.lost,
+        "remove": host_states.remove,
     }
     for name, command in commands.items():
         group.command(name)(command)
@@ -39,161 +41,99 @@ def register(app: typer.Typer) -> None:
 
 
 def list_all(
-    as_json: Annotated[bool, typer.Option("--json", help="For programs: one JSON object.")] = False,
+    wide: Annotated[bool, typer.Option("--wide", help="Also where they stand, and their overcommit.")] = False,
+    as_json: AsJson = False,
 ) -> None:
     """Show all hosts: their state, reports and use.
 
     Used and offered: cores (overcommitted), memory in MiB, disk in GiB. A host is silent when its report is too old
     for new servers. Tombstones are servers that it has to forget when it is back.
     """
-    from dataclasses import asdict
-
-    from infra.db.host_care import list_hosts
+    from infra.db.host_views import list_hosts
 
     hosts = in_books(list_hosts)
     if as_json:
-        typer.echo(json.dumps({"hosts": [{**asdict(host), "fresh": host.fresh} for host in hosts]}, indent=2))
+        typer.echo(json.dumps({"hosts": [_use_wire(host) for host in hosts]}, indent=2))
     else:
-        typer.echo("\n".join(table([HEADINGS, *map(_cells, hosts)])))
+        typer.echo("\n".join(table([_headings(wide), *(_cells(host, wide) for host in hosts)])))
 
 
-def cordon(host: Host) -> None:
-    """Let no new servers come to a host.
+def show(host: Host, as_json: AsJson = False) -> None:
+    """Show all there is to know of a host.
 
-    Those that it has stay, and are served as before.
-    """
-    known, holders = in_books(lambda connection: _put(connection, host, "cordoned"))
-    typer.echo(f"host {known.name} is cordoned: no new servers come to it; on it: {len(holders)}")
-
-
-def uncordon(host: Host) -> None:
-    """Let servers come to a host again.
-
-    After cordon as after drain.
-    """
-    known, _ = in_books(lambda connection: _put(connection, host, "accepting"))
-    typer.echo(f"host {known.name} takes servers")
-
-
-def drain(
-    host: Host,
-    wait: Annotated[bool, typer.Option("--wait", help="Return when it is empty. Ctrl-C stops only the wait.")] = False,
-) -> None:
-    """Let a host become empty.
-
-    No new servers come to it; creates that were on their way there may finish. Says which servers are on it: it is
-    empty when their owners have deleted them.
+    Its place, its state, what it offers and holds, its last report, and the servers on it.
     """
 
-    async def work(connection: Connection) -> None:
-        known, holders = await _put(connection, host, "draining")
-        typer.echo(f"host {known.name} is draining: no new servers come to it")
-        typer.echo("\n".join(_told(holders)))
-        if wait and holders:
-            await _until_empty(connection, known, holders)
+    async def work(connection: Connection) -> ShownHost:
+        from infra.db.host_care import find_host
+        from infra.db.host_views import show_host
 
-    in_books(work)
+        return await show_host(connection, (await find_host(connection, host)).id)
 
-
-def remove(
-    host: Host,
-    lost: Annotated[bool, typer.Option("--lost", help="It will never be back: its servers are deleted.")] = False,
-    yes: Annotated[bool, typer.Option("--yes", help="With --lost: do it. Without, say what would be lost.")] = False,
-) -> None:
-    """Take a host out of the books, for good.
-
-    Refused while it holds servers. Its key stops working, and what it had to forget is forgotten with it.
-    """
-
-    if yes and not lost:
-        raise typer.BadParameter("it belongs to --lost")
-
-    async def work(connection: Connection) -> None:
-        from infra.db.host_care import find_host, remove_host, servers_on
-
-        known = await find_host(connection, host)
-        if lost and not yes:
-            _told_loss(known, await servers_on(connection, known.id))
-            raise typer.Exit(1)
-        buried = await (_give_up(connection, known) if lost else remove_host(connection, known.id))
-        typer.echo(f"host {known.name} is removed: its key is refused from now on")
-        if buried:
-            typer.echo(f"it had not yet forgotten {_servers(buried)}: see to it that it never runs them again")
-
-    in_books(work)
+    shown = in_books(work)
+    if as_json:
+        servers = [asdict(holder) for holder in shown.servers]
+        told = {**_use_wire(shown.use), **asdict(shown.reading), "servers": servers}
+        typer.echo(json.dumps({"host": told}, indent=2))
+    else:
+        typer.echo("\n".join(_told(shown)))
 
 
-async def _put(connection: Connection, word: str, state: State) -> tuple[KnownHost, list[Holder]]:
-    from infra.db.host_care import find_host, servers_on, set_state
-
-    known = await find_host(connection, word)
-    await set_state(connection, known.id, state)
-    return known, await servers_on(connection, known.id)
+def _use_wire(host: HostUse) -> dict[str, Any]:
+    return {**asdict(host), "fresh": host.fresh}
 
 
-async def _until_empty(connection: Connection, known: KnownHost, holders: list[Holder]) -> None:
-    from infra.db.host_care import servers_on
-
-    while holders:
-        await asyncio.sleep(LOOK_EVERY)
-        before, holders = holders, await servers_on(connection, known.id)
-        here = {holder.id for holder in holders}
-        for gone in (holder for holder in before if holder.id not in here):
-            typer.echo(f"server {gone.id} ({gone.name}) is gone")
-    typer.echo(f"host {known.name} is empty")
+STANDING = ("ZONE", "RACK", "SWITCH", "OVERCOMMIT")
 
 
-async def _give_up(connection: Connection, known: KnownHost) -> int:
-    """Delete whatever is there or still comes, wait for the end of it, and remove the host."""
-    from infra.db.host_care import remove_host, servers_on, set_state
-    from infra.db.orders import order_delete
-    from infra.domain.errors import HostInUse, NotFound
-
-    await set_state(connection, known.id, "draining")
-    told: set[int] = set()
-    while True:
-        for holder in await servers_on(connection, known.id):
-            with suppress(NotFound):  # it went meanwhile
-                await order_delete(connection, holder.project_id, holder.id)
-            if holder.id not in told:
-                typer.echo(f"server {holder.id} ({holder.name}) is being deleted")
-                told.add(holder.id)
-        try:
-            return await remove_host(connection, known.id)
-        except HostInUse:
-            await asyncio.sleep(LOOK_EVERY)
+def _headings(wide: bool) -> tuple[str, ...]:
+    use = ("STATE", "DRIVER", "REPORT", "SERVERS", "CORES", "MEMORY", "DISK", "TOMBSTONES")
+    return ("ID", "NAME", "LOCATION", *(STANDING if wide else ()), *use)
 
 
-def _told(holders: list[Holder]) -> list[str]:
-    if not holders:
-        return ["it is empty"]
-    rows = [(str(holder.id), holder.name, holder.status) for holder in holders]
-    return [f"{_servers(len(holders))} on it:", *(f"  {line}" for line in table(rows))]
-
-
-def _told_loss(known: KnownHost, holders: list[Holder]) -> None:
-    typer.echo("\n".join(_told(holders)))
-    typer.echo(
-        f"Nothing was done. If host {known.name} will never be back, `puchify host remove {known.id} --lost --yes`"
-        " deletes what is on it and removes it."
-    )
-
-
-def _servers(count: int) -> str:
-    return f"{count} server{'s' * (count != 1)}"
-
-
-HEADINGS = ("ID", "NAME", "LOCATION", "STATE", "DRIVER", "REPORT", "SERVERS", "CORES", "MEMORY", "DISK", "TOMBSTONES")
-
-
-def _cells(host: HostUse) -> tuple[str, ...]:
-    age = "never" if host.report_age_s is None else f"{host.report_age_s:.0f} s"
+def _cells(host: HostUse, wide: bool) -> tuple[str, ...]:
+    standing = (*_places(host), f"{host.overcommit:g}") if wide else ()
     return (
-        *(str(host.id), host.name, host.location, host.state, host.driver or "-"),
-        f"{age}, {'fresh' if host.fresh else 'silent'}",
+        *(str(host.id), host.name, host.location, *standing, host.state, host.driver or "-", _report(host)),
         str(host.servers),
         f"{host.used_cores}/{host.cores}",
         f"{host.used_memory_mib}/{host.memory_mib}",
         f"{host.used_disk_gib}/{host.disk_gib}",
         str(host.tombstones),
     )
+
+
+def _places(host: HostUse) -> tuple[str, ...]:
+    return tuple(place or "-" for place in (host.availability_zone, host.rack, host.switch))
+
+
+def _report(host: HostUse) -> str:
+    age = "never" if host.report_age_s is None else f"{host.report_age_s:.0f} s"
+    return f"{age}, {'fresh' if host.fresh else 'silent'}"
+
+
+def _told(shown: ShownHost) -> list[str]:
+    use, reading = shown.use, shown.reading
+    zone, rack, switch = _places(use)
+    rows = [
+        ("host", f"{use.name} (id {use.id})"),
+        ("stands in", f"{use.location}, zone {zone}, rack {rack}, switch {switch}"),
+        ("state", use.state),
+        ("report", _report(use)),
+        ("driver", f"{use.driver or '-'}, {use.architecture}"),
+        ("cores", f"{use.used_cores} of {use.cores} used (overcommit {use.overcommit:g})"),
+        ("memory", _of(use.used_memory_mib, use.memory_mib, "MiB", reading.free_memory_mib)),
+        ("disk", _of(use.used_disk_gib, use.disk_gib, "GiB", reading.free_disk_gib)),
+        ("cores busy", f"{reading.cpu_busy:.0%}, waiting for disks {reading.io_wait:.0%}"),
+        ("network", f"{reading.net_saturation:.0%} of its busiest uplink"),
+        *((name, str(fact)) for name, fact in sorted(reading.facts.items())),
+        ("tombstones", f"{count(use.tombstones, 'server')} to forget"),
+        ("servers", str(use.servers)),
+    ]
+    servers = [(str(holder.id), holder.name, holder.status) for holder in shown.servers]
+    return [*table(rows), *(f"  {line}" for line in table(servers))]
+
+
+def _of(used: int, offered: int, unit: str, really_free: int | None) -> str:
+    really = "" if really_free is None else f", {really_free} {unit} really free"
+    return f"{used} of {offered} {unit} used{really}"

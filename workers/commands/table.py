@@ -15,3 +15,7 @@ def table(rows: Sequence[tuple[str, ...]]) -> list[str]:
 def minute(moment: datetime | None) -> str:
     """In UTC, to the minute."""
     return "-" if moment is None else f"{moment.astimezone(UTC):%Y-%m-%d %H:%M}"
+
+
+def count(number: int, noun: str) -> str:
+    return f"{number} {noun}{'s' * (number != 1)}"

@@ -76,6 +76,14 @@ class Place:
     def host_key(self) -> Path:
         return self.state / "host-key"
 
+    @property
+    def enrolled_key(self) -> Path:
+        return self.state / "enrolled" / "key"
+
+    @property
+    def enrolled_settings(self) -> Path:
+        return self.state / "enrolled" / "host.env"
+
     def log(self, name: str) -> Path:
         return self.logs / f"{name}.log"
 
@@ -95,11 +103,9 @@ def of_instance(settings: Settings) -> Settings:
 
 def resolved(settings: Settings, place: Place, database_url: str) -> Settings:
     """The settings of all processes of the instance: absolute paths, addresses that fit each other, no ``auto``."""
-    address = f"[{settings.api_address}]" if ":" in settings.api_address else settings.api_address
-    scheme = "https" if settings.api_tls_cert else "http"
     ours = {
         "database_url": database_url,
-        "internal_url": f"{scheme}://{address}:{settings.api_port}",
+        "internal_url": api_url(settings),
         "host_key": kept_secret(place.host_key),
         "host_path": place.state / "host",
         "image_store": place.images,
@@ -108,6 +114,11 @@ def resolved(settings: Settings, place: Place, database_url: str) -> Settings:
     for name in ("host_path", "image_store"):
         told[name] = told[name].resolve()
     return settings.model_copy(update={**told, "host": driver_of(settings), "state": place.state})
+
+
+def api_url(settings: Settings) -> str:
+    address = f"[{settings.api_address}]" if ":" in settings.api_address else settings.api_address
+    return f"{'https' if settings.api_tls_cert else 'http'}://{address}:{settings.api_port}"
 
 
 def unless_chosen(asked: Settings, ours: Mapping[str, Any]) -> dict[str, Any]:
