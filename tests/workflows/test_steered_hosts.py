@@ -22,7 +22,7 @@ async def host_of(region: Region, order: ServerOrder) -> int:
     return int(claim["host_id"])
 
 
-@pytest.mark.parametrize("state", ["cordoned", "draining"])
+@pytest.mark.parametrize("state", ["cordoned", "draining", "lost"])
 async def test_new_servers_go_elsewhere_and_old_ones_stay(new_region: NewRegion, state: State) -> None:
     async with new_region(2) as region:
         old = await region.create()
