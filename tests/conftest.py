@@ -19,6 +19,7 @@ pytest_plugins = [
     "tests.fix_region",
     "tests.fix_api",
     "tests.fix_deployment",
+    "tests.fix_shell",
     "tests.db.fix_scene",
     "tests.host.fix_host",
 ]

@@ -33,7 +33,8 @@ COMMANDS = (
     *("quota", *(f"quota {command}" for command in ("list", "set", "approve", "reject"))),
     *("image", "image build", "doctor", "clean", "audit", "capacity", "deadlines", "explain", "host"),
     *("catalog", "catalog apply", "catalog show"),
-    *(f"host {command}" for command in ("list", "cordon", "uncordon", "drain", "remove")),
+    *(f"host {command}" for command in ("list", "show", "topology", "join", "enrol", "enrolments", "edit")),
+    *(f"host {command}" for command in ("cordon", "uncordon", "drain", "lost", "remove")),
 )
 
 

@@ -5,60 +5,13 @@ from __future__ import annotations
 import asyncio
 import json
 import signal
-from asyncio.subprocess import PIPE
-from collections.abc import AsyncIterator
-from dataclasses import dataclass
 
 import pytest
-import pytest_asyncio
 
 from infra.db import claims
 from infra.domain.models import ServerOrder, Tombstone
-from tests.cli.run import Ended, argv, environment, puchify
-from tests.fix_region import NewRegion, Region, eventually
-
-
-@dataclass
-class Shell:
-    """An operator's shell, and a region with one host that nobody works for."""
-
-    region: Region
-    host_id: int
-    name: str
-
-    async def host(self, *words: str) -> Ended:
-        return await asyncio.to_thread(puchify, "host", *words, **self.settings)
-
-    async def begin(self, *words: str) -> asyncio.subprocess.Process:
-        return await asyncio.create_subprocess_exec(
-            *argv("host", *words), env=environment(**self.settings), stdout=PIPE, stderr=PIPE
-        )
-
-    @property
-    def settings(self) -> dict[str, object]:
-        return {"state": self.region.settings.state, "database_url": self.region.settings.database_url}
-
-    async def server(self, name: str) -> ServerOrder:
-        """One that has a claim on the host."""
-        order = await self.region.order(name)
-        async with self.region.pool.connection() as connection:
-            assert await claims.take(connection, order, self.host_id, {}) is not None
-        return order
-
-    async def gone(self, order: ServerOrder) -> None:
-        async with self.region.pool.connection() as connection:
-            await claims.release(connection, order.server_id)
-
-    async def state(self) -> str:
-        row = await self.region.one("SELECT state FROM hosts WHERE id = %s", self.host_id)
-        return row["state"] if row else "removed"
-
-
-@pytest_asyncio.fixture
-async def shell(new_region: NewRegion) -> AsyncIterator[Shell]:
-    async with new_region(workers=False) as region:
-        (host_id,) = region.hosts
-        yield Shell(region, host_id, f"{region.location}-{host_id}")
+from tests.fix_region import eventually
+from tests.fix_shell import Shell
 
 
 async def test_a_list_for_people_and_one_for_programs(shell: Shell) -> None:
@@ -90,7 +43,7 @@ async def test_cordon_and_back_by_id_and_by_name(shell: Shell) -> None:
     assert await shell.state() == "accepting"
 
 
-@pytest.mark.parametrize("command", ["drain", "remove"])
+@pytest.mark.parametrize("command", ["drain", "remove", "lost", "show"])
 async def test_an_unknown_host(shell: Shell, command: str) -> None:
     told = await shell.host(command, "nowhere")
     assert (told.code, told.out, told.err) == (1, "", "puchify: there is no host nowhere\n")
@@ -125,6 +78,35 @@ async def test_a_wait_that_is_stopped_leaves_the_host_draining(shell: Shell) -> 
 
     assert (waiting.returncode, errors) == (130, b"")
     assert await shell.state() == "draining"
+
+
+async def test_a_host_that_will_not_be_back_soon_keeps_what_it_has(shell: Shell) -> None:
+    order = await shell.server("web")
+    await shell.region.execute("UPDATE servers SET status = 'running', locked_by = NULL WHERE id = %s", order.server_id)
+
+    described = await shell.host("lost", shell.name)
+    assert described.code == 1
+    assert f"{order.server_id}  web  running" in described.out
+    assert "Nothing was done." in described.out
+    assert await shell.state() == "accepting"
+
+    told = [await shell.host("lost", shell.name, "--yes") for _ in range(2)]
+    assert [ended.code for ended in told] == [0, 0]
+    assert told[0].out.splitlines() == [
+        f"host {shell.name} is lost: no new servers come to it, and nothing waits for it",
+        "1 server on it: 1 became unknown",
+    ]
+    assert await shell.state() == "lost"
+    row = await shell.region.one(
+        "SELECT status, host_id FROM servers s JOIN claims c ON c.server_id = s.id WHERE s.id = %s", order.server_id
+    )
+    assert row == {"status": "unknown", "host_id": shell.host_id}
+
+    assert (await shell.host("uncordon", shell.name)).out == f"host {shell.name} takes servers\n"
+    assert await shell.state() == "accepting"
+    await shell.region.execute(
+        "UPDATE servers SET status = 'initializing', locked_by = %s WHERE id = %s", order.action_id, order.server_id
+    )
 
 
 async def test_removal_is_refused_while_it_holds_a_server(shell: Shell) -> None:
@@ -165,7 +147,7 @@ async def test_a_lost_host_goes_with_its_servers(shell: Shell) -> None:
     first = await shell.server("web")
     removing = asyncio.create_task(shell.host("remove", shell.name, "--lost", "--yes"))
     await eventually(lambda: deleting(shell, first))
-    assert await shell.state() == "draining"
+    assert await shell.state() == "lost"
 
     await shell.gone(first)  # as the end of its delete does
     told = await removing

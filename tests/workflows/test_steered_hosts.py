@@ -1,12 +1,15 @@
-"""Hosts that operators steer: no new server comes to a cordoned or draining host, and what it has goes on."""
+"""Hosts that operators steer: no new server comes to one that takes none, what it has goes on, and nobody waits for one
+that is lost."""
 
 from __future__ import annotations
 
 import pytest
+from temporalio.testing import ActivityEnvironment
 
+from activities.hosts import Hosts
 from infra.db import host_care
 from infra.db.host_care import State
-from infra.domain.models import ServerOrder
+from infra.domain.models import HostQuestion, ServerOrder
 from infra.drivers.simulated import Fault
 from tests.fix_region import NewRegion, Region, eventually
 
@@ -35,6 +38,18 @@ async def test_new_servers_go_elsewhere_and_old_ones_stay(new_region: NewRegion,
         assert region.hosts[steered].inventory().machines == {old.server_id: True}
         await region.delete(old)
         await region.assert_nothing_left(old)
+
+
+async def test_a_lost_host_is_not_waited_for_whatever_signs_of_life_it_gives(region: Region) -> None:
+    (host_id,) = region.hosts
+    question = HostQuestion(host_id, enough=False)
+    hosts = Hosts(region.pool, region.client, region.settings.worker_pulse)
+
+    assert await ActivityEnvironment().run(hosts.hear_host, question)
+    await put(region, host_id, "lost")
+    assert not await ActivityEnvironment().run(hosts.hear_host, question)
+    await put(region, host_id, "accepting")
+    assert await ActivityEnvironment().run(hosts.hear_host, question)
 
 
 async def test_a_create_under_way_finishes_on_a_draining_host(region: Region) -> None:

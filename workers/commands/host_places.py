@@ -91,13 +91,13 @@ def tree(hosts: Sequence[HostUse]) -> Iterator[str]:
 def _branch(hosts: Sequence[HostUse], level: int) -> Iterator[str]:
     indent = "  " * level
     if level == len(LEVELS):
-        yield from (f"{indent}{host.name}  {_standing(host)}; {_free([host])}" for host in hosts)
+        yield from (f"{indent}{host.name}  {_standing(host)}{_free([host])}" for host in hosts)
         return
     noun, place = LEVELS[level]
     for name, group in groupby(hosts, key=place):
         here = list(group)
-        taking = sum(host.takes_servers for host in here)
-        yield f"{indent}{noun} {name or '-'}: {count(len(here), 'host')}, {taking} take servers; {_free(here)}"
+        taking = sum(host.takes_servers for host in here) or "none"
+        yield f"{indent}{noun} {name or '-'}: {count(len(here), 'host')}, {taking} taking servers{_free(here)}"
         yield from _branch(here, level + 1)
 
 
@@ -108,14 +108,15 @@ def _standing(host: HostUse) -> str:
 
 def _free(hosts: Sequence[HostUse]) -> str:
     taking = [host for host in hosts if host.takes_servers]
-    cores, memory_mib, disk_gib = (
-        sum(max(0, offered(host) - used(host)) for host in taking) for offered, used in RESOURCES
-    )
-    return f"free: {count(cores, 'core')}, {memory_mib / 1024:.1f} GiB memory, {disk_gib} GiB disk"
+    if not taking:
+        return ""
+    cores, memory_mib, disk_gib = (sum(max(0, free(host)) for host in taking) for free in FREE)
+    return f"; free: {count(cores, 'core')}, {memory_mib / 1024:.1f} GiB memory, {disk_gib} GiB disk"
 
 
-RESOURCES: tuple[tuple[Callable[[HostUse], int], Callable[[HostUse], int]], ...] = (
-    (lambda host: host.cores, lambda host: host.used_cores),
-    (lambda host: host.memory_mib, lambda host: host.used_memory_mib),
-    (lambda host: host.disk_gib, lambda host: host.used_disk_gib),
+# Below zero where more is held than is offered by now.
+FREE: tuple[Callable[[HostUse], int], ...] = (
+    lambda host: host.cores - host.used_cores,
+    lambda host: host.memory_mib - host.used_memory_mib,
+    lambda host: host.disk_gib - host.used_disk_gib,
 )
