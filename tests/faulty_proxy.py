@@ -164,6 +164,8 @@ class FaultyProxy:
     answers: dict[str, list[Message]] = field(default_factory=lambda: defaultdict(list))
     """By key, every whole answer, in the order in which they came."""
     dealt: Counter[str] = field(default_factory=Counter)
+    planned: list[Deal] = field(default_factory=list)
+    """What happens first, in this order, instead of what is drawn."""
     _tries: Counter[str] = field(default_factory=Counter)
     _open: set[asyncio.Task[None]] = field(default_factory=set)
 
@@ -191,6 +193,8 @@ class FaultyProxy:
     def _draw(self, key: str) -> tuple[Deal, random.Random]:
         self._tries[key] += 1
         chance = random.Random(f"{self.seed} {key} {self._tries[key]}")
+        if self.planned:
+            return self.planned.pop(0), chance
         (deal,) = chance.choices([deal for deal, _ in DEALS], [weight for _, weight in DEALS])
         return deal, chance
 

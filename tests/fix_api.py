@@ -25,6 +25,7 @@ from infra.db.catalog.applying import apply
 from infra.temporal.cluster import TemporalCluster
 from tests.fix_region import NewRegion, Region, eventually, open_region, region_settings
 from tests.fix_stack import NewDatabase, NewNamespace
+from workers.listening import tls_options
 
 
 @dataclass
@@ -123,16 +124,17 @@ def built_routes() -> list[BaseRoute]:
 
 @asynccontextmanager
 async def serving(settings: Settings) -> AsyncIterator[str]:
-    """The API's address."""
+    """The API's address. With TLS where the settings have a certificate."""
     app = create_app(settings)
     app.router.routes = built_routes()
-    server = uvicorn.Server(uvicorn.Config(app, port=0, log_level="warning", lifespan="on"))
+    config = uvicorn.Config(app, port=0, log_level="warning", lifespan="on", **tls_options(settings))
+    server = uvicorn.Server(config)
     task = asyncio.create_task(server.serve())
     while not server.started:  # noqa: ASYNC110  uvicorn offers nothing else to wait for
         await asyncio.sleep(0.01)
     port = server.servers[0].sockets[0].getsockname()[1]
     try:
-        yield f"http://127.0.0.1:{port}"
+        yield f"{'https' if settings.api_tls_cert else 'http'}://127.0.0.1:{port}"
     finally:
         server.should_exit = True
         await task
