@@ -70,6 +70,8 @@ def enrol(settings: Settings, url: str, token: str, name: str | None) -> tuple[E
     check_url(url)
     check_token(token)
     place = Place(settings.state.resolve())
+    if place.host_key.exists():  # two hosts would clear away each other's servers
+        raise InvalidInput.field("PUCHIFY_STATE", f"{place.state} is a host of `puchify up`: name another directory")
     key = _own_key(place.enrolled_key)
     enrolled = _ask(settings, url, token, {"key": key, "name": name or _node(), "architecture": _architecture()})
     told = _settings(settings, place, url, key, enrolled)

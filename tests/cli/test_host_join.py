@@ -25,6 +25,7 @@ from tests.fix_deployment import free_url
 from tests.fix_region import NewRegion, Region
 from tests.fix_shell import Shell
 from workers.enrolling import check_url
+from workers.local.place import Place, write_private
 
 
 @dataclass
@@ -167,6 +168,14 @@ async def test_a_machine_that_is_a_host_already_is_no_second_one(yard: Yard) -> 
     assert told.code == 1
     assert "a host with this key is there already" in told.err
     assert (await yard.run(line, "two")).code == 0  # the token is as good as before
+
+
+async def test_a_state_that_is_a_host_of_its_own_is_left_alone(yard: Yard) -> None:
+    write_private(Place(yard.directory / "one").host_key, "a key")
+    told = await yard.run(await yard.line(), "one")
+    assert (told.code, told.out) == (1, "")
+    assert f"{yard.directory / 'one'} is a host of `puchify up`: name another directory" in told.err
+    assert await yard.hosts() == []
 
 
 async def test_a_name_that_is_taken_uses_up_no_token(yard: Yard) -> None:
