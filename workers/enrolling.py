@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import platform
 import shlex
+import ssl
 from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import urlsplit
@@ -107,7 +108,7 @@ def _ask(settings: Settings, url: str, token: str, application: dict[str, str]) 
     headers = {"Authorization": f"Bearer {token}"}
     # No proxy on the way to ourselves; one that is on the way to others sees nothing but TLS.
     proxies = is_elsewhere(url)
-    with httpx.Client(base_url=url, headers=headers, timeout=30, trust_env=proxies, verify=trust_of(settings)) as http:
+    with httpx.Client(base_url=url, headers=headers, timeout=30, trust_env=proxies, verify=_trust(settings)) as http:
         try:
             reply = http.post("/internal/v1/enrolments", json=application)
         except httpx.TransportError as cause:
@@ -120,6 +121,15 @@ def _ask(settings: Settings, url: str, token: str, application: dict[str, str]) 
         raise Refused(f"{url} does not answer as a region does (HTTP status {reply.status_code})") from None
     again = "; run the same line again" if reply.status_code >= 500 else ""
     raise Refused(f"{url} refuses this machine: {told}{again}")
+
+
+def _trust(settings: Settings) -> ssl.SSLContext | bool:
+    try:
+        return trust_of(settings)
+    except (OSError, ValueError) as cause:  # ssl's errors are among them
+        raise InvalidInput.field(
+            "PUCHIFY_API_TLS_CERT", f"{settings.api_tls_cert} is no certificate: {cause}"
+        ) from cause
 
 
 def _unanswered(url: str, cause: httpx.TransportError) -> Exception:

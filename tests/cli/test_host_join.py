@@ -306,6 +306,12 @@ async def test_the_regions_own_certificate_is_believed_and_no_other(new_region: 
             assert stranger.code == 1
             assert "PUCHIFY_API_TLS_CERT" in stranger.err
 
+            for path in (tmp_path / "nothing", key):
+                told = await yard.run(line, "one", api_tls_cert=path)
+                assert told.code == 1
+                assert told.err.startswith(f"puchify: invalid input in field 'PUCHIFY_API_TLS_CERT': {path} is no")
+                assert told.err.count("\n") == 1
+
             assert (await yard.run(line, "one", api_tls_cert=cert)).code == 0
             assert yard.settings("one")["api_tls_cert"] == str(cert)
             assert len(await yard.hosts()) == 1

@@ -146,9 +146,10 @@ async def test_an_edit_changes_what_is_said_and_nothing_else(books: Region) -> N
 
 
 async def test_an_edit_that_cannot_be_changes_nothing(books: Region) -> None:
-    before = await listed(books)
+    before, fresh = await listed(books), await books.one("SELECT nextval('hosts_id_seq') AS id")
+    assert fresh is not None
     async with books.pool.connection() as connection:
-        other = NewHost(2**41 + id_of(books), f"{books.location}-other", books.location_id, b"o" * 32)
+        other = NewHost(fresh["id"], f"{books.location}-other", books.location_id, b"o" * 32)
         await hosts.register_host(connection, other)
     try:
         with pytest.raises(UniquenessError, match=f"another host is called {other.name}"):
