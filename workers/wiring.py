@@ -8,12 +8,15 @@ from __future__ import annotations
 import shutil
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
+from typing import TYPE_CHECKING
 
-from activities.changes import DataPlane
 from infra.config import Settings
 from infra.domain.changes import ResourceType
 from infra.drivers.protocols import Host
 from infra.drivers.simulated import SimulatedHost
+
+if TYPE_CHECKING:  # every command passes here, and few need Temporal, which takes long to import
+    from activities.changes import DataPlane
 
 
 def driver_of(settings: Settings) -> str:
