@@ -5,16 +5,30 @@ are ranked by one score, the weighted sum of terms in [0, 1]. A term looks at it
 or less never reorders two others. Ties go to the lowest host id. There is no randomness and no clock in here.
 
     term      weight  formula                                                          unit of what goes in
-    headroom  0.4     1 - max(c, m, d, rm, rd)                                         shares after placement
-    calm      0.2     (1 - max(cpu_busy, io_wait, net_saturation)) * trust             shares of time, of the link
-    spread    0.2     mean of 1 / (1 + n) over zone, rack and switch                   n: the project's servers there
-    density   0.2     1 while u <= target, then (1 - u) / (1 - target)                 u: mean of c, m, d
+    headroom  0.42    (1 - max(c, m, d, rm, rd)) * (1 - u)                             shares after placement
+    calm      0.24    (1 - max(cpu_busy, io_wait, net_saturation)) * trust             shares of time, of the link
+    spread    0.06    1 - mean of n / N over zone, rack and switch                     n: of the project's N servers
+    density   0.28    1 while max(C, M, D) <= target, then max(0, u + target - 1)      shares before, after placement
 
-c, m, d: promised plus asked over capacity, of cores (with overcommit), memory and disk; rm, rd: memory and disk really
-used plus asked, over the same, where the host says. A server of a placement group adds the group's servers in the rack
-to spread's mean. trust: 1 for a report up to 45 s old (one that is merely late), falling linearly to 0 at 90 s, when
-the host is not asked any more. The form is that of the Kubernetes scheduler's bounded scores
-(noderesources/least_allocated.go, balanced_allocation.go).
+c, m, d: promised plus asked over capacity, of cores (with overcommit), memory and disk; u: their mean; C, M, D: the
+same before the server comes; rm, rd: memory and disk really used plus asked, over the same, where the host says. A
+server of a placement group adds the group's share in the rack to spread's mean. trust: 1 for a report up to 45 s old
+(one that is merely late), falling linearly to 0 at 90 s, when the host is not asked any more.
+
+Why so, and what the weights make of it (``make bench-placement`` has the figures):
+
+    headroom  The smallest free share, so that nothing runs out while the rest lies idle, times the mean free share, so
+              that hosts of all sizes fill alike. The product is steep among empty hosts and flat among full ones.
+    calm      A host that is busy all the time loses to calm ones that are fuller by up to 25 % of a host.
+    spread    How much of the project fails together with the host's domains. Light: of many hosts some elsewhere are
+              about as empty, and among these it decides. For a second server, where hosts are half full, another rack
+              and switch are worth 9 % of a host and another zone 14 %.
+    density   A host at or under its location's target comes before those above it (at targets from 0.3 on). Above it,
+              of evenly used hosts the fuller comes first (at targets from 0.7 on): one is filled up after the other,
+              and in the rest stay holes for big servers. So beyond its target a region is uneven on purpose.
+
+The form is that of the Kubernetes scheduler's bounded scores (noderesources/least_allocated.go; most_allocated.go
+for density above the target).
 """
 
 from __future__ import annotations
@@ -43,9 +57,10 @@ class Weights:
     density: float
 
 
-WEIGHTS = Weights("2", headroom=0.4, calm=0.2, spread=0.2, density=0.2)
+WEIGHTS = Weights("2", headroom=0.42, calm=0.24, spread=0.06, density=0.28)
 TERMS = ("headroom", "calm", "spread", "density")
 
+ROOM = ("cores", "memory_mib", "disk_gib")
 LATE_S, STALE_S = 45.0, 90.0
 """Hosts report every 30 s: older than LATE_S a report is trusted less and less, older than STALE_S not at all."""
 EXPLAINED = 5
@@ -183,27 +198,24 @@ def rank(hosts: HostTable, ask: Ask, weights: Weights = WEIGHTS) -> Ranking:
 
 def _terms(hosts: HostTable, ask: Ask) -> Numbers:
     """The table above, in its order. A host without any of something is full of it."""
-    want = ask.resources
-    room = [
-        ("cores", hosts.column("used_cores") + want.cores),
-        ("memory_mib", hosts.column("used_memory_mib") + want.memory_mib),
-        ("disk_gib", hosts.column("used_disk_gib") + want.disk_gib),
-        ("memory_mib", _really_used("memory_mib", hosts) + want.memory_mib),
-        ("disk_gib", _really_used("disk_gib", hosts) + want.disk_gib),
-    ]
-    shares = np.array([_share(used, hosts.column(name)) for name, used in room])
-    headroom = 1 - shares.max(axis=0)
+    want, capacity = ask.resources, {name: hosts.column(name) for name in ROOM}
+    asked = {"cores": want.cores, "memory_mib": want.memory_mib, "disk_gib": want.disk_gib}
+    before = np.array([_share(hosts.column(f"used_{name}"), capacity[name]) for name in ROOM])
+    after = np.array([_share(hosts.column(f"used_{name}") + asked[name], capacity[name]) for name in ROOM])
+    really = [_share(_really_used(name, hosts) + asked[name], capacity[name]) for name in ("memory_mib", "disk_gib")]
+    used = (after[0] + after[1] + after[2]) / 3
+    headroom = (1 - np.max([*after, *really], axis=0)) * (1 - used)
     loads = np.array([hosts.column(name) for name in ("cpu_busy", "io_wait", "net_saturation")])
     calm = (1 - loads.max(axis=0)) * _trust(ask.now - hosts.column("reported"))
-    used, target = (shares[0] + shares[1] + shares[2]) / 3, ask.density_target
-    density = np.ones(len(hosts)) if target >= 1 else np.where(used <= target, 1.0, (1 - used) / (1 - target))
+    above = np.maximum(0.0, used + ask.density_target - 1)
+    density = np.where(before.max(axis=0) <= ask.density_target, 1.0, above)
     return np.array([headroom, calm, _spread(hosts, ask), density])
 
 
 def room_of(hosts: HostTable) -> Numbers:
     """What each host can still take of cores, memory and disk: promised or really free, whichever is less."""
     room = []
-    for name in ("cores", "memory_mib", "disk_gib"):
+    for name in ROOM:
         left = hosts.column(name) - hosts.column(f"used_{name}")
         if name != "cores":
             free = hosts.column(f"free_{name}")
@@ -229,13 +241,11 @@ def _trust(age: Numbers) -> Numbers:
 
 def _spread(hosts: HostTable, ask: Ask) -> Numbers:
     zones, racks, switches = _domains(hosts)
-    counts = [_beside(hosts, domain, ask.neighbours) for domain in (zones, racks, switches)]
+    shares = [_beside(hosts, domain, ask.neighbours) for domain in (zones, racks, switches)]
     if ask.group is not None:
-        counts.append(_beside(hosts, racks, ask.group))
-    spread = 1 / (1 + counts[0])
-    for count in counts[1:]:
-        spread = spread + 1 / (1 + count)
-    return spread / len(counts)
+        shares.append(_beside(hosts, racks, ask.group))
+    spread: Numbers = 1 - np.array(shares).mean(axis=0)
+    return spread
 
 
 def _domains(hosts: HostTable) -> tuple[Codes, Codes, Codes]:
@@ -249,12 +259,12 @@ def _domains(hosts: HostTable) -> tuple[Codes, Codes, Codes]:
 
 
 def _beside(hosts: HostTable, domain: Codes, holders: tuple[tuple[int, int], ...]) -> Numbers:
-    """For each host: how many of the servers that ``holders`` hold are in its domain."""
+    """For each host: which share of the servers that ``holders`` hold are in its domain; 0 where they hold none."""
     rows = hosts.rows(id for id, _ in holders)
     here = rows != UNKNOWN
     servers = np.array([count for _, count in holders], dtype=np.float64)[here]
-    if not len(servers):
+    if not servers.any():
         return np.zeros(len(hosts))
     counted = np.bincount(domain[rows[here]], weights=servers, minlength=int(domain.max()) + 1).astype(np.float64)
-    beside: Numbers = counted[domain]
+    beside: Numbers = counted[domain] / servers.sum()
     return beside

@@ -6,6 +6,7 @@ Written from the words of its docstring, so that the fast one can be held agains
 from __future__ import annotations
 
 from infra.domain.host_table import UNKNOWN, HostView
+from infra.domain.models import Resources
 from infra.domain.placement import Ask
 
 
@@ -29,19 +30,20 @@ def reasons_against(host: HostView, ask: Ask) -> list[str]:
 
 def terms_by_hand(host: HostView, region: list[HostView], ask: Ask) -> list[float]:
     """headroom, calm, spread, density."""
-    promised = _promised(host, ask)
+    promised = _promised(host, ask.resources)
     used, target = sum(promised) / 3, ask.density_target
-    density = 1.0 if used <= target else (1 - used) / (1 - target)
+    headroom = (1 - max(promised + _really(host, ask))) * (1 - used)
+    density = 1.0 if max(_promised(host, Resources(0, 0, 0))) <= target else max(0.0, used + target - 1)
     trust = min(1.0, max(0.0, (90 - (ask.now - host.reported)) / 45))
     calm = (1 - max(host.cpu_busy, host.io_wait, host.net_saturation)) * trust
-    return [1 - max(promised + _really(host, ask)), calm, _spread(host, region, ask), density]
+    return [headroom, calm, _spread(host, region, ask), density]
 
 
-def _promised(host: HostView, ask: Ask) -> list[float]:
+def _promised(host: HostView, asked: Resources) -> list[float]:
     return [
-        _share(host.used_cores + ask.resources.cores, host.cores),
-        _share(host.used_memory_mib + ask.resources.memory_mib, host.memory_mib),
-        _share(host.used_disk_gib + ask.resources.disk_gib, host.disk_gib),
+        _share(host.used_cores + asked.cores, host.cores),
+        _share(host.used_memory_mib + asked.memory_mib, host.memory_mib),
+        _share(host.used_disk_gib + asked.disk_gib, host.disk_gib),
     ]
 
 
@@ -58,15 +60,17 @@ def _share(used: float, capacity: float) -> float:
 
 
 def _spread(host: HostView, region: list[HostView], ask: Ask) -> float:
-    def beside(held: tuple[tuple[int, int], ...], *domain: str) -> int:
+    def beside(held: tuple[tuple[int, int], ...], *domain: str) -> float:
         there = {other.id for other in region if all(getattr(other, name) == getattr(host, name) for name in domain)}
-        return sum(count for id, count in held if id in there)
+        everywhere = {other.id for other in region}
+        servers = sum(count for id, count in held if id in everywhere)
+        return sum(count for id, count in held if id in there) / servers if servers else 0.0
 
-    counts = [
+    shares = [
         beside(ask.neighbours, "availability_zone"),
         beside(ask.neighbours, "availability_zone", "rack"),
         beside(ask.neighbours, "availability_zone", "switch"),
     ]
     if ask.group is not None:
-        counts.append(beside(ask.group, "availability_zone", "rack"))
-    return sum(1 / (1 + count) for count in counts) / len(counts)
+        shares.append(beside(ask.group, "availability_zone", "rack"))
+    return 1 - sum(shares) / len(shares)

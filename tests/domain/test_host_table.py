@@ -96,7 +96,8 @@ def test_any_change_of_any_field_changes_the_digest(changed: str) -> None:
 @pytest.mark.parametrize("name", WORDS)
 def test_words_that_change_places_change_the_digest(name: str) -> None:
     """The same words in the same numbers, on other hosts."""
-    one, other = ({name: word} for word in ("x", "y"))
+    one: dict[str, Any] = {name: "x"}
+    other: dict[str, Any] = {name: "y"}
     there = [replace(HOST, **one), replace(HOST, id=2, **other)]
     back = [replace(HOST, **other), replace(HOST, id=2, **one)]
     assert HostTable.of(there).digest() != HostTable.of(back).digest()

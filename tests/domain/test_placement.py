@@ -15,77 +15,9 @@ from hypothesis import strategies as st
 
 from infra.domain.host_table import UNKNOWN, HostTable, HostView
 from infra.domain.models import Resources
-from infra.domain.placement import EXPLAINED, FILTERS, LATE_S, STALE_S, TERMS, WEIGHTS, Ask, Ranking, Weights, rank
+from infra.domain.placement import EXPLAINED, FILTERS, STALE_S, TERMS, WEIGHTS, Ask, Weights, rank
 from tests.domain.placement_by_hand import reasons_against, terms_by_hand
-
-NOW = 1_000_000.0
-HOST = HostView(1, "accepting", "x86", "a", "r1", "s1", 64, 65_536, 1_000, reported=NOW)
-ASK = Ask("x86", Resources(4, 8_192, 40), NOW)
-
-loads = st.sampled_from([0.0, 0.25, 1.0]) | st.floats(0, 1)
-ages = st.sampled_from([-1.0, 0.0, LATE_S, STALE_S, math.nextafter(STALE_S, 91.0)]) | st.floats(-5, 200)
-hosts = st.builds(
-    HostView,
-    id=st.integers(1, 15),
-    state=st.sampled_from(["accepting"] * 4 + ["cordoned", "draining"]),
-    architecture=st.sampled_from(["x86"] * 3 + ["arm"]),
-    availability_zone=st.sampled_from(["", "a", "b"]),
-    rack=st.sampled_from(["", "r1", "r2"]),
-    switch=st.sampled_from(["", "s1", "s2"]),
-    cores=st.integers(0, 64),
-    memory_mib=st.integers(0, 1 << 17),
-    disk_gib=st.integers(0, 2_000),
-    used_cores=st.integers(0, 70),
-    used_memory_mib=st.integers(0, 1 << 17),
-    used_disk_gib=st.integers(0, 2_000),
-    free_memory_mib=st.just(UNKNOWN) | st.integers(0, 1 << 17),
-    free_disk_gib=st.just(UNKNOWN) | st.integers(0, 2_000),
-    cpu_busy=loads,
-    io_wait=loads,
-    net_saturation=loads,
-    reported=ages.map(lambda age: NOW - age),
-)
-roomy = st.builds(
-    replace,
-    st.just(HOST),
-    id=st.integers(1, 15),
-    availability_zone=st.sampled_from(["a", "b"]),
-    rack=st.sampled_from(["r1", "r2"]),
-    switch=st.sampled_from(["s1", "s2"]),
-    used_cores=st.integers(0, 60),
-    used_memory_mib=st.integers(0, 57_344),
-    used_disk_gib=st.integers(0, 960),
-    cpu_busy=loads,
-    reported=st.floats(NOW - STALE_S, NOW),
-)
-"""Any of these can take ASK."""
-holders = st.dictionaries(st.integers(1, 20), st.integers(1, 9), max_size=6).map(lambda held: tuple(held.items()))
-asks = st.builds(
-    Ask,
-    architecture=st.sampled_from(["x86", "arm"]),
-    resources=st.builds(Resources, st.integers(1, 16), st.integers(1, 1 << 15), st.integers(1, 500)),
-    now=st.just(NOW),
-    density_target=st.sampled_from([0.75, 1.0]) | st.floats(0.05, 1),
-    excluded=st.lists(st.integers(1, 20), max_size=3).map(tuple),
-    neighbours=holders,
-    group=st.none() | holders,
-)
-
-
-def regions(of: st.SearchStrategy[HostView], min_size: int = 0) -> st.SearchStrategy[list[HostView]]:
-    return st.lists(of, min_size=min_size, max_size=12, unique_by=lambda host: host.id)
-
-
-def judge(region: list[HostView], ask: Ask = ASK, weights: Weights = WEIGHTS) -> Ranking:
-    return rank(HostTable.of(region), ask, weights)
-
-
-def order(region: list[HostView], ask: Ask = ASK) -> list[int]:
-    return list(judge(region, ask))
-
-
-def terms(host: HostView, ask: Ask = ASK) -> dict[str, float]:
-    return judge([host], ask).terms_of(0)
+from tests.domain.placement_cases import ASK, HOST, NOW, asks, hosts, judge, order, regions, roomy, terms
 
 
 @settings(max_examples=200)
@@ -196,8 +128,10 @@ def test_a_host_that_is_just_filled_has_no_headroom() -> None:
 def test_what_is_really_free_counts_when_it_is_less_than_what_is_promised() -> None:
     """Others than servers use memory and disk as well; a host that says nothing of it is taken at its promises."""
     empty = terms(HOST)["headroom"]
-    assert terms(replace(HOST, free_memory_mib=16_384))["headroom"] == 0.125 < empty
-    assert terms(replace(HOST, free_disk_gib=50))["headroom"] == pytest.approx(0.01)
+    mean_free = 1 - (4 / 64 + 1 / 8 + 0.04) / 3
+    assert empty == pytest.approx(7 / 8 * mean_free, abs=1e-6)
+    assert terms(replace(HOST, free_memory_mib=16_384))["headroom"] == pytest.approx(1 / 8 * mean_free, abs=1e-6)
+    assert terms(replace(HOST, free_disk_gib=50))["headroom"] == pytest.approx(0.01 * mean_free, abs=1e-6)
     assert terms(replace(HOST, free_memory_mib=65_536, free_disk_gib=1_000))["headroom"] == empty
 
 
@@ -238,21 +172,22 @@ ZONES = [
 
 def spreads(neighbours: dict[int, int], group: dict[int, int] | None = None) -> list[float]:
     told = None if group is None else tuple(group.items())
-    return judge(ZONES, replace(ASK, neighbours=tuple(neighbours.items()), group=told)).terms[2].tolist()
+    ranking = judge(ZONES, replace(ASK, neighbours=tuple(neighbours.items()), group=told))
+    return list(map(float, ranking.terms[2]))
 
 
-def test_spread_counts_the_projects_servers_by_zone_rack_and_switch() -> None:
+def test_spread_is_what_of_the_project_does_not_fail_with_the_hosts_zone_rack_and_switch() -> None:
     """Rack r1 and switch s1 of zone a are not those of zone b, which happen to have the same names."""
     assert spreads({}) == [1, 1, 1, 1]
-    assert spreads({1: 1}) == pytest.approx([1 / 2, (1 / 2 + 1 / 2 + 1) / 3, (1 / 2 + 1 + 1 / 2) / 3, 1])
-    assert spreads({1: 2, 4: 1}) == pytest.approx([1 / 3, (1 / 3 + 1 / 3 + 1) / 3, (1 / 3 + 1 + 1 / 3) / 3, 1 / 2])
-    assert spreads({1: 1, 2: 1}) == pytest.approx([(1 / 3 + 1 / 3 + 1 / 2) / 3] * 2 + [(1 / 3 + 1 + 1 / 2) / 3, 1])
+    assert spreads({1: 1}) == pytest.approx([0, 1 / 3, 1 / 3, 1])
+    assert spreads({1: 2, 4: 1}) == pytest.approx([1 / 3, 5 / 9, 5 / 9, 2 / 3])
+    assert spreads({1: 1, 2: 1}) == pytest.approx([1 / 6, 1 / 6, 1 / 2, 1])
 
 
 def test_spread_counts_the_placement_groups_servers_in_the_rack() -> None:
     assert spreads({}, group={}) == [1, 1, 1, 1]
-    assert spreads({}, group={1: 1}) == pytest.approx([7 / 8, 7 / 8, 1, 1])
-    assert spreads({1: 1}, group={1: 1}) == pytest.approx([4 / 8, 5 / 8, 6 / 8, 1])
+    assert spreads({}, group={1: 1}) == pytest.approx([3 / 4, 3 / 4, 1, 1])
+    assert spreads({1: 1}, group={1: 1}) == pytest.approx([0, 1 / 4, 1 / 2, 1])
 
 
 def test_neighbours_that_are_not_in_the_table_are_nobodys() -> None:
@@ -294,7 +229,7 @@ def test_each_filter_counts_what_it_drops(name: str, host: HostView) -> None:
 
 def test_the_first_of_several_reasons_is_counted() -> None:
     worst = HostView(7, "draining", "arm", "a", "r1", "s1", 1, 1, 1, free_memory_mib=0, free_disk_gib=0)
-    better = [
+    better: list[dict[str, Any]] = [
         {},
         {"state": "accepting"},
         {"reported": NOW},
@@ -331,7 +266,7 @@ def test_the_stored_decision_shows_the_best_hosts() -> None:
     ranking = judge([replace(HOST, id=id, used_cores=4 * id) for id in range(1, 9)])
     told = json.loads(json.dumps(ranking.as_json()))
     assert [best["host_id"] for best in told["best"]] == list(range(1, EXPLAINED + 1))
-    assert told["best"][0]["terms"] == {"headroom": 0.875, "calm": 1, "spread": 1, "density": 1}
+    assert told["best"][0]["terms"] == {"headroom": 0.790417, "calm": 1, "spread": 1, "density": 1}
     assert (told["candidates"], told["weights_version"]) == (8, WEIGHTS.version)
     assert list(told["dropped"]) == list(FILTERS)
 
