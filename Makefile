@@ -7,7 +7,7 @@ CLIENTS := .venv-clients
 PY    := $(VENV)/bin/python
 ARGS  := $(if $(ONCE),--once) $(if $(HOST),--host $(HOST))
 
-.PHONY: run test duplicates faults soak fuzz bench lint fmt setup clean histories
+.PHONY: run test duplicates faults soak fuzz bench bench-placement lint fmt setup clean histories
 
 run: setup
 	PUCHIFY_STATE=$(STATE) $(VENV)/bin/puchify up $(ARGS)
@@ -27,6 +27,10 @@ faults: setup
 
 bench: setup
 	$(PY) -m tests.bench $(if $(QUICK),--quick) $(if $(HOST),--host $(HOST))
+
+# How evenly, how far apart and how full a region is filled, beside random, first fit and Nova's way.
+bench-placement: setup
+	$(PY) -m tests.bench.placement $(if $(QUICK),--quick)
 
 # One restart storm after the other: kill -9 of every process in turn, PostgreSQL too, while fifty clients are at work.
 soak: setup

@@ -18,7 +18,10 @@ RESULTS = Path(".puchify/bench")
 def main(arguments: Sequence[str] | None = None, results: Path = RESULTS) -> None:
     parser = argparse.ArgumentParser(prog="python -m tests.bench.placement", description=__doc__)
     parser.add_argument("--quick", action="store_true", help="one small region: shows that it can be measured")
-    report = measure(QUICK if parser.parse_args(arguments).quick else FULL)
+    quick = parser.parse_args(arguments).quick
+    report = measure(QUICK if quick else FULL)
+    if quick:
+        print("quick: it only shows that everything can be measured; the figures mean nothing")
     print("\n".join(report.lines()))
     print("\nwritten:", *report.write(results))
 

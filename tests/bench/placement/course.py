@@ -73,8 +73,9 @@ class Region:
         self.hosts = self.hosts.with_hosts([replace(host, **used)])
 
     def utilisation(self) -> Numbers:
-        shares = [self.hosts.column(f"used_{kind}") / self.hosts.column(kind) for kind in KINDS]
-        return np.mean(shares, axis=0)
+        shares: Numbers = np.array([self.hosts.column(f"used_{kind}") / self.hosts.column(kind) for kind in KINDS])
+        mean: Numbers = shares.mean(axis=0)
+        return mean
 
     def fill(self) -> float:
         return max(float(self.hosts.column(f"used_{kind}").sum() / self.hosts.column(kind).sum()) for kind in KINDS)

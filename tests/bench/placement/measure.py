@@ -28,7 +28,7 @@ class Effort:
     hosts: int = 200
 
 
-FULL = Effort(seeds=tuple(range(1, 10)))
+FULL = Effort(seeds=tuple(range(1, 16)))
 QUICK = Effort(seeds=(1,), first=200, stream=1_000, hosts=20)
 
 

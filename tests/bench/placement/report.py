@@ -100,7 +100,7 @@ def draw(report: Report, path: Path) -> None:
             course, orders = courses[strategy][0], range(report.orders)
             axes.fill_between(orders, course.low, course.high, color=colours[strategy], alpha=0.3, linewidth=0)
             axes.plot(orders, course.mean, color=colours[strategy])
-            axes.set(title=f"{fleet} hosts: {strategy}", ylim=(0, 1), xlabel="orders")
+            axes.set(title=f"{fleet} hosts: {strategy}", ylim=(0, 1), xlabel=f"orders of seed {report.seeds[0]}")
         rows[2 * number][0].set_ylabel("utilisation: mean, 5 % to 95 % of hosts")
         for axes, (name, title) in zip(rows[2 * number + 1], FIGURES.items(), strict=True):
             medians = report.medians(fleet, name)
