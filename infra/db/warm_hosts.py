@@ -13,9 +13,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from psycopg import AsyncCursor, OperationalError
+from psycopg import AsyncCursor, Error
 from psycopg.rows import DictRow
-from psycopg_pool import PoolTimeout
 
 from infra.db.pool import Connection, Pool
 from infra.domain.errors import NotFound
@@ -98,7 +97,7 @@ class WarmHosts:
             try:
                 async with pool.connection() as connection:
                     await self.look(connection)
-            except (OperationalError, PoolTimeout, NotFound) as error:  # decisions will say so themselves
+            except (Error, NotFound) as error:  # decisions will say so themselves
                 log.debug("the hosts of %s are not looked at: %s", self.location, error)
             await asyncio.sleep(EVERY)
 

@@ -2,19 +2,21 @@
 
 from __future__ import annotations
 
+import asyncio
+import logging
 from collections.abc import AsyncIterator
 
 import psycopg
 import pytest
 import pytest_asyncio
 
-from infra.db import claims, host_care, hosts
+from infra.db import claims, host_care, hosts, warm_hosts
 from infra.db.locations import ensure_location
 from infra.db.warm_hosts import COLUMNS, WarmHosts
 from infra.domain.errors import NotFound
 from infra.domain.host_table import HostTable, HostView
 from infra.domain.models import HostReport
-from tests.fix_region import NewRegion, Region
+from tests.fix_region import NewRegion, Region, eventually
 
 
 @pytest_asyncio.fixture
@@ -125,3 +127,23 @@ async def test_a_claim_is_seen_by_the_next_look(trio: Region, warm: WarmHosts) -
 async def test_an_unknown_location_is_named(trio: Region) -> None:
     with pytest.raises(NotFound, match="location nowhere is not in the books"):
         await seen(trio, WarmHosts("nowhere"))
+
+
+async def test_books_that_are_not_up_to_date_end_no_keeping_warm(
+    trio: Region, warm: WarmHosts, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """A region worker that starts before the books are migrated keeps its hosts warm afterwards."""
+    monkeypatch.setattr(warm_hosts, "EVERY", 0.01)
+    caplog.set_level(logging.DEBUG, warm_hosts.__name__)
+    await trio.execute("ALTER TABLE hosts_gone RENAME TO away")
+    keeping = asyncio.create_task(warm.keep_warm(trio.pool))
+
+    async def tried() -> bool:
+        return keeping.done() or "are not looked at" in caplog.text
+
+    try:
+        await eventually(tried)
+        assert not keeping.done()
+    finally:
+        keeping.cancel()
+        await trio.execute("ALTER TABLE away RENAME TO hosts_gone")
