@@ -16,7 +16,6 @@ from typing import Any
 
 from psycopg import Error
 from psycopg.types.json import Jsonb
-from psycopg_pool import PoolTimeout
 
 from infra.db.pool import Connection, Pool
 from infra.domain.host_packing import pack, pack_change, unpack, unpack_change
@@ -103,10 +102,11 @@ class Notes:
 
     async def _write(self) -> None:
         try:
-            async with self._pool.connection() as connection:
-                while self._waiting:
-                    await self._put(connection, self._waiting.popleft())
-        except (Error, PoolTimeout) as error:
+            while self._waiting:  # one may come while the connection is given back
+                async with self._pool.connection() as connection:
+                    while self._waiting:
+                        await self._put(connection, self._waiting.popleft())
+        except Error as error:
             log.warning("what placements were decided on is not kept: %s", error)
             self._waiting.clear()
 

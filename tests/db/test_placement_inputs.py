@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import asynccontextmanager
+from typing import cast
 
 import pytest
 import pytest_asyncio
@@ -10,6 +12,7 @@ import pytest_asyncio
 from activities.placement import Placements
 from infra.db import claims, placement_inputs, placement_lookup
 from infra.db.placement_inputs import MOST, Note, Notes
+from infra.db.pool import Connection, Pool
 from infra.db.warm_hosts import WarmHosts
 from infra.domain.errors import Conflict, NotFound, ResourceUnavailable
 from infra.domain.models import PlacementRequest, Resources
@@ -136,6 +139,32 @@ async def test_a_placement_waits_for_no_note(pair: Region, desk: Desk) -> None:
         desk.notes.keep(Note(PlacementRequest(order), kept, None))
     await desk.notes.written()
     assert (await desk.kept(order.server_id)).host_id is None
+
+
+class Busy:
+    """The region's connections; while the first is given back, something else happens."""
+
+    def __init__(self, region: Region, meanwhile: Callable[[], None]) -> None:
+        self.region = region
+        self.meanwhile: Iterator[Callable[[], None]] = iter([meanwhile])
+
+    @asynccontextmanager
+    async def connection(self) -> AsyncIterator[Connection]:
+        async with self.region.pool.connection() as connection:
+            yield connection
+        for happen in self.meanwhile:
+            happen()
+
+
+async def test_a_note_that_comes_while_the_last_one_is_finished_waits_for_no_other(pair: Region, desk: Desk) -> None:
+    first, second = await pair.order(), await pair.order()
+    ranking = (await placed_now(pair, first.server_id)).ranking
+    notes = Notes(cast(Pool, Busy(pair, lambda: notes.keep(Note(PlacementRequest(second), ranking, None)))))
+
+    notes.keep(Note(PlacementRequest(first), ranking, None))
+    await notes.written()
+
+    assert (await desk.kept(second.server_id)).host_id is None
 
 
 async def placed_now(region: Region, server_id: int) -> placement_lookup.Now:
