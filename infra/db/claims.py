@@ -62,7 +62,7 @@ ON CONFLICT (host_id, server_id) DO UPDATE SET epoch = greatest(tombstones.epoch
 
 @dataclass(frozen=True, slots=True)
 class Placed:
-    """``decision``: infra.domain.placement.Decision.as_json(), as it was when the host was claimed."""
+    """``decision``: infra.domain.placement.Ranking.as_json(), as it was when the host was claimed."""
 
     host_id: int
     decision: dict[str, Any]
