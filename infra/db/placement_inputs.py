@@ -18,6 +18,7 @@ from psycopg import Error
 from psycopg.types.json import Jsonb
 
 from infra.db.pool import Connection, Pool
+from infra.domain.errors import Conflict
 from infra.domain.host_packing import pack, pack_change, unpack, unpack_change
 from infra.domain.host_table import HostTable
 from infra.domain.models import PlacementRequest
@@ -136,7 +137,8 @@ class Notes:
 
 
 async def find(connection: Connection, server_id: int) -> Input | None:
-    """Of the server's newest placement, whether it was placed or refused; None: nothing is kept (any more)."""
+    """Of the server's newest placement, whether it was placed or refused; None: nothing is kept (any more). Conflict:
+    what is kept was kept by a version that decided on other things."""
     row = await (await connection.execute(FIND, (server_id,))).fetchone()
     return _input(row) if row else None
 
@@ -146,7 +148,15 @@ async def forget_old(connection: Connection) -> None:
 
 
 def _input(row: Mapping[str, Any]) -> Input:
-    hosts = unpack_change(row["changed"], unpack(row["hosts"]))
-    return Input(
-        row["server_id"], row["epoch"], row["host_id"], row["created"], hosts, ask_of(row["ask"]), row["digest"]
+    try:
+        hosts, ask = unpack_change(row["changed"], unpack(row["hosts"])), ask_of(row["ask"])
+    except (KeyError, TypeError, ValueError) as cause:
+        raise of_another_version(row["server_id"]) from cause
+    return Input(row["server_id"], row["epoch"], row["host_id"], row["created"], hosts, ask, row["digest"])
+
+
+def of_another_version(server_id: int) -> Conflict:
+    return Conflict(
+        f"server {server_id} was placed by another version, which decides otherwise;"
+        " --now places it with the hosts as they are"
     )

@@ -53,7 +53,8 @@ async def server_of(connection: Connection, word: str) -> int:
 
 
 async def kept(connection: Connection, server_id: int) -> Kept:
-    """The newest placement of the server, decided again. NotFound: what it was decided on is not kept (any more)."""
+    """The newest placement of the server, decided again. NotFound: what it was decided on is not kept (any more).
+    Conflict: another version decided it, with other weights or on other things."""
     found = await placement_inputs.find(connection, server_id)
     if found is None:
         raise NotFound(
@@ -61,6 +62,8 @@ async def kept(connection: Connection, server_id: int) -> Kept:
             " --now places it with the hosts as they are"
         )
     ranking = rank(found.hosts, found.ask)
+    if ranking.digest != found.digest:
+        raise placement_inputs.of_another_version(server_id)
     return Kept(ranking, await names_of_hosts(connection), found.host_id, found.epoch, found.created)
 
 

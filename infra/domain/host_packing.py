@@ -25,7 +25,7 @@ def unpack(packed: bytes) -> HostTable:
     """ValueError: it was packed by a version with other properties of hosts."""
     head, _, columns = zlib.decompress(packed).partition(b"\n")
     told = json.loads(head)
-    if tuple(told["numbers"]) != NUMBERS:
+    if (tuple(told["known"]), tuple(told["numbers"])) != (WORDS, NUMBERS):
         raise ValueError("the hosts were noted by another version")
     hosts = len(columns) // 8 // (1 + len(WORDS) + len(NUMBERS))
     whole = np.frombuffer(columns, dtype="<i8", count=hosts * (1 + len(WORDS))).reshape(1 + len(WORDS), hosts)

@@ -112,6 +112,22 @@ async def test_of_a_server_that_was_placed_again_the_newest_is_told(pair: Region
     assert kept.host_id != left
 
 
+@pytest.mark.parametrize(
+    "otherwise",
+    [
+        "UPDATE placement_inputs SET digest = 'of other weights' WHERE server_id = %s",
+        "UPDATE placement_inputs SET ask = ask - 'density_target' || '{\"target\": 1}' WHERE server_id = %s",
+    ],
+)
+async def test_what_another_version_decided_is_not_decided_again(pair: Region, desk: Desk, otherwise: str) -> None:
+    order = await pair.order()
+    await desk.place(PlacementRequest(order))
+    await pair.execute(otherwise, order.server_id)
+
+    with pytest.raises(Conflict, match=f"server {order.server_id} was placed by another version"):
+        await desk.kept(order.server_id)
+
+
 async def test_nothing_is_kept_for_longer_than_a_week(pair: Region, desk: Desk) -> None:
     order = await pair.order()
     await desk.place(PlacementRequest(order))

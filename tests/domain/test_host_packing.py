@@ -36,8 +36,11 @@ def test_hosts_that_come_or_move_are_no_change_of_numbers() -> None:
     assert pack_change(TABLE.with_hosts([host(5, rack="elsewhere")]), TABLE) is None
 
 
-def test_a_table_of_another_version_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize(("kind", "those"), [("NUMBERS", ("cores",)), ("WORDS", ("state",))])
+def test_a_table_of_another_version_is_refused(
+    kind: str, those: tuple[str, ...], monkeypatch: pytest.MonkeyPatch
+) -> None:
     packed = pack(TABLE)
-    monkeypatch.setattr(host_packing, "NUMBERS", ("cores",))
+    monkeypatch.setattr(host_packing, kind, those)
     with pytest.raises(ValueError, match="another version"):
         unpack(packed)
