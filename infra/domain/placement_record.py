@@ -42,7 +42,10 @@ def read(text: str) -> Ranking:
     """Decided anew. Unreadable."""
     try:
         told = json.loads(text)
-    except ValueError as cause:
+        _line(told).encode()
+    except UnicodeEncodeError as cause:
+        raise Unreadable("it has halves of surrogate pairs, which nothing can be written with") from cause
+    except (ValueError, RecursionError) as cause:
         raise Unreadable(f"it is no JSON: {cause}") from cause
     if not isinstance(told, dict) or told.get("kind") != KIND:
         raise Unreadable(f'it is no placement: "kind" is not "{KIND}"')

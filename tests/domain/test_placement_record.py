@@ -70,6 +70,8 @@ def host_with(**but: Any) -> Callable[[dict[str, Any]], None]:
         (lambda told: told["weights"].update(calm=0.9), "it was decided by weights"),
         (lambda told: told["hosts"].append(dict(told["hosts"][0])), "a host is there twice"),
         (lambda told: told.update(hosts=[7]), "cannot be decided on"),
+        (lambda told: told["hosts"][0].update(rack="\ud800"), "halves of surrogate pairs"),
+        (lambda told: told["ask"].update(architecture="\ud800"), "halves of surrogate pairs"),
         (host_with(cores="8"), "cores of a host is '8'"),
         (host_with(cores=True), "cores of a host is True"),
         (host_with(io_wait=float("nan")), "io_wait of a host is nan"),
@@ -85,7 +87,7 @@ def test_what_is_wrong_is_named(spoil: Callable[[dict[str, Any]], None], complai
         recompute(json.dumps(told))
 
 
-@pytest.mark.parametrize("text", ["", "[]", "{", '"puchify placement"', "null"])
+@pytest.mark.parametrize("text", ["", "[]", "{", '"puchify placement"', "null", "[" * 200_000])
 def test_what_is_no_placement_at_all(text: str) -> None:
     with pytest.raises(Unreadable):
         recompute(text)
