@@ -156,6 +156,21 @@ async def test_what_cannot_be_explained(shell: Shell, tmp_path: Path) -> None:
     assert (unread.code, "cannot be read" in unread.err) == (1, True)
 
 
+@pytest.mark.parametrize(
+    ("words", "complaint"),
+    [
+        (("web", "--json", "--why-not", "1"), "it goes without --why-not"),
+        (("--recompute", "file", "--what-if", "cores=2"), "--recompute goes without other options"),
+        (("--recompute", "file", "--now"), "--recompute goes without other options"),
+    ],
+)
+async def test_what_is_not_said_together(shell: Shell, words: tuple[str, ...], complaint: str) -> None:
+    told = await shell.explain(*words)
+
+    assert (told.code, told.out) == (2, "")
+    assert complaint in " ".join(told.err.split())
+
+
 async def test_capacity_by_zone_and_rack(shell: Shell) -> None:
     told = await shell.run("capacity", "--location", shell.region.location)
     parsed = json.loads((await shell.run("capacity", "--location", shell.region.location, "--json")).out)

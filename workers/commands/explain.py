@@ -49,7 +49,11 @@ def explain(
     """
     if (server is None) == (recompute is None):
         raise typer.BadParameter("give a server, or --recompute FILE")
+    if as_json and why_not is not None:
+        raise typer.BadParameter("--json has the whole placement: it goes without --why-not")
     if recompute is not None:
+        if why_not is not None or what_if or now or all_hosts or as_json:
+            raise typer.BadParameter("--recompute goes without other options: its file has all of it")
         _recompute(recompute)
         return
     assert server is not None
