@@ -1,4 +1,4 @@
-"""What placements were decided on, kept for a week, so that anyone can decide them again.
+"""What placements were decided on, kept for a week or as long as there is room, so that anyone can decide them again.
 
 Kept after the claim and beside it: nobody waits for a note, and one that is lost costs an explanation, no server.
 """
@@ -44,7 +44,19 @@ SELECT i.*, h.hosts FROM placement_inputs i JOIN placement_hosts h ON h.id = i.h
 WHERE i.server_id = %s ORDER BY i.epoch DESC LIMIT 1
 """
 
-WEEK = "now() - interval '7 days'"
+MOST_BYTES = 4 * 2**30
+"""Of packed tables. A table of ten thousand hosts is 0.4 MB, and there may be one a second of each region worker."""
+
+FORGET = "DELETE FROM placement_hosts WHERE created < now() - interval '7 days'"
+
+# What the table takes on the disk is known at once; only when that is too much is it worth reading all the lengths.
+FORGET_MORE = """
+DELETE FROM placement_hosts h USING (
+    SELECT id, sum(octet_length(hosts)) OVER (ORDER BY id DESC) AS bytes FROM placement_hosts
+    WHERE (SELECT pg_total_relation_size('placement_hosts')) > %(most)s
+) newest
+WHERE newest.id = h.id AND newest.bytes > %(most)s
+"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -143,8 +155,10 @@ async def find(connection: Connection, server_id: int) -> Input | None:
     return _input(row) if row else None
 
 
-async def forget_old(connection: Connection) -> None:
-    await connection.execute(f"DELETE FROM placement_hosts WHERE created < {WEEK}".encode())
+async def forget_old(connection: Connection, most: int = MOST_BYTES) -> None:
+    """What is older than a week, and of the rest the oldest, until the tables take ``most`` bytes."""
+    await connection.execute(FORGET)
+    await connection.execute(FORGET_MORE, {"most": most})
 
 
 def _input(row: Mapping[str, Any]) -> Input:

@@ -58,7 +58,7 @@ async def kept(connection: Connection, server_id: int) -> Kept:
     found = await placement_inputs.find(connection, server_id)
     if found is None:
         raise NotFound(
-            f"of server {server_id} no placement is kept: it was never placed, or more than a week ago;"
+            f"of server {server_id} no placement is kept: it was never placed, or too long ago;"
             " --now places it with the hosts as they are"
         )
     ranking = rank(found.hosts, found.ask)

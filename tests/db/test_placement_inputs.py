@@ -139,6 +139,24 @@ async def test_nothing_is_kept_for_longer_than_a_week(pair: Region, desk: Desk) 
         await desk.kept(order.server_id)
 
 
+async def test_of_what_takes_too_much_room_the_oldest_goes(pair: Region, desk: Desk) -> None:
+    first, second = await pair.order(), await pair.order()
+    await desk.place(PlacementRequest(first))
+    await pair.execute("UPDATE hosts SET rack = 'moved' WHERE id = %s", min(pair.hosts))  # they share no table
+    await desk.place(PlacementRequest(second))
+    newest = await pair.one("SELECT octet_length(hosts) AS bytes FROM placement_hosts ORDER BY id DESC LIMIT 1")
+    assert newest is not None
+
+    async with pair.pool.connection() as connection:
+        await placement_inputs.forget_old(connection)
+        assert (await desk.kept(first.server_id)).epoch == 1
+        await placement_inputs.forget_old(connection, most=newest["bytes"])
+
+    assert (await desk.kept(second.server_id)).epoch == 1
+    with pytest.raises(NotFound, match="no placement is kept"):
+        await desk.kept(first.server_id)
+
+
 async def test_a_placement_waits_for_no_note(pair: Region, desk: Desk) -> None:
     """What cannot be kept, since too much waits or the books say no, costs the note alone."""
     order = await pair.order()

@@ -1,6 +1,6 @@
 """`puchify explain`: why a server is where it is, why not elsewhere, and what would be if; decided again each time.
 
-It decides on what the placement saw, which is kept for a week, or on the hosts as they are now.
+It decides on what the placement saw, which is kept for a week at most, or on the hosts as they are now.
 """
 
 from __future__ import annotations
