@@ -83,7 +83,8 @@ class WarmHosts:
             moment = await moments.fetchone()
             if moment is None:
                 raise NotFound(f"location {self.location} is not in the books")
-            if self._gone not in (None, moment["hosts_gone"]):  # hosts that went do not tell: all are read again
+            # Hosts that went do not tell, and restored books count their transactions anew: all are read again.
+            if self._gone not in (None, moment["hosts_gone"]) or int(moment["since"]) < int(self._since):
                 self._hosts, self._since = EMPTY, EVERYTHING
                 changes = await self._changes(connection)
             self._hosts = self._hosts.with_hosts([HostView(**row) for row in await changes.fetchall()])

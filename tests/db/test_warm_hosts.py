@@ -97,6 +97,15 @@ async def test_a_host_that_is_removed_or_moves_away_is_not_seen_any_more(trio: R
     assert (await seen(trio, warm)).ids.tolist() == [first, third]
 
 
+async def test_of_books_that_were_restored_all_is_read_again(trio: Region, warm: WarmHosts) -> None:
+    """Their transactions may have lower ids than those of the look before."""
+    await seen(trio, warm)
+    warm._since = str(2**62)
+    await trio.execute("UPDATE hosts SET io_wait = 0.5 WHERE id = %s", min(trio.hosts))
+
+    assert (await seen(trio, warm)).column("io_wait").tolist() == [0.5, 0, 0]
+
+
 async def test_a_look_reads_only_what_changed(trio: Region, warm: WarmHosts) -> None:
     """Nothing was written, so the table is the one of the look before."""
     before = await seen(trio, warm)
