@@ -188,7 +188,16 @@ async def test_capacity_by_zone_and_rack(shell: Shell) -> None:
     (location,) = parsed["locations"]
     assert location["location"] == shell.region.location
     assert location["rooms"][0]["fits"]["px1"] == 3 * 256 - 1  # their memory is what ends first
-    assert "still fit:\n" in told.out
+    head, headings, *fits = told.out.split("\n\n")[1].splitlines()
+    assert (head, headings.split()[:4]) == ("still fit:", ["LOCATION", "ZONE", "RACK", "px1"])
+    assert [row.split()[1:4] for row in fits] == [
+        ["all", "all", "767"],
+        ["-", "all", "511"],
+        ["-", "-", "255"],
+        ["-", "r2", "256"],
+        ["a", "all", "256"],
+        ["a", "r1", "256"],
+    ]
 
 
 async def test_capacity_of_nowhere(shell: Shell) -> None:

@@ -13,7 +13,8 @@ if TYPE_CHECKING:
     from infra.db.capacity import Capacity
     from infra.domain.capacity import Room
 
-HEAD = ("LOCATION", "ZONE", "RACK", "HOSTS", "CORES", "MEMORY", "DISK", "BIGGEST")
+PLACE = ("LOCATION", "ZONE", "RACK")
+HEAD = (*PLACE, "HOSTS", "CORES", "MEMORY", "DISK", "BIGGEST")
 
 
 def register(app: typer.Typer) -> None:
@@ -37,17 +38,19 @@ def capacity(
 
 
 def _lines(found: list[Capacity]) -> list[str]:
-    rows = [_cells(one.location, room) for one in found for room in one.rooms]
+    rooms = [(_place(one.location, room), room) for one in found for room in one.rooms]
     plans = list(found[0].rooms[0].fits)
-    fits = [(one.location, *(str(one.rooms[0].fits[plan]) for plan in plans)) for one in found]
-    return [*table([HEAD, *rows]), "", "still fit:", *table([("LOCATION", *plans), *fits])]
+    free = [(*place, *_free(room)) for place, room in rooms]
+    fits = [(*place, *(str(room.fits[plan]) for plan in plans)) for place, room in rooms]
+    return [*table([HEAD, *free]), "", "still fit:", *table([(*PLACE, *plans), *fits])]
 
 
-def _cells(location: str, room: Room) -> tuple[str, ...]:
+def _place(location: str, room: Room) -> tuple[str, ...]:
+    return (location, *("all" if name is None else name or "-" for name in (room.zone, room.rack)))
+
+
+def _free(room: Room) -> tuple[str, ...]:
     return (
-        location,
-        "all" if room.zone is None else room.zone or "-",
-        "all" if room.rack is None else room.rack or "-",
         f"{room.open}/{room.hosts}",
         str(room.free.cores),
         f"{room.free.memory_mib / 1024:.1f} GiB",
