@@ -136,18 +136,22 @@ async def work(url: str, location: str, seconds: float, pace: float) -> list[flo
     return took
 
 
+PROJECTS = 100
+FOUND = "INSERT INTO projects (name) SELECT 'placing-' || n FROM generate_series(1, %s) n ON CONFLICT DO NOTHING"
 ORDER = """
 INSERT INTO servers (project_id, user_id, name, server_type_id, location_id, image_id)
 SELECT p.id, u.id, 'placing-' || gen_random_uuid(), t.id, l.id, i.id
-FROM projects p, users u, server_types t, locations l, images i, generate_series(1, %(count)s)
-WHERE p.name = 'bench' AND u.name = 'bench' AND t.name = 'px1' AND l.name = %(location)s AND i.name = 'tiny'
+FROM generate_series(1, %(count)s) n JOIN projects p ON p.name = 'placing-' || 1 + n %% %(projects)s,
+     users u, server_types t, locations l, images i
+WHERE u.name = 'bench' AND t.name = 'px1' AND l.name = %(location)s AND i.name = 'tiny'
 RETURNING id, project_id, user_id, name, image_id
 """
 
 
 async def order(connection: Connection, location: str, count: int) -> list[PlacementRequest]:
-    """Servers that are accepted, of one project, written at once."""
-    found = await connection.execute(ORDER, {"count": count, "location": location})
+    """Servers that are accepted, of many projects by turns, written at once."""
+    await connection.execute(FOUND, (PROJECTS,))
+    found = await connection.execute(ORDER, {"count": count, "projects": PROJECTS, "location": location})
     return [PlacementRequest(_order(row, location)) for row in await found.fetchall()]
 
 
