@@ -184,11 +184,13 @@ class HostQuestion:
 
 @dataclass(frozen=True, slots=True)
 class Confirmed:
-    """One claim on a host. ``runs``: its create is done, and it was not stopped since. ``rests``: it was stopped."""
+    """One claim on a host. ``runs``: its create is done, and it was not stopped since. ``rests``: it was stopped.
+    ``status``: what the books take it for; None while anything works on it."""
 
     machine: Machine
     runs: bool
     rests: bool = False
+    status: Literal["running", "off", "unknown"] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -221,24 +223,56 @@ Part = Literal["machine", "disk", "seed", "port"]
 PARTS: tuple[Part, ...] = get_args(Part)
 
 
+MachineState = Literal["running", "paused", "off", "crashed"]
+"""crashed: it ended, and neither its guest nor anybody else wanted it to."""
+
+
+@dataclass(frozen=True, slots=True)
+class Link:
+    """An uplink. ``speed_mbit`` None: nobody knows, so nobody knows the shares of it that came in and went out."""
+
+    speed_mbit: int | None
+    received: float | None = None
+    sent: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Turned:
+    """A machine that is not what the books say. It counts only while the server's epoch is still this one."""
+
+    state: MachineState
+    epoch: int
+
+
 @dataclass(frozen=True, slots=True)
 class HostReport:
-    """A host's own account of itself, every 30 s."""
+    """A host's own account of itself, every 30 s and whenever a server comes or goes.
+
+    ``memory_mib`` and ``disk_gib`` are what it offers, ``free_...`` how much of that is really free (None: it does not
+    say), the loads are shares of the last half minute. ``facts``: what it is made of, by name. ``images``: digests in
+    its cache. By server: ``holds`` is what is here, ``states`` what its machine is, ``heard`` how many seconds ago its
+    agent spoke; None: the host does not say. ``turned``: machines that the books have to be put right about.
+    ``problems``: what of it does not work, in words; then it is given no server.
+    """
 
     host_id: int
     cores: int
     memory_mib: int
     disk_gib: int
     free_memory_mib: int | None = None
-    """Really; None: it does not say. So the disk."""
     free_disk_gib: int | None = None
     cpu_busy: float = 0.0
     io_wait: float = 0.0
     net_saturation: float = 0.0
     driver: str = "libvirt"
     facts: dict[str, Any] = field(default_factory=dict)
+    images: list[str] = field(default_factory=list)
+    links: dict[str, Link] = field(default_factory=dict)
     holds: dict[int, list[Part]] | None = None
-    """What is here, by server; None: the host does not say."""
+    states: dict[int, MachineState] | None = None
+    heard: dict[int, float] | None = None
+    turned: dict[int, Turned] = field(default_factory=dict)
+    problems: list[str] = field(default_factory=list)
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,97 +1,123 @@
-"""What a host says of itself: the room that it offers, how busy it is, and what it is made of."""
+"""What a host says of itself: the room that it offers and what of it is free, how busy it is, what it is made of.
+
+psutil and libvirt know; both may block, so both are asked in a thread. Where libvirt does not answer, the rest is told
+all the same, and the report names it as a problem.
+"""
 
 from __future__ import annotations
 
+import asyncio
 import os
 import platform
-import time
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
-from pathlib import Path
+from importlib import metadata
+from typing import Any
 
-import libvirt
+import psutil
 
+from infra.domain.errors import HostFailure
 from infra.domain.models import HostReport, Resources
-from infra.drivers.layout import offered_gib
+from infra.drivers.layout import GIB, HostLayout, offered_gib
+from infra.drivers.libvirt_connection import LibvirtConnection
 from infra.drivers.libvirtd import kvm_usable
+from infra.drivers.loads import WINDOW, Loads
+from infra.drivers.threads import run
 
 RESERVE_MIB = 2048
 """Memory that is never offered: the host's own, and what QEMU takes beside its guests."""
 
-MIB_IN_KIB = 1024
-BITS_OF_MBIT = 1_000_000
+MIB = 2**20
 
 
 class HostFacts:
-    def __init__(self, storage: Path, uplinks: Sequence[str] = ()) -> None:
-        self._storage = storage
-        self._uplinks = tuple(uplinks)
-        self._before = _cpu_times()
-        self._sent_before, self._looked = _bits(self._uplinks), time.monotonic()
+    """``window``: seconds that the loads are measured over; `keep_looking` makes that so, whoever asks how often."""
+
+    def __init__(self, layout: HostLayout, uri: str, uplinks: Sequence[str] = (), window: float = WINDOW) -> None:
+        self._layout = layout
+        self._loads = Loads(uplinks, window)
+        self._libvirt = LibvirtConnection(uri)
+        self._threads = ThreadPoolExecutor(1, thread_name_prefix="facts")
 
     async def capacity(self) -> Resources:
-        return Resources(
-            cores=os.cpu_count() or 1,
-            memory_mib=max(0, _memory_mib() - RESERVE_MIB),
-            disk_gib=offered_gib(self._storage),
-        )
+        return await run(self._threads, self._capacity)
 
     async def report(self, host_id: int) -> HostReport:
-        room = await self.capacity()
+        return await run(self._threads, lambda: self._report(host_id))
+
+    async def keep_looking(self) -> None:
+        """For ever."""
+        while True:
+            await asyncio.sleep(self._loads.pause)
+            await run(self._threads, self._loads.look)
+
+    async def close(self) -> None:
+        await run(self._threads, self._libvirt.close)
+        self._threads.shutdown(wait=False)
+
+    def _capacity(self) -> Resources:
+        return Resources(
+            cores=os.cpu_count() or 1,
+            memory_mib=max(0, psutil.virtual_memory().total // MIB - RESERVE_MIB),
+            disk_gib=offered_gib(self._layout.root),
+        )
+
+    def _report(self, host_id: int) -> HostReport:
+        room, busy = self._capacity(), self._loads.busy()
+        memory, disk = psutil.virtual_memory(), psutil.disk_usage(str(self._layout.root))
+        hypervisor, problems = self._hypervisor()
         return HostReport(
             host_id,
             room.cores,
             room.memory_mib,
             room.disk_gib,
-            io_wait=self._io_wait(),
-            net_saturation=self._net_saturation(),
+            free_memory_mib=min(room.memory_mib, max(0, memory.available // MIB - RESERVE_MIB)),
+            free_disk_gib=min(room.disk_gib, max(0, disk.free // GIB - (disk.total // GIB - room.disk_gib))),
+            cpu_busy=busy.cpu_busy,
+            io_wait=busy.io_wait,
+            net_saturation=busy.net_saturation,
             driver="libvirt",
-            facts={"kernel": platform.release(), "kvm": kvm_usable(), "libvirt": _version(libvirt.getVersion())},
+            facts={
+                "memory_total_mib": memory.total // MIB,
+                "disk_total_gib": disk.total // GIB,
+                "disk_promised_gib": self._promised_gib(),
+                "kvm": kvm_usable(),
+                "versions": {**versions(), **hypervisor},
+            },
+            images=sorted(path.name for path in (self._layout.root / "images").iterdir()),
+            links=busy.links,
+            problems=problems,
         )
 
-    def _io_wait(self) -> float:
-        """The share of time since the last report that the processors waited for disks."""
-        before, self._before = self._before, _cpu_times()
-        passed = [now - then for now, then in zip(self._before, before, strict=True)]
-        return min(1.0, max(0, passed[4]) / sum(passed)) if sum(passed) > 0 else 0.0  # the kernel's may go backwards
+    def _promised_gib(self) -> int:
+        """What the servers' disks may grow to, however little is written by now."""
+        promised = 0
+        for path in (self._layout.root / "disks").iterdir():
+            with suppress(FileNotFoundError):  # it was just removed
+                promised += path.stat().st_size
+        return promised // GIB
 
-    def _net_saturation(self) -> float:
-        """The busiest uplink's busier direction since the last report, as a share of its speed."""
-        before, since = self._sent_before, self._looked
-        self._sent_before, self._looked = _bits(self._uplinks), time.monotonic()
-        shares = [0.0]
-        for uplink, now in self._sent_before.items():
-            if (speed := _speed(uplink)) and uplink in before:
-                moved = max(here - there for here, there in zip(now, before[uplink], strict=True))
-                shares.append(moved / max(self._looked - since, 0.001) / speed)
-        return min(1.0, max(shares))
+    def _hypervisor(self) -> tuple[dict[str, str], list[str]]:
+        """Its versions, or what is the matter with it."""
+        try:
+            return self._libvirt.do(_hypervisor_versions), []
+        except HostFailure:  # the connection has said in the log why
+            return {}, ["libvirt does not answer"]
 
 
-def _bits(interfaces: Sequence[str]) -> dict[str, tuple[int, int]]:
-    """Bits received and sent by each of the interfaces that are there."""
-    lines = (line.partition(":") for line in Path("/proc/net/dev").read_text().splitlines())
-    counters = {name.strip(): told.split() for name, _, told in lines}
-    return {name: (int(told[0]) * 8, int(told[8]) * 8) for name in interfaces if (told := counters.get(name))}
+def versions() -> dict[str, str]:
+    return {
+        "puchify": metadata.version("puchify"),
+        "python": platform.python_version(),
+        "kernel": platform.release(),
+    }
 
 
-def _speed(interface: str) -> int:
-    """Bits a second; 0 where nobody knows: virtual links, and those without carrier."""
-    with suppress(OSError, ValueError):
-        return max(0, int(Path(f"/sys/class/net/{interface}/speed").read_text())) * BITS_OF_MBIT
-    return 0
+def _hypervisor_versions(connection: Any) -> dict[str, str]:
+    """As the daemon says, which may be older than the library after an upgrade."""
+    return {"libvirt": _version(connection.getLibVersion()), "qemu": _version(connection.getVersion())}
 
 
 def _version(number: int) -> str:
     return f"{number // 1_000_000}.{number // 1000 % 1000}.{number % 1000}"
-
-
-def _cpu_times() -> list[int]:
-    """user, nice, system, idle, iowait, irq, softirq, steal, in ticks since the boot (proc(5))."""
-    return [int(ticks) for ticks in Path("/proc/stat").read_text().split("\n", 1)[0].split()[1:9]]
-
-
-def _memory_mib() -> int:
-    for line in Path("/proc/meminfo").read_text().splitlines():
-        if line.startswith("MemTotal:"):
-            return int(line.split()[1]) // MIB_IN_KIB
-    return 0

@@ -6,6 +6,9 @@ import asyncio
 import json
 import re
 import socket
+import time
+from collections.abc import Collection
+from contextlib import suppress
 from math import isfinite
 from typing import Any
 
@@ -23,10 +26,18 @@ EXCHANGE = 10.0  # seconds; half of one under emulation, several while the guest
 PUBLIC_KEY = re.compile(r"[a-z0-9@.-]{1,64} [A-Za-z0-9+/]{1,8192}={0,2}")
 LONGEST_LINE = 64 * 1024  # bytes; a heartbeat has some hundreds, and a guest may send anything
 
+WORD = 2.0
+"""Seconds that an agent has to answer when it is asked for a word."""
+ASKED = 64
+"""Agents that are asked at a time."""
+
 
 class SshAndAgent:
     def __init__(self, layout: HostLayout) -> None:
         self._layout = layout
+        self._heard: dict[int, float] = {}
+        """When each agent was last heard, on the monotonic clock."""
+        self._asking = asyncio.Semaphore(ASKED)
 
     async def host_key(self, address: str) -> str:
         """No login: the exchange alone proves that the guest has the key, and that its SSH server works."""
@@ -49,16 +60,39 @@ class SshAndAgent:
             raise GuestNotReady("the server's agent is not heard yet") from error
 
     async def _listen(self, machine: Machine) -> Heartbeat:
-        channel = str(self._layout.agent_socket(machine.server_id))
-        reader, writer = await asyncio.open_unix_connection(channel, limit=LONGEST_LINE)
+        reader, writer = await self._connect(machine.server_id)
         try:
             while line := await _line(reader):
                 beat = heartbeat_of(line)
                 if beat is not None and beat.instance == machine.instance_id:
+                    self._heard[machine.server_id] = time.monotonic()
                     return beat
         finally:
             writer.close()
         raise GuestNotReady("the server's agent hung up")
+
+    async def heard(self, server_ids: Collection[int]) -> dict[int, float]:
+        """By an answer to a ping: a heartbeat may have waited in the channel for as long as nobody listened."""
+        self._heard = {server_id: at for server_id, at in self._heard.items() if server_id in server_ids}
+        await asyncio.gather(*map(self._ask, server_ids))
+        now = time.monotonic()
+        return {server_id: now - at for server_id, at in self._heard.items()}
+
+    async def _ask(self, server_id: int) -> None:
+        with suppress(OSError, TimeoutError):  # it does not run, or somebody else listens, or it has nothing to say
+            async with self._asking, asyncio.timeout(WORD):
+                reader, writer = await self._connect(server_id)
+                try:
+                    writer.write(b"ping\n")
+                    while line := await _line(reader):
+                        if heartbeat_of(line, "pong") is not None:
+                            self._heard[server_id] = time.monotonic()
+                            return
+                finally:
+                    writer.close()
+
+    async def _connect(self, server_id: int) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
+        return await asyncio.open_unix_connection(str(self._layout.agent_socket(server_id)), limit=LONGEST_LINE)
 
 
 async def _line(reader: asyncio.StreamReader) -> bytes:
@@ -83,11 +117,12 @@ async def connect(address: str) -> socket.socket:
     return connection
 
 
-def heartbeat_of(line: bytes) -> Heartbeat | None:
-    """One line of the agent; None when it is something else. The guest is its owner's: nothing in it is believed."""
+def heartbeat_of(line: bytes, kind: str = "heartbeat") -> Heartbeat | None:
+    """One line of the agent; None when it is something else. The guest is its owner's: nothing in it is believed.
+    ``kind``: "pong" is a heartbeat that was asked for."""
     try:
         told: Any = json.loads(line)
-        if told["type"] != "heartbeat":
+        if told["type"] != kind:
             return None
         key, uptime = " ".join(str(told["hostkey"]).split()[:2]), float(told["uptime"])
         instance = str(told["instance"])

@@ -19,7 +19,7 @@ from typing import Any, TypeVar
 import libvirt
 
 from infra.domain.domain_xml import Accel, MachineFiles, domain_name, domain_xml, server_of_domain
-from infra.domain.models import Machine
+from infra.domain.models import Machine, MachineState
 from infra.domain.port_names import tap_name
 from infra.drivers.layout import HostLayout
 from infra.drivers.libvirt_connection import LibvirtConnection
@@ -34,6 +34,11 @@ UNDEFINE = (
     | libvirt.VIR_DOMAIN_UNDEFINE_CHECKPOINTS_METADATA
 )
 GONE, NOT_NOW = libvirt.VIR_ERR_NO_DOMAIN, libvirt.VIR_ERR_OPERATION_INVALID
+ENDED_BADLY = {
+    libvirt.VIR_DOMAIN_SHUTOFF_CRASHED,  # as when QEMU is killed
+    libvirt.VIR_DOMAIN_SHUTOFF_FAILED,
+    libvirt.VIR_DOMAIN_SHUTOFF_DAEMON,  # a libvirtd that came back could not take it over
+}
 
 T = TypeVar("T")
 
@@ -76,7 +81,10 @@ class LibvirtMachines:
                 path.unlink(missing_ok=True)
 
     async def held(self) -> dict[int, bool]:
-        return await self._do(_held)
+        return {server_id: state in ("running", "paused") for server_id, state in (await self.states()).items()}
+
+    async def states(self) -> dict[int, MachineState]:
+        return await self._do(_states)
 
     async def close(self) -> None:
         """Let go of the connection; the machines run on."""
@@ -135,9 +143,24 @@ def _destroy(server_id: int, connection: Any) -> None:
         domain.undefineFlags(UNDEFINE)
 
 
-def _held(connection: Any) -> dict[int, bool]:
-    known = ((server_of_domain(domain.name()), domain) for domain in connection.listAllDomains())
-    return {server_id: _is_active(domain) for server_id, domain in known if server_id is not None}
+def _states(connection: Any) -> dict[int, MachineState]:
+    """In one call, however many there are."""
+    told = connection.getAllDomainStats(libvirt.VIR_DOMAIN_STATS_STATE)
+    known = ((server_of_domain(domain.name()), stats) for domain, stats in told)
+    return {
+        server_id: state_of(stats["state.state"], stats["state.reason"])
+        for server_id, stats in known
+        if server_id is not None
+    }
+
+
+def state_of(state: int, reason: int) -> MachineState:
+    """libvirt's word for it in ours. One that is about to go off still runs."""
+    if state in (libvirt.VIR_DOMAIN_PAUSED, libvirt.VIR_DOMAIN_PMSUSPENDED):
+        return "paused"
+    if state == libvirt.VIR_DOMAIN_SHUTOFF:
+        return "crashed" if reason in ENDED_BADLY else "off"
+    return "crashed" if state == libvirt.VIR_DOMAIN_CRASHED else "running"
 
 
 def _is_active(domain: Any) -> bool:

@@ -9,11 +9,11 @@ server can live elsewhere), ``ImageUnusable`` or ``GuestNotReady``; anything els
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from typing import Protocol
 
-from infra.domain.models import HostReport, Image, Machine, Resources
+from infra.domain.models import HostReport, Image, Machine, MachineState, Resources
 from infra.domain.seed import Seed
 
 Progress = Callable[[int], None]
@@ -94,6 +94,9 @@ class Machines(Protocol):
     async def held(self) -> dict[int, bool]:
         """The machines known here, and whether each runs."""
 
+    async def states(self) -> dict[int, MachineState]:
+        """The machines known here, and what has become of each."""
+
 
 class Guests(Protocol):
     """What can be seen of a guest from outside."""
@@ -104,13 +107,19 @@ class Guests(Protocol):
     async def heartbeat(self, machine: Machine, timeout: float) -> Heartbeat:
         """The next heartbeat of the agent in the guest. GuestNotReady: none within ``timeout`` seconds."""
 
+    async def heard(self, server_ids: Collection[int]) -> dict[int, float]:
+        """Ask the agents of these servers for a word, and say how many seconds ago each was last heard; those that
+        never were are left out. Not to be asked of a server whose heartbeat is waited for."""
+
 
 class Facts(Protocol):
     """What the host says of itself."""
 
-    async def report(self, host_id: int) -> HostReport: ...
+    async def report(self, host_id: int) -> HostReport:
+        """All but what is here of servers, which the other hands know."""
 
-    async def capacity(self) -> Resources: ...
+    async def capacity(self) -> Resources:
+        """What the host offers."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -54,7 +54,8 @@ async def open_libvirt_host(options: LibvirtHost) -> AsyncIterator[Host]:
     ports = RoutedPorts(options.uplinks, options.pools)
     machines = LibvirtMachines(options.uri, layout, options.accel)
     await ports.open()
-    care = asyncio.create_task(keep_in_order(ports, layout.root / "consoles"), name="keep the host in order")
+    facts = HostFacts(layout, options.uri, options.uplinks)
+    care = asyncio.gather(keep_in_order(ports, layout.root / "consoles"), facts.keep_looking())
     try:
         yield Host(
             images=CachedImages(layout, DirectoryStore(options.store)),
@@ -63,11 +64,12 @@ async def open_libvirt_host(options: LibvirtHost) -> AsyncIterator[Host]:
             ports=ports,
             machines=machines,
             guests=SshAndAgent(layout),
-            facts=HostFacts(layout.root, options.uplinks),
+            facts=facts,
         )
     finally:
         care.cancel()
         await asyncio.gather(care, return_exceptions=True)
+        await facts.close()
         await machines.close()
         await ports.close()
 

@@ -84,9 +84,11 @@ class HostContract:
         for _ in range(2):
             await host.machines.define(machine)
         assert (await host.machines.held())[machine.server_id] is False
+        assert (await host.machines.states())[machine.server_id] == "off"
         for _ in range(2):
             await host.machines.start(machine.server_id)
         assert (await host.machines.held())[machine.server_id] is True
+        assert (await host.machines.states())[machine.server_id] == "running"
         for _ in range(2):
             await forget(host, machine.server_id)
         assert await holdings(host, machine.server_id) == set()
@@ -162,7 +164,7 @@ class HostContract:
         await boot(host, machine)
         key = await answer(host, machine.addresses.all[0], self.patience)
         assert await host.machines.shut_down(machine.server_id, self.patience)
-        assert (await host.machines.held())[machine.server_id] is False
+        assert (await host.machines.states())[machine.server_id] == "off"
         assert await host.machines.shut_down(machine.server_id, self.patience)
         await host.machines.start(machine.server_id)
         assert await answer(host, machine.addresses.all[0], self.patience) == key
@@ -175,6 +177,13 @@ class HostContract:
         assert (await host.machines.held())[machine.server_id] is True
         await forget(host, machine.server_id)
 
+    async def test_an_agent_is_heard_while_its_guest_runs(self, host: Host, machine: Machine) -> None:
+        await boot(host, machine)
+        await host.guests.heartbeat(machine, self.patience)
+        assert (await host.guests.heard([machine.server_id, 999]))[machine.server_id] < self.patience
+        await forget(host, machine.server_id)
+        assert await host.guests.heard([]) == {}
+
     async def test_the_host_reports_the_room_it_has(self, host: Host) -> None:
         capacity, report = await host.facts.capacity(), await host.facts.report(7)
         assert report.host_id == 7
@@ -184,5 +193,20 @@ class HostContract:
             capacity.disk_gib,
         )
         assert min(capacity.cores, capacity.memory_mib, capacity.disk_gib) > 0
-        assert 0 <= report.io_wait <= 1
-        assert 0 <= report.net_saturation <= 1
+        assert report.free_memory_mib is not None
+        assert 0 < report.free_memory_mib <= report.memory_mib
+        assert report.free_disk_gib is not None
+        assert 0 < report.free_disk_gib <= report.disk_gib
+        assert all(0 <= load <= 1 for load in (report.cpu_busy, report.io_wait, report.net_saturation))
+        assert {"puchify", "python"} <= report.facts["versions"].keys()
+        assert report.facts["memory_total_mib"] >= report.memory_mib
+        assert report.problems == []
+
+    async def test_the_host_reports_its_images_and_what_it_promised(self, host: Host, machine: Machine) -> None:
+        before = await host.facts.report(7)
+        await prepare(host, machine)
+        after = await host.facts.report(7)
+        assert machine.image.digest in after.images
+        promised = [report.facts["disk_promised_gib"] for report in (before, after)]
+        assert promised == [promised[0], promised[0] + machine.resources.disk_gib]
+        await forget(host, machine.server_id)

@@ -71,8 +71,10 @@ ACTS: dict[str, tuple[Act, Act, Callable[[SimulatedHost], bool] | None]] = {
     ),
     "machines.destroy": (run, lambda host: host.machines.destroy(1), lambda sim: not sim.inventory().machines),
     "machines.held": (nothing, lambda host: host.machines.held(), None),
+    "machines.states": (nothing, lambda host: host.machines.states(), None),
     "guests.host_key": (run, lambda host: host.guests.host_key("192.0.2.1"), None),
     "guests.heartbeat": (run, lambda host: host.guests.heartbeat(M, 1), None),
+    "guests.heard": (run, lambda host: host.guests.heard([1]), None),
     "facts.report": (nothing, lambda host: host.facts.report(1), None),
     "facts.capacity": (nothing, lambda host: host.facts.capacity(), None),
 }
@@ -129,7 +131,8 @@ async def test_every_call_is_in_the_journal(simulated: SimulatedHost, host: Host
     began = time.time()
     await act(host)
     last = simulated.calls()[-1]
-    server_id = None if call.endswith("held") or call.startswith(("images", "facts")) else 1
+    of_all = call.endswith(("held", "states", "heard")) or call.startswith(("images", "facts"))
+    server_id = None if of_all else 1
     assert (last.call, last.server_id) == (call, server_id)
     assert began <= last.at <= time.time()
 
@@ -276,10 +279,10 @@ def test_an_observer_sees_the_host_as_it_was_described(tmp_path: Path, simulated
 
 async def test_room_and_load_can_change_under_a_worker(simulated: SimulatedHost, host: Host) -> None:
     with SimulatedHost(simulated.path, capacity=Resources(1, 2, 3)) as operator:
-        operator.set_load(io_wait=0.5, net_saturation=0.25)
+        operator.set_load(io_wait=0.5, net_saturation=0.25, cpu_busy=0.75)
     report = await host.facts.report(1)
     assert (report.cores, report.memory_mib, report.disk_gib) == (1, 2, 3)
-    assert (report.io_wait, report.net_saturation) == (0.5, 0.25)
+    assert (report.cpu_busy, report.io_wait, report.net_saturation) == (0.75, 0.5, 0.25)
 
 
 def test_many_may_open_a_new_file_at_once(tmp_path: Path) -> None:

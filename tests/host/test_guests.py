@@ -72,6 +72,17 @@ async def test_a_heartbeat_in_pieces_is_heard(layout: HostLayout) -> None:
         assert (await SshAndAgent(layout).heartbeat(MACHINE, 5)).instance == "i-21"
 
 
+async def test_an_agent_is_heard_when_it_answers_and_remembered_when_it_does_not(layout: HostLayout) -> None:
+    ears = SshAndAgent(layout)
+    async with agent(layout, BEAT, BEAT.replace(b"heartbeat", b"pong")):
+        assert list(await ears.heard([21, 22])) == [21]
+    first = (await ears.heard([21]))[21]  # nobody is there any more
+    async with agent(layout, BEAT):  # it waited in the channel and says nothing of now
+        with patch.object(guests, "WORD", 0.1):
+            assert (await ears.heard([21]))[21] > first
+    assert await ears.heard([]) == {}
+
+
 @pytest.mark.parametrize("noise", NOISE)
 async def test_noise_is_passed_over(layout: HostLayout, noise: str) -> None:
     async with agent(layout, NOISE[noise], BEAT):

@@ -22,7 +22,9 @@ from infra.drivers.consoles import shorten
 from infra.drivers.libvirt_connection import LibvirtConnection
 from infra.drivers.protocols import Host
 from tests.drivers.host_contract import forget, prepare
+from tests.fix_region import eventually
 from tests.host.fix_host import RealHost, machine_of
+from tests.host.traces import processes
 
 
 @pytest.fixture
@@ -66,6 +68,7 @@ async def test_no_libvirtd_is_a_host_that_is_not_available() -> None:
 async def test_a_paused_machine_is_started_by_going_on(hands: Host, real_host: RealHost, defined: Machine) -> None:
     await hands.machines.start(defined.server_id)
     await asyncio.to_thread(_pause, real_host.options.uri, defined.server_id)
+    assert await hands.machines.states() == {defined.server_id: "paused"}
     await hands.machines.start(defined.server_id)
     assert await asyncio.to_thread(_state, real_host.options.uri, defined.server_id) == libvirt.VIR_DOMAIN_RUNNING
 
@@ -76,6 +79,20 @@ async def test_a_guest_that_ignores_the_power_button_is_reported(hands: Host, de
     assert not await hands.machines.shut_down(defined.server_id, 0.5)  # its kernel is not there yet
     assert time.monotonic() - began < 3
     assert await hands.machines.held() == {defined.server_id: True}
+
+
+async def test_a_machine_whose_process_is_killed_has_crashed(
+    hands: Host, real_host: RealHost, defined: Machine
+) -> None:
+    await hands.machines.start(defined.server_id)
+    os.kill(processes(real_host)[defined.server_id], signal.SIGKILL)
+
+    async def crashed() -> bool:
+        return await hands.machines.states() == {defined.server_id: "crashed"}
+
+    await eventually(crashed)
+    await hands.machines.start(defined.server_id)
+    assert await hands.machines.states() == {defined.server_id: "running"}
 
 
 async def test_a_machine_nobody_defined_is_not_started(hands: Host) -> None:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import errno
 import shutil
-import socket
 import stat
 import subprocess
 from dataclasses import replace
@@ -19,7 +18,6 @@ from pycdlib import PyCdlib
 from infra.domain.errors import HostFull, ImageUnusable
 from infra.domain.seed import Seed
 from infra.drivers import store as store_module
-from infra.drivers.facts import HostFacts
 from infra.drivers.images import CachedImages
 from infra.drivers.layout import HostLayout
 from infra.drivers.reflink import can_clone
@@ -257,17 +255,3 @@ def test_storage_promises_no_more_than_there_is_below_it(tmp_path: Path) -> None
     storage.open()
     assert shutil.disk_usage(storage.directory).total <= free
     storage.close()
-
-
-async def test_a_host_tells_how_busy_it_is_and_what_it_offers(storage: HostStorage) -> None:
-    facts = HostFacts(storage.directory, uplinks=("lo", "gone0"))
-    with patch("infra.drivers.facts._speed", return_value=1_000_000):
-        with socket.socket(type=socket.SOCK_DGRAM) as talking_to_itself:
-            talking_to_itself.bind(("127.0.0.1", 0))
-            for _ in range(50):
-                talking_to_itself.sendto(bytes(1400), talking_to_itself.getsockname())
-        busy = await facts.report(1)
-    assert 0.1 < busy.net_saturation <= 1
-    assert 0 <= busy.io_wait <= 1
-    assert busy.facts["libvirt"].count(".") == 2
-    assert busy.disk_gib == 44  # of 48

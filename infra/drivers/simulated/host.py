@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Self
 
@@ -11,11 +11,12 @@ from infra.domain.models import Resources
 from infra.domain.seed import Seed
 from infra.drivers.protocols import Host
 from infra.drivers.simulated.body import Body
+from infra.drivers.simulated.facts import SimulatedFacts
 from infra.drivers.simulated.faults import Call, Fault, Faults
 from infra.drivers.simulated.file import open_file
 from infra.drivers.simulated.latencies import Latencies
-from infra.drivers.simulated.machines import SimulatedFacts, SimulatedGuests, SimulatedMachines, SimulatedPorts
-from infra.drivers.simulated.settings import Settings
+from infra.drivers.simulated.machines import SimulatedGuests, SimulatedMachines, SimulatedPorts
+from infra.drivers.simulated.settings import Load, Settings
 from infra.drivers.simulated.storage import SimulatedDisks, SimulatedImages, SimulatedSeeds, seed_on
 
 
@@ -89,9 +90,9 @@ class SimulatedHost:
         """The guest turned itself off."""
         self.db.execute("UPDATE machines SET started = NULL WHERE server_id = ?", (server_id,))
 
-    def set_load(self, io_wait: float = 0.0, net_saturation: float = 0.0) -> None:
+    def set_load(self, io_wait: float = 0.0, net_saturation: float = 0.0, cpu_busy: float = 0.0) -> None:
         """What the host reports as its load from now on, each in [0, 1]."""
-        self.settings.write("load", [io_wait, net_saturation])
+        self.settings.write("load", asdict(Load(cpu_busy, io_wait, net_saturation)))
 
     def close(self) -> None:
         self.db.close()

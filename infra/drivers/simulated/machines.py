@@ -1,4 +1,4 @@
-"""The ports and machines of a simulated host, the guests in them, and what the host says of itself.
+"""The ports and machines of a simulated host, and the guests in them.
 
 A guest answers, speaks through its agent and obeys the power button once its machine has run for ``latencies.boot``
 seconds, and is reached only through its port. Memory is given out when a machine is defined; cores are shared, so a
@@ -10,9 +10,10 @@ from __future__ import annotations
 import asyncio
 import json
 import time
+from collections.abc import Collection
 
 from infra.domain.errors import GuestNotReady, HostFull, HostUnavailable
-from infra.domain.models import HostReport, Machine, Resources
+from infra.domain.models import Machine, MachineState
 from infra.drivers.protocols import Heartbeat, PartsMissing
 from infra.drivers.simulated.body import POLL, Body, CallerBug
 from infra.drivers.simulated.storage import seed_on
@@ -114,8 +115,16 @@ class SimulatedMachines:
     async def held(self) -> dict[int, bool]:
         async with self.body.faults.around("machines.held"):
             await asyncio.sleep(self.body.latencies.look)
-            known = self.body.db.execute("SELECT server_id, started NOTNULL FROM machines")
-            return {server_id: bool(runs) for server_id, runs in known}
+            return self._known()
+
+    async def states(self) -> dict[int, MachineState]:
+        async with self.body.faults.around("machines.states"):
+            await asyncio.sleep(self.body.latencies.look)
+            return {server_id: "running" if runs else "off" for server_id, runs in self._known().items()}
+
+    def _known(self) -> dict[int, bool]:
+        known = self.body.db.execute("SELECT server_id, started NOTNULL FROM machines")
+        return {server_id: bool(runs) for server_id, runs in known}
 
 
 def started_at(body: Body, server_id: int) -> float | None:
@@ -153,6 +162,12 @@ class SimulatedGuests:
                 await asyncio.sleep(POLL)
             return Heartbeat(self._instance(machine.server_id), uptime, self.body.host_key(machine.server_id))
 
+    async def heard(self, server_ids: Collection[int]) -> dict[int, float]:
+        """Agents that are up answer; what others said earlier is not remembered."""
+        async with self.body.faults.around("guests.heard"):
+            await asyncio.sleep(self.body.latencies.look)
+            return {server_id: 0.0 for server_id in server_ids if self._agent_uptime(server_id) is not None}
+
     def _behind(self, address: str) -> int | None:
         query = "SELECT server_id FROM addresses JOIN ports USING (server_id) WHERE address = ? AND done"
         row = self.body.db.execute(query, (address,)).fetchone()
@@ -174,28 +189,3 @@ class SimulatedGuests:
     def _instance(self, server_id: int) -> str:
         row = self.body.db.execute("SELECT instance FROM machines WHERE server_id = ?", (server_id,)).fetchone()
         return str(row[0])
-
-
-class SimulatedFacts:
-    def __init__(self, body: Body) -> None:
-        self.body = body
-
-    async def report(self, host_id: int) -> HostReport:
-        async with self.body.faults.around("facts.report"):
-            await asyncio.sleep(self.body.latencies.look)
-            room, (io_wait, net_saturation) = self.body.settings.capacity(), self.body.settings.load()
-            return HostReport(
-                host_id=host_id,
-                cores=room.cores,
-                memory_mib=room.memory_mib,
-                disk_gib=room.disk_gib,
-                io_wait=io_wait,
-                net_saturation=net_saturation,
-                driver="simulated",
-                facts={"machines": len(self.body.held("machines"))},
-            )
-
-    async def capacity(self) -> Resources:
-        async with self.body.faults.around("facts.capacity"):
-            await asyncio.sleep(self.body.latencies.look)
-            return self.body.settings.capacity()

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import json
 import sqlite3
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 from typing import Any
 
 from infra.domain.models import Resources
@@ -15,6 +15,15 @@ from infra.drivers.simulated.latencies import Latencies
 
 ROOM = Resources(cores=16, memory_mib=65_536, disk_gib=1_000)
 """Of a host that nobody described."""
+
+
+@dataclass(frozen=True, slots=True)
+class Load:
+    """Shares, as a host reports them."""
+
+    cpu_busy: float = 0.0
+    io_wait: float = 0.0
+    net_saturation: float = 0.0
 
 
 class Settings:
@@ -47,6 +56,5 @@ class Settings:
     def key_seed(self) -> int:
         return int(self.read("key_seed") or 0)
 
-    def load(self) -> tuple[float, float]:
-        io_wait, net_saturation = self.read("load") or (0.0, 0.0)
-        return io_wait, net_saturation
+    def load(self) -> Load:
+        return Load(**(self.read("load") or {}))
