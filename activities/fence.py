@@ -20,6 +20,10 @@ from infra.domain.models import Machine
 from infra.drivers.epochs import Epochs
 
 UNDO = frozenset({"destroy_machine", "detach_ports", "remove_seed", "remove_disk"})
+MOVES = frozenset(
+    {"define_machine", "start_machine", "power_on", "power_off", "press_power", "destroy_machine", "remove_disk"}
+)
+"""Steps after which the host has another machine, or one in another state, or more room."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,6 +40,8 @@ class Fence(Interceptor):
 
     def __init__(self, epochs: Epochs) -> None:
         self.epochs = epochs
+        self.moved = asyncio.Event()
+        """Set when one of MOVES has ended, well or not; who looks at the host clears it."""
         self._working: dict[int, list[Work]] = {}
         """By server."""
 
@@ -103,6 +109,11 @@ class _Fenced(ActivityInboundInterceptor):
 
     async def execute_activity(self, input: ExecuteActivityInput) -> Any:
         machine: Machine = input.args[0]
-        enter = self._fence.undo if input.fn.__name__ in UNDO else self._fence.forward
-        async with enter(machine.server_id, machine.epoch):
-            return await self.next.execute_activity(input)
+        step = input.fn.__name__
+        enter = self._fence.undo if step in UNDO else self._fence.forward
+        try:
+            async with enter(machine.server_id, machine.epoch):
+                return await self.next.execute_activity(input)
+        finally:
+            if step in MOVES:
+                self._fence.moved.set()

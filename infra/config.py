@@ -108,7 +108,7 @@ class Settings(BaseSettings):
     address_rest: float = Field(300, description="Seconds a released public address rests before it is used again.")
     sweep_after: float = Field(15, description="Seconds after which an order without a story is started by the sweep.")
     audit_grace: float = Field(
-        120, description="Seconds that a leak may last before it is healed: hosts report, and clear up, every 10 s."
+        120, description="Seconds that a leak may last before it is healed: hosts report, and clear up, every 30 s."
     )
     guest_patience: float = Field(290, description="Seconds from its start that a guest has until it is ready.")
     timeout_factor: float = Field(1.0, description="Stretches every step's timeouts; tests compress them.")

@@ -30,7 +30,7 @@ from api.internal import hosts as internal_hosts
 from api.stories import Stories
 from infra.catalog.default import ensure_catalogue
 from infra.config import Settings
-from infra.db import changes, hosts, keys, ledger, orders, power
+from infra.db import changes, hosts, keys, ledger, orders, power, reports
 from infra.db.built_images import NewImage, register_image
 from infra.db.hosts import NewHost
 from infra.db.orders import NewServer
@@ -46,9 +46,9 @@ from infra.temporal.cluster import TemporalCluster
 from infra.temporal.connect import connect, plugin
 from infra.temporal.names import change_id, delete_id, provision_id
 from tests.fix_stack import NewDatabase
-from workers.host import host_worker, report
-from workers.reconcile import restore
+from workers.host import host_worker
 from workers.region import STORIES, region_worker
+from workers.reports import Reports
 
 DIGEST = "a" * 64
 ROOM = Resources(cores=64, memory_mib=65_536, disk_gib=2_000)
@@ -314,8 +314,7 @@ async def working_host(
             with Epochs(host_path(region.settings.state, host_id) / "epochs.sqlite") as epochs:
                 fence = Fence(epochs)
                 if purge:
-                    found = await report(ours, host, internal_api, fence)
-                    await restore(host, fence, found.claims.claims)
+                    await Reports(host_id, host, internal_api, fence).begin()
                 async with host_worker(region.client, host, internal_api, ours, fence):
                     yield
 
@@ -386,7 +385,7 @@ async def _add_host(region: Region, directory: Path, latencies: Latencies, room:
         await hosts.register_host(
             connection, NewHost(host_id, f"{region.location}-{host_id}", region.location_id, digest)
         )
-        await hosts.record_report(connection, HostReport(host_id, room.cores, room.memory_mib, room.disk_gib))
+        await reports.record_report(connection, HostReport(host_id, room.cores, room.memory_mib, room.disk_gib))
     region.hosts[host_id] = SimulatedHost(host_path(directory, host_id) / "simulated.sqlite", room, latencies)
 
 

@@ -1,14 +1,12 @@
 """The host worker: one to a host. It does the host's steps, reports, and keeps the host as the books say.
 
-Before it takes the first step the host is rebuilt from the books (reconcile.py), after a power cut as after a restart.
+Before it takes the first step the host is rebuilt from the books (reports.py), after a power cut as after a restart.
 """
 
 from __future__ import annotations
 
 import asyncio
-import logging
 from contextlib import suppress
-from dataclasses import replace
 from datetime import timedelta
 
 from temporalio.client import Client
@@ -23,20 +21,14 @@ from activities.machines import Machines
 from activities.ports import Ports
 from activities.seeds import Seeds
 from infra.config import Settings
-from infra.domain.errors import PuchifyError
 from infra.drivers.epochs import Epochs
 from infra.drivers.protocols import Host
 from infra.internal_api import InternalApi, open_internal_api
 from infra.temporal.connect import connect
 from infra.temporal.names import host_queue
-from workers.reconcile import Found, clear_away, held_and_claimed, parts_held, restore
+from workers.reports import Reports
 from workers.wiring import open_host
 from workflows.options import FACTOR, PRESS
-
-log = logging.getLogger(__name__)
-
-REPORT_EVERY = 10.0
-"""Seconds; placement takes a report for fresh for 90."""
 
 
 def host_worker(client: Client, host: Host, internal_api: InternalApi, settings: Settings, fence: Fence) -> Worker:
@@ -69,9 +61,9 @@ async def run_host(settings: Settings, stop: asyncio.Event) -> None:
         client = await connect(settings)
         with Epochs(settings.host_path / "epochs.sqlite") as epochs:
             fence = Fence(epochs)
-            found = await report(settings, host, internal_api, fence)
-            down = await restore(host, fence, found.claims.claims)
-            reporting = asyncio.create_task(keep_reporting(settings, host, internal_api, fence, down))
+            reports = Reports(settings.host_id, host, internal_api, fence)
+            await reports.begin()
+            reporting = asyncio.create_task(reports.keep_on())
             try:
                 async with host_worker(client, host, internal_api, settings, fence):
                     await stop.wait()
@@ -79,27 +71,3 @@ async def run_host(settings: Settings, stop: asyncio.Event) -> None:
                 reporting.cancel()
                 with suppress(asyncio.CancelledError):
                     await reporting
-
-
-async def report(settings: Settings, host: Host, internal_api: InternalApi, fence: Fence) -> Found:
-    """Make the host as the books say, then report: only a clean host is given servers, also after it was cut off."""
-    found = await held_and_claimed(host, internal_api, fence.epochs)
-    await clear_away(host, found, internal_api, fence)
-    await internal_api.report(replace(await host.facts.report(settings.host_id), holds=await parts_held(host)))
-    return found
-
-
-async def keep_reporting(
-    settings: Settings, host: Host, internal_api: InternalApi, fence: Fence, down: frozenset[int]
-) -> None:
-    """Report, again and again, and try again to bring up what is ``down``. Nothing that goes wrong here ends it."""
-    while True:
-        try:
-            found = await report(settings, host, internal_api, fence)
-            left = [claim for claim in found.claims.claims if claim.machine.server_id in down]
-            down = await restore(host, fence, left)
-        except PuchifyError as error:  # it has said in the log what it is
-            log.warning("no report this time: %s", error)
-        except Exception:
-            log.exception("no report this time")
-        await asyncio.sleep(REPORT_EVERY)

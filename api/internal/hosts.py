@@ -14,32 +14,68 @@ from pydantic import Field
 from api.routes.paths import PathId
 from api.schemas.fields import LARGEST_ID, Wire
 from api.services import Use
-from infra.db import hosts
+from infra.db import hosts, reports
 from infra.domain.errors import Forbidden, NotFound
-from infra.domain.models import PARTS, HostReport, Part, Tombstone
+from infra.domain.models import PARTS, HostReport, Link, MachineState, Part, Tombstone, Turned
 from infra.domain.seed import seed_of
 
 LARGEST = 2**31 - 1
 MOST_SERVERS = 10_000  # that one host holds
+MOST_NAMED = 1_000  # of anything else that a host has names for
+LONGEST = 256  # characters of such a name
 
 ServerId = Annotated[int, Field(strict=False, ge=1, le=LARGEST_ID)]  # a key of JSON is text
 Parts = Annotated[list[Part], Field(max_length=len(PARTS))]
+Size = Annotated[int, Field(ge=0, le=LARGEST)]
+Share = Annotated[float, Field(ge=0, le=1)]
+Seconds = Annotated[float, Field(ge=0, le=LARGEST)]
+Name = Annotated[str, Field(max_length=LONGEST, pattern=r"^[^\x00]*$")]
+Fact = bool | int | Annotated[float, Field(allow_inf_nan=False)] | Name
+OfServers = Field(max_length=MOST_SERVERS)
+Named = Field(max_length=MOST_NAMED)
+
+
+class UplinkReport(Wire):
+    """infra.domain.models.Link."""
+
+    speed_mbit: Annotated[int, Field(ge=1, le=LARGEST)] | None = None
+    received: Share | None = None
+    sent: Share | None = None
+
+
+class TurnedReport(Wire):
+    """infra.domain.models.Turned."""
+
+    state: MachineState
+    epoch: Size
 
 
 class Report(Wire):
     """infra.domain.models.HostReport without its id: memory in MiB, disk in GiB, loads in [0, 1]."""
 
-    cores: Annotated[int, Field(ge=0, le=LARGEST)]
-    memory_mib: Annotated[int, Field(ge=0, le=LARGEST)]
-    disk_gib: Annotated[int, Field(ge=0, le=LARGEST)]
-    free_memory_mib: Annotated[int, Field(ge=0, le=LARGEST)] | None = None
-    free_disk_gib: Annotated[int, Field(ge=0, le=LARGEST)] | None = None
-    cpu_busy: Annotated[float, Field(ge=0, le=1)] = 0.0
-    io_wait: Annotated[float, Field(ge=0, le=1)] = 0.0
-    net_saturation: Annotated[float, Field(ge=0, le=1)] = 0.0
-    driver: str = ""
-    facts: dict[str, Any] = Field(default_factory=dict)
-    holds: Annotated[dict[ServerId, Parts], Field(max_length=MOST_SERVERS)] | None = None
+    cores: Size
+    memory_mib: Size
+    disk_gib: Size
+    free_memory_mib: Size | None = None
+    free_disk_gib: Size | None = None
+    cpu_busy: Share = 0.0
+    io_wait: Share = 0.0
+    net_saturation: Share = 0.0
+    driver: Name = ""
+    facts: Annotated[dict[Name, Fact | Annotated[dict[Name, Fact], Named]], Named] = Field(default_factory=dict)
+    images: Annotated[list[Name], Named] = Field(default_factory=list)
+    links: Annotated[dict[Name, UplinkReport], Named] = Field(default_factory=dict)
+    holds: Annotated[dict[ServerId, Parts], OfServers] | None = None
+    states: Annotated[dict[ServerId, MachineState], OfServers] | None = None
+    heard: Annotated[dict[ServerId, Seconds], OfServers] | None = None
+    turned: Annotated[dict[ServerId, TurnedReport], OfServers] = Field(default_factory=dict)
+    problems: Annotated[list[Name], Named] = Field(default_factory=list)
+
+    def of(self, host_id: int) -> HostReport:
+        told = {name: getattr(self, name) for name in Report.model_fields}
+        told["links"] = {name: Link(**link.model_dump()) for name, link in self.links.items()}
+        told["turned"] = {server_id: Turned(**turned.model_dump()) for server_id, turned in self.turned.items()}
+        return HostReport(host_id=host_id, **told)
 
 
 async def itself(use: Use, id: PathId, authorization: Annotated[str | None, Header()] = None) -> int:
@@ -56,7 +92,7 @@ router = APIRouter(prefix="/internal/v1/hosts/{id}", tags=["internal"])
 @router.post("/report")
 async def report(use: Use, host: Host, body: Report) -> dict[str, Any]:
     async with use.pool.connection() as connection:
-        await hosts.record_report(connection, HostReport(host_id=host, **body.model_dump()))
+        await reports.record_report(connection, body.of(host))
     return {}
 
 

@@ -1,4 +1,4 @@
-"""Hosts: how they come into the books, what they report, and what the books confirm to them."""
+"""Hosts: how they come into the books, and what the books confirm to them."""
 
 from __future__ import annotations
 
@@ -6,15 +6,13 @@ from dataclasses import asdict, dataclass
 
 from psycopg.errors import UniqueViolation
 from psycopg.rows import DictRow
-from psycopg.types.json import Jsonb
 
 from infra.db.pool import Connection
-from infra.domain.errors import NotFound, PuchifyError, UniquenessError
+from infra.domain.errors import PuchifyError, UniquenessError
 from infra.domain.models import (
     Addresses,
     Confirmed,
     HostClaims,
-    HostReport,
     Image,
     Machine,
     Resources,
@@ -84,44 +82,6 @@ async def host_of_key(connection: Connection, digest: bytes) -> int | None:
     return int(row["id"]) if row else None
 
 
-REPORT = """
-WITH host AS (
-    UPDATE hosts SET cores = %(cores)s, memory_mib = %(memory_mib)s, disk_gib = %(disk_gib)s,
-                     free_memory_mib = %(free_memory_mib)s, free_disk_gib = %(free_disk_gib)s,
-                     cpu_busy = %(cpu_busy)s, io_wait = %(io_wait)s, net_saturation = %(net_saturation)s,
-                     driver = %(driver)s, facts = %(facts)s, reported = now(),
-                     told = CASE WHEN %(holds)s::jsonb IS NULL THEN told ELSE now() END
-    WHERE id = %(host_id)s RETURNING id
-), said AS MATERIALIZED (
-    SELECT id AS host_id, key::bigint AS server_id, ARRAY(SELECT jsonb_array_elements_text(value)) AS parts
-    FROM host, jsonb_each(%(holds)s::jsonb)
-), dropped AS (
-    DELETE FROM host_holdings h USING host
-    WHERE h.host_id = host.id AND %(holds)s::jsonb IS NOT NULL
-      AND NOT EXISTS (SELECT FROM said WHERE said.server_id = h.server_id)
-), taken_up AS (
-    INSERT INTO host_holdings (host_id, server_id, parts)
-    SELECT * FROM said WHERE NOT EXISTS (
-        SELECT FROM host_holdings h
-        WHERE h.host_id = said.host_id AND h.server_id = said.server_id AND h.parts = said.parts
-    )
-    ON CONFLICT (host_id, server_id) DO UPDATE SET parts = excluded.parts
-)
-SELECT id FROM host
-"""
-
-
-async def record_report(connection: Connection, report: HostReport) -> None:
-    """The host's newest account of itself; the time is the database's, so that no host's clock counts.
-
-    One statement, and nothing is written for what the host holds as before. NotFound: the host is not registered.
-    """
-    holds = None if report.holds is None else Jsonb(report.holds)
-    done = await connection.execute(REPORT, {**asdict(report), "facts": Jsonb(report.facts), "holds": holds})
-    if done.rowcount == 0:
-        raise NotFound(f"host {report.host_id} is not registered")
-
-
 async def is_lost(connection: Connection, host_id: int) -> bool:
     """An operator has said that it will not be back soon."""
     found = await connection.execute("SELECT FROM hosts WHERE id = %s AND state = 'lost'", (host_id,))
@@ -137,6 +97,7 @@ MACHINES = """
 SELECT s.id AS server_id, s.name, s.user_data, s.authorized_keys,
        s.desired = 'on' AND s.status IN ('running', 'starting', 'unknown') AS runs,
        s.desired = 'off' AND s.status IN ('off', 'unknown') AS rests,
+       CASE WHEN s.locked_by IS NULL AND s.status IN ('running', 'off', 'unknown') THEN s.status END AS status,
        c.epoch, c.host_id, c.cores, c.memory_mib, c.disk_gib, i.id AS image_id, i.name AS image_name, i.digest,
        i.architecture, i.disk_gib AS image_disk_gib, i.has_agent,
        (SELECT a.address FROM addresses a WHERE a.server_id = s.id AND a.type = 'ipv4') AS ipv4,
@@ -153,8 +114,9 @@ async def claims_of(connection: Connection, host_id: int) -> HostClaims:
     tombstones = await connection.execute(
         "SELECT server_id, host_id, epoch FROM tombstones WHERE host_id = %s ORDER BY server_id", (host_id,)
     )
+    rows = await machines.fetchall()
     return HostClaims(
-        claims=[Confirmed(_machine(row), row["runs"], row["rests"]) for row in await machines.fetchall()],
+        claims=[Confirmed(_machine(row), row["runs"], row["rests"], row["status"]) for row in rows],
         tombstones=[Tombstone(**row) for row in await tombstones.fetchall()],
     )
 

@@ -17,17 +17,29 @@ from dataclasses import dataclass
 from typing import Literal
 
 from infra.domain.changes import Change
-from infra.domain.models import Failure
+from infra.domain.models import Failure, MachineState
 
 Rest = Literal["running", "off", "unknown"]
 """What a server is when no command works on it; unknown: its host did not say, within the time that it had."""
+
+
+Wanted = Literal["on", "off"]
+
+TURNS: Mapping[tuple[Rest, Wanted, MachineState], tuple[Rest, Wanted]] = {
+    ("running", "on", "off"): ("off", "off"),
+    ("running", "on", "crashed"): ("unknown", "on"),
+    ("unknown", "on", "running"): ("running", "on"),
+    ("unknown", "off", "off"): ("off", "off"),
+}
+"""What a server is, and is to be, when no command works on it and its host finds its machine so. A guest that turns
+itself off is its owner's wish; one that crashed was to run, and does when its host brings up next what should."""
 
 
 @dataclass(frozen=True, slots=True)
 class Power:
     """``meanwhile``: the status until it is done, unless it is ``already``; None: as it was."""
 
-    desired: Literal["on", "off"]
+    desired: Wanted
     already: Rest
     meanwhile: Literal["starting", "stopping"] | None
 

@@ -10,7 +10,38 @@ import pytest
 from tests.fix_api import Api
 from tests.fix_region import host_key
 
-REPORT = {"cores": 8, "memory_mib": 16384, "disk_gib": 100, "io_wait": 0.25, "facts": {"kernel": "6.1"}}
+REPORT = {
+    "cores": 8,
+    "memory_mib": 16384,
+    "disk_gib": 100,
+    "free_memory_mib": 9000,
+    "free_disk_gib": 70,
+    "cpu_busy": 0.5,
+    "io_wait": 0.25,
+    "net_saturation": 0.125,
+}
+DETAILS = {
+    "facts": {"kvm": True, "versions": {"kernel": "6.1"}},
+    "images": ["a" * 64],
+    "links": {"eth0": {"speed_mbit": 10000, "received": 0.5, "sent": None}},
+    "problems": [],
+}
+WRONG: dict[str, object] = {
+    "cores": "many",
+    "memory_mib": -1,
+    "disk_gib": 1.5,
+    "cpu_busy": 1.01,
+    "io_wait": "much",
+    "driver": "x" * 257,
+    "facts": {"kernel": ["6.1"]},
+    "images": [7],
+    "links": {"eth0": {"received": 2}},
+    "holds": {"1": "disk"},
+    "states": {"1": "burning"},
+    "heard": {"1": -1},
+    "turned": {"1": {"state": "off"}},
+    "problems": "all of them",
+}
 
 
 def asking(api: Api, token: str) -> httpx.AsyncClient:
@@ -22,14 +53,14 @@ def asking(api: Api, token: str) -> httpx.AsyncClient:
 async def test_a_report_is_recorded_with_our_own_time(api: Api) -> None:
     (host_id,) = api.region.hosts
     async with asking(api, host_key(api.region, host_id)) as http:
-        assert (await http.post("/report", json=REPORT)).status_code == 200
+        assert (await http.post("/report", json={**REPORT, **DETAILS})).status_code == 200
 
     row = await api.region.one(
-        "SELECT cores, memory_mib, disk_gib, io_wait, facts, reported > now() - interval '5 s' AS fresh"
-        " FROM hosts WHERE id = %s",
-        host_id,
+        f"SELECT {', '.join(REPORT)}, reported > now() - interval '5 s' AS fresh FROM hosts WHERE id = %s", host_id
     )
     assert row == {**REPORT, "fresh": True}
+    details = await api.region.one(f"SELECT {', '.join(DETAILS)} FROM host_details WHERE host_id = %s", host_id)
+    assert details == DETAILS
 
 
 async def test_what_a_host_holds_is_recorded_with_its_report(api: Api) -> None:
@@ -48,13 +79,25 @@ async def test_what_a_host_holds_is_recorded_with_its_report(api: Api) -> None:
     assert row == {"holds": {"17": ["machine", "disk"], "18": ["seed"]}}
 
 
-@pytest.mark.parametrize("field", ["cores", "io_wait"])
+@pytest.mark.parametrize("field", WRONG)
 async def test_a_wrong_report_is_refused(api: Api, field: str) -> None:
     (host_id,) = api.region.hosts
     async with asking(api, host_key(api.region, host_id)) as http:
-        error = (await http.post("/report", json={**REPORT, field: "many"})).json()["error"]
+        reply = await http.post("/report", json={**REPORT, field: WRONG[field]})
 
-    assert (error["code"], error["details"]["fields"][0]["name"]) == ("invalid_input", field)
+    error = reply.json()["error"]
+    assert (reply.status_code, error["code"]) == (422, "invalid_input")
+    assert {told["name"].split(".")[0] for told in error["details"]["fields"]} == {field}
+
+
+async def test_a_report_that_the_books_cannot_keep_is_refused(api: Api) -> None:
+    (host_id,) = api.region.hosts
+    unkept = ['{"kernel": "6.1\\u0000"}', '{"kernel": "\\ud800"}', '{"kernel": NaN}', '{"a\\u0000": 1}']
+    body = json.dumps(REPORT).removesuffix("}")
+    async with asking(api, host_key(api.region, host_id)) as http:
+        replies = [await http.post("/report", content=f'{body}, "facts": {facts}}}') for facts in unkept]
+
+    assert [reply.status_code in (400, 422) for reply in replies] == [True] * len(unkept)
 
 
 async def test_nobody_else_is_answered(api: Api) -> None:

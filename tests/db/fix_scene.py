@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import pytest_asyncio
 
 from activities.audits import Audits
-from infra.db import addresses, claims, hosts, ledger, orders, quotas, records
+from infra.db import addresses, claims, hosts, ledger, orders, quotas, records, reports
 from infra.db.hosts import NewHost
 from infra.db.ledger import Finding, Limits
 from infra.db.pools import ensure_pool
@@ -31,6 +31,7 @@ class Scene:
     def __init__(self, project: Project) -> None:
         self.project = project
         self.server_id = 0
+        self.reports = 0
         self.holds: dict[int, list[Part]] = {}
 
     async def order(self, name: str = "web") -> ServerOrder:
@@ -55,8 +56,13 @@ class Scene:
             await records.finish(connection, FinishedOrder(order, claim, Readiness("ssh-ed25519 AAAA", True)), [])
 
     async def report(self) -> None:
+        """Something new each time, since what is told again is taken for written."""
+        self.reports += 1
         async with self.project.pool.connection() as connection:
-            await hosts.record_report(connection, HostReport(self.host_id, 64, 65_536, 2_000, holds=self.holds))
+            await reports.record_report(
+                connection,
+                HostReport(self.host_id, 64, 65_536, 2_000, facts={"reports": self.reports}, holds=self.holds),
+            )
 
     async def plant(self, statement: str) -> None:
         """``{server}``: the one that runs; ``{gone}``: one that is not in the books."""

@@ -8,7 +8,7 @@ from dataclasses import replace
 
 import pytest
 
-from infra.db import audits, claims, hosts, ledger, orders, quotas
+from infra.db import audits, claims, hosts, ledger, orders, quotas, reports
 from infra.db.healing import HEALERS, Leak, heal
 from infra.db.hosts import NewHost
 from infra.db.ledger import Finding, Limits
@@ -163,7 +163,7 @@ async def test_a_silent_host_is_waited_for(scene: Scene, kind: str) -> None:
 async def test_what_a_server_left_on_another_host_is_a_stray_there(scene: Scene) -> None:
     async with scene.project.pool.connection() as connection:
         await hosts.register_host(connection, NewHost(8, "h8", scene.project.location_id, b"l" * 32))
-        await hosts.record_report(connection, HostReport(8, 4, 4096, 40, holds={scene.server_id: ["disk"]}))
+        await reports.record_report(connection, HostReport(8, 4, 4096, 40, holds={scene.server_id: ["disk"]}))
     await scene.audit()
     await scene.an_hour_passes()
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from infra.db import claims, hosts, ledger, load_balancers
+from infra.db import claims, ledger, load_balancers, reports
 from infra.db.load_balancer_types import load_balancer_types
 from infra.db.load_balancers import NewLoadBalancer
 from infra.db.locations import locations
@@ -21,9 +21,9 @@ async def test_a_host_is_taken_at_its_newest_word(scene: Scene) -> None:
     assert (new["server_id"], new["parts"], new["is_old"]) == (11, ["disk"], False)
 
     async with scene.project.pool.connection() as connection:
-        await hosts.record_report(connection, HostReport(scene.host_id, 4, 4096, 40))
+        await reports.record_report(connection, HostReport(scene.host_id, 4, 4096, 40))
         assert len(await ledger.held_by_server(connection, 11)) == 1  # it did not say
-        await hosts.record_report(connection, HostReport(scene.host_id, 4, 4096, 40, holds={}))
+        await reports.record_report(connection, HostReport(scene.host_id, 4, 4096, 40, holds={}))
     assert await scene.project.all("SELECT * FROM host_holdings") == []
 
 

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 import pytest_asyncio
 
-from infra.db import claims, host_care, host_views, hosts, keys
+from infra.db import claims, host_care, host_views, hosts, keys, reports
 from infra.db.host_care import Edited, State
 from infra.db.host_views import HostReading, HostUse
 from infra.db.hosts import NewHost
@@ -85,7 +85,7 @@ async def test_a_host_that_was_waited_for_in_vain_takes_nothing_until_it_reports
     assert not host.fresh
     assert await taken(books, order) is None
     async with books.pool.connection() as connection:
-        await hosts.record_report(connection, report)
+        await reports.record_report(connection, report)
     assert (host := await listed(books)) is not None
     assert host.fresh
     assert await taken(books, order) is not None
@@ -244,7 +244,7 @@ async def test_all_there_is_of_one_host(books: Region) -> None:
     await taken(books, order)
     report = HostReport(id_of(books), 2, 4096, 100, 2048, 50, 0.25, 0.5, 0.75, "simulated", {"kernel": "6.1"})
     async with books.pool.connection() as connection:
-        await hosts.record_report(connection, report)
+        await reports.record_report(connection, report)
         shown = await host_views.show_host(connection, id_of(books))
         with pytest.raises(NotFound):
             await host_views.show_host(connection, 2**40)
@@ -285,11 +285,11 @@ async def test_a_removed_host_takes_its_key_and_its_tombstones_along_and_may_com
         with pytest.raises(NotFound):
             await removed(books)
         with pytest.raises(NotFound):
-            await hosts.record_report(connection, HostReport(id_of(books), 2, 4096, 100))
+            await reports.record_report(connection, HostReport(id_of(books), 2, 4096, 100))
         assert await taken(books, other) is None
 
         await hosts.register_host(connection, NewHost(id_of(books), "anew", books.location_id, digest))
-        await hosts.record_report(connection, HostReport(id_of(books), 2, 4096, 100))
+        await reports.record_report(connection, HostReport(id_of(books), 2, 4096, 100))
         assert await hosts.host_of_key(connection, digest) == id_of(books)
     assert await taken(books, other) is not None
     await books.assert_balanced()

@@ -10,7 +10,7 @@ import psycopg
 import pytest
 import pytest_asyncio
 
-from infra.db import claims, host_care, hosts, warm_hosts
+from infra.db import claims, host_care, hosts, reports, warm_hosts
 from infra.db.locations import ensure_location
 from infra.db.warm_hosts import COLUMNS, WarmHosts
 from infra.domain.errors import NotFound
@@ -119,7 +119,7 @@ async def test_a_host_that_was_waited_for_in_vain_has_no_report_until_the_next(t
         await hosts.mark_silent(connection, host_id)
         assert (await warm.look(connection)).hosts.at(0).reported == 0
 
-        await hosts.record_report(connection, HostReport(host_id, 2, 4096, 100))
+        await reports.record_report(connection, HostReport(host_id, 2, 4096, 100))
         moment = await warm.look(connection)
 
     assert 0 <= moment.now - moment.hosts.at(0).reported < 60

@@ -1,6 +1,6 @@
 """What is wrong between the books and the world: what hosts say that they hold, and orders that take too long.
 
-Hosts report and clear up every ten seconds, so each of these may be true for a moment in a healthy region. ``given``
+Hosts report and clear up every half minute, so each of these may be true for a moment in a healthy region. ``given``
 has the limits: ``silence`` is a host's age of report, ``create_within`` and ``delete_within`` an order's, in seconds.
 """
 
