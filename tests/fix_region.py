@@ -302,8 +302,9 @@ async def region(new_region: NewRegion) -> AsyncIterator[Region]:
 @asynccontextmanager
 async def working_host(
     region: Region, host_id: int, purge: bool = False, hands: Host | None = None
-) -> AsyncIterator[None]:
-    """A host worker at work in this process, on the product's own internal endpoints. ``hands``: of a real host."""
+) -> AsyncIterator[Reports]:
+    """A host worker at work in this process, on the product's own internal endpoints; it reports when it is told to,
+    and at its start if it is to ``purge``. ``hands``: of a real host."""
     ours = region.settings.model_copy(update={"host_id": host_id})
     app = internal_app(ours)
     async with app.router.lifespan_context(app):
@@ -313,10 +314,11 @@ async def working_host(
             internal_api, host = InternalApi(http, host_id), hands or region.hosts[host_id].host()
             with Epochs(host_path(region.settings.state, host_id) / "epochs.sqlite") as epochs:
                 fence = Fence(epochs)
+                reports = Reports(host_id, host, internal_api, fence)
                 if purge:
-                    await Reports(host_id, host, internal_api, fence).begin()
+                    await reports.begin()
                 async with host_worker(region.client, host, internal_api, ours, fence):
-                    yield
+                    yield reports
 
 
 def internal_app(settings: Settings) -> FastAPI:
