@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from infra.db.host_care import Holder, State, servers_on
@@ -27,7 +27,7 @@ class HostUse:
     driver: str
     report_age_s: float | None
     unheard: bool
-    """A create waited for it in vain, and it has not reported since."""
+    """A create waited for it in vain, and it has not reported since; or it said itself that it does not work."""
     servers: int
     overcommit: float
     used_cores: int
@@ -50,7 +50,8 @@ class HostUse:
 
 @dataclass(frozen=True, slots=True)
 class HostReading:
-    """What its last report said beside capacity. Free: really; None: it did not say. Loads in [0, 1]."""
+    """What its last report said beside capacity. Free: really; None: it did not say. Loads in [0, 1]. ``images``: how
+    many are in its cache. ``links``: its uplinks, as infra.domain.models.Link. ``problems``: what does not work."""
 
     free_memory_mib: int | None
     free_disk_gib: int | None
@@ -58,6 +59,17 @@ class HostReading:
     io_wait: float
     net_saturation: float
     facts: dict[str, Any]
+    images: int = 0
+    links: dict[str, Any] = field(default_factory=dict)
+    problems: list[str] = field(default_factory=list)
+
+
+@dataclass(frozen=True, slots=True)
+class Observed:
+    """What a host finds a server to be. ``machine``: its state; ``agent_speaks``: both None where it does not say."""
+
+    machine: str | None = None
+    agent_speaks: bool | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,6 +77,8 @@ class ShownHost:
     use: HostUse
     reading: HostReading
     servers: list[Holder]
+    observed: dict[int, Observed]
+    """By server; those of which the host holds nothing are left out."""
 
 
 USE = """
@@ -79,8 +93,13 @@ FROM hosts h JOIN locations l ON l.id = h.location_id
 """
 
 READING = """
-SELECT free_memory_mib, free_disk_gib, cpu_busy, io_wait, net_saturation, facts FROM hosts WHERE id = %s
+SELECT h.free_memory_mib, h.free_disk_gib, h.cpu_busy, h.io_wait, h.net_saturation, coalesce(d.facts, '{}') AS facts,
+       coalesce(cardinality(d.images), 0) AS images, coalesce(d.links, '{}') AS links,
+       coalesce(d.problems, '{}') AS problems
+FROM hosts h LEFT JOIN host_details d ON d.host_id = h.id WHERE h.id = %s
 """
+
+OBSERVED = "SELECT server_id, state, speaks FROM host_holdings WHERE host_id = %s"
 
 
 async def list_hosts(connection: Connection, location: str | None = None) -> list[HostUse]:
@@ -99,4 +118,6 @@ async def show_host(connection: Connection, host_id: int) -> ShownHost:
     reading = await (await connection.execute(READING, (host_id,))).fetchone()
     if use is None or reading is None:
         raise NotFound(f"there is no host {host_id}")
-    return ShownHost(HostUse(**use), HostReading(**reading), await servers_on(connection, host_id))
+    held = await (await connection.execute(OBSERVED, (host_id,))).fetchall()
+    observed = {row["server_id"]: Observed(row["state"], row["speaks"]) for row in held}
+    return ShownHost(HostUse(**use), HostReading(**reading), await servers_on(connection, host_id), observed)

@@ -10,8 +10,8 @@ from pathlib import Path
 import pytest
 
 from infra.db.host_views import HostUse
-from infra.db.hosts import record_report
-from infra.domain.models import HostReport
+from infra.db.reports import record_report
+from infra.domain.models import HostReport, Link
 from tests.fix_shell import Shell
 from workers.commands.host_places import tree
 
@@ -104,7 +104,16 @@ async def test_an_edit_that_cannot_be(shell: Shell, words: tuple[str, ...], code
 async def test_all_of_one_host(shell: Shell) -> None:
     order = await shell.server("web")
     await shell.host("edit", shell.name, "--zone", "a", "--rack", "r1")
-    report = HostReport(shell.host_id, 4, 8192, 100, 4096, 80, 0.25, 0.5, 0.0, "libvirt", {"kernel": "6.1"})
+    facts = {"kvm": True, "versions": {"kernel": "6.1", "qemu": "7.2.0"}}
+    report = HostReport(
+        *(shell.host_id, 4, 8192, 100, 4096, 80, 0.25, 0.5, 0.0, "libvirt", facts),
+        images=["a" * 64],
+        links={"eth0": Link(10_000, 0.25, 0.0), "eth1": Link(None)},
+        holds={order.server_id: ["machine"]},
+        states={order.server_id: "running"},
+        heard={order.server_id: 500.0},
+        problems=["libvirt does not answer"],
+    )
     async with shell.region.pool.connection() as connection:
         await record_report(connection, report)
 
@@ -113,20 +122,33 @@ async def test_all_of_one_host(shell: Shell) -> None:
         json.loads((await shell.host("show", "--json", shell.name)).out),
     )
 
-    rows = {line[:10].strip(): line[12:] for line in told.out.splitlines()}
+    width = told.out.index(shell.name)  # of the first column
+    rows = {line[:width].strip(): line[width:] for line in told.out.splitlines()}
     assert rows["host"] == f"{shell.name} (id {shell.host_id})"
     assert rows["stands in"] == f"{shell.region.location}, zone a, rack r1, switch -"
     assert rows["state"] == "accepting"
-    assert rows["report"].endswith("s, fresh")
+    assert rows["report"].endswith("s, silent")  # it says itself that it does not work
+    assert rows["problem"] == "libvirt does not answer"
     assert rows["cores"] == "1 of 16 used (overcommit 4)"
     assert rows["memory"].endswith(" of 8192 MiB used, 4096 MiB really free")
     assert rows["cores busy"] == "25%, waiting for disks 50%"
-    assert rows["kernel"] == "6.1"
-    assert told.out.splitlines()[-1] == f"  {order.server_id}  web  initializing"
+    assert rows["versions"] == "kernel 6.1, qemu 7.2.0"
+    assert rows["uplink eth0"] == "10000 Mbit/s, 20% in, 0% out"
+    assert (rows["uplink eth1"], rows["images"]) == ("no speed known", "1 cached")
+    assert told.out.splitlines()[-1] == (
+        f"  {order.server_id}  web  initializing  machine running  its agent is silent"
+    )
     host = parsed["host"]
-    assert (host["name"], host["rack"], host["facts"]) == (shell.name, "r1", {"kernel": "6.1"})
+    assert (host["name"], host["rack"], host["facts"]) == (shell.name, "r1", facts)
     assert host["servers"] == [
-        {"id": order.server_id, "name": "web", "status": "initializing", "project_id": shell.region.project_id}
+        {
+            "id": order.server_id,
+            "name": "web",
+            "status": "initializing",
+            "project_id": shell.region.project_id,
+            "machine": "running",
+            "agent_speaks": False,
+        }
     ]
 
 

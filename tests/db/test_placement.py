@@ -14,9 +14,9 @@ from psycopg.errors import CheckViolation
 
 from activities.placement import Placements
 from infra.db import claims, host_care, placement_groups
-from infra.db.hosts import record_report
 from infra.db.placement_inputs import Notes
 from infra.db.pool import open_pool
+from infra.db.reports import record_report
 from infra.db.warm_hosts import WarmHosts
 from infra.domain.errors import OrderWithdrawn, ResourceUnavailable
 from infra.domain.models import Claim, HostReport, PlacementRequest, Resources, ServerOrder

@@ -15,7 +15,7 @@ from workers.commands.options import AsJson, Host
 from workers.commands.table import count, table
 
 if TYPE_CHECKING:
-    from infra.db.host_views import HostUse, ShownHost
+    from infra.db.host_views import HostUse, Observed, ShownHost
     from infra.db.pool import Connection
 
 
@@ -72,7 +72,7 @@ def show(host: Host, as_json: AsJson = False) -> None:
 
     shown = in_books(work)
     if as_json:
-        servers = [asdict(holder) for holder in shown.servers]
+        servers = [{**asdict(holder), **asdict(_observed(shown, holder.id))} for holder in shown.servers]
         told = {**_use_wire(shown.use), **asdict(shown.reading), "servers": servers}
         typer.echo(json.dumps({"host": told}, indent=2))
     else:
@@ -126,12 +126,36 @@ def _told(shown: ShownHost) -> list[str]:
         ("disk", _of(use.used_disk_gib, use.disk_gib, "GiB", reading.free_disk_gib)),
         ("cores busy", f"{reading.cpu_busy:.0%}, waiting for disks {reading.io_wait:.0%}"),
         ("network", f"{reading.net_saturation:.0%} of its busiest uplink"),
-        *((name, str(fact)) for name, fact in sorted(reading.facts.items())),
+        *((f"uplink {name}", _link(link)) for name, link in sorted(reading.links.items())),
+        *(("problem", problem) for problem in reading.problems),
+        *((name, _fact(fact)) for name, fact in sorted(reading.facts.items())),
+        ("images", f"{reading.images} cached"),
         ("tombstones", f"{count(use.tombstones, 'server')} to forget"),
         ("servers", str(use.servers)),
     ]
-    servers = [(str(holder.id), holder.name, holder.status) for holder in shown.servers]
+    servers = [(str(one.id), one.name, one.status, *_seen(_observed(shown, one.id))) for one in shown.servers]
     return [*table(rows), *(f"  {line}" for line in table(servers))]
+
+
+def _observed(shown: ShownHost, server_id: int) -> Observed:
+    from infra.db.host_views import Observed
+
+    return shown.observed.get(server_id, Observed())
+
+
+def _seen(observed: Observed) -> tuple[str, str]:
+    agent = {True: "its agent speaks", False: "its agent is silent", None: "-"}[observed.agent_speaks]
+    return f"machine {observed.machine}" if observed.machine else "-", agent
+
+
+def _fact(fact: object) -> str:
+    return ", ".join(f"{name} {one}" for name, one in sorted(fact.items())) if isinstance(fact, dict) else str(fact)
+
+
+def _link(link: dict[str, Any]) -> str:
+    if link["received"] is None:
+        return "no speed known"
+    return f"{link['speed_mbit']} Mbit/s, {link['received']:.0%} in, {link['sent']:.0%} out"
 
 
 def _of(used: int, offered: int, unit: str, really_free: int | None) -> str:
