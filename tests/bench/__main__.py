@@ -17,7 +17,7 @@ from pathlib import Path
 
 from infra.guests.build import ensure_image
 from infra.temporal.install import ensure_binaries
-from tests.bench import books, crowd, machine, network, parallel, pipeline, scheduling
+from tests.bench import books, crowd, machine, network, parallel, pipeline, reports, scheduling
 from tests.bench.report import OfHost, Report
 from tests.bench.stack import Bench, running
 from tests.bench.subjects import BareTemporal, Puchify
@@ -36,6 +36,9 @@ class Effort:
     crowd_seconds: int = 10
     placing_seconds: float = 10
     placing_among: Sequence[int] = scheduling.SIZES
+    reporting_hosts: int = 10_000
+    reporting_rounds: int = 3
+    reporting_seconds: float = 10
 
 
 FULL = Effort(samples=40, warm_up=5, creates={1: 20, 10: 60, 50: 150}, book_samples=50)
@@ -49,12 +52,15 @@ QUICK = Effort(
     crowd_seconds=1,
     placing_seconds=1,
     placing_among=(100,),
+    reporting_hosts=30,
+    reporting_rounds=1,
+    reporting_seconds=1,
 )
 
 
 async def run(hosts: tuple[str, ...], quick: bool, results: Path) -> Report:
     began = datetime.now(UTC)
-    measured, in_the_books, at_the_gate, placing = {}, None, None, None
+    measured, in_the_books, at_the_gate, placing, reporting = {}, None, None, None, None
     for host in hosts:
         effort = QUICK if quick else FULL if host == "simulated" else GUESTS
         with state_below(results) as state:
@@ -65,10 +71,14 @@ async def run(hosts: tuple[str, ...], quick: bool, results: Path) -> Report:
                 placing = placing or await scheduling.measure(
                     bench.scratch_url, effort.placing_seconds, effort.placing_among
                 )
+                reporting = reporting or await reports.measure(
+                    bench, effort.reporting_hosts, effort.reporting_rounds, effort.reporting_seconds
+                )
     assert in_the_books is not None, "there is at least one host"
     assert at_the_gate is not None
     assert placing is not None
-    return Report(began, quick, machine.facts(), measured, in_the_books, at_the_gate, placing)
+    assert reporting is not None
+    return Report(began, quick, machine.facts(), measured, in_the_books, at_the_gate, placing, reporting)
 
 
 async def measure(bench: Bench, effort: Effort) -> OfHost:

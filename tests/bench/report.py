@@ -14,6 +14,7 @@ from tests.bench.crowd import CROWD, PROCESSES, Crowd
 from tests.bench.figures import Summary
 from tests.bench.parallel import Rate
 from tests.bench.pipeline import Pipeline
+from tests.bench.reports import EVERY, SERVERS, Cost
 from tests.bench.scheduling import PACE, WORKERS, Placing
 from tests.bench.trace import AFTER_GUEST
 
@@ -67,6 +68,7 @@ class Report:
     books: Books
     crowd: Crowd
     placing: Sequence[Placing]
+    reporting: Cost
 
     def write(self, directory: Path) -> Path:
         directory.mkdir(parents=True, exist_ok=True)
@@ -90,6 +92,7 @@ class Report:
         yield from book_lines(self.books)
         yield from crowd_lines(self.crowd)
         yield from placing_lines(self.placing)
+        yield from reporting_lines(self.reporting)
 
 
 def pipeline_lines(host: str, pipeline: Pipeline) -> Iterator[str]:
@@ -185,6 +188,20 @@ def placing_lines(measured: Sequence[Placing]) -> Iterator[str]:
         }
         for title, (asked, of) in rows.items():
             yield f"{title:40}{asked:>8}{of.p50:9.2f}{of.p95:9.2f}"
+
+
+def reporting_lines(cost: Cost) -> Iterator[str]:
+    yield (
+        f"\n{cost.hosts:,} hosts with {SERVERS} servers each report every {EVERY:g} s, {cost.per_second:g} a second"
+        f" (load {_span(cost.load)})"
+    )
+    yield f"{'PostgreSQL, per cent of one core':40}{'20':>8}{100 * cost.cores:9.1f}"
+    yield f"{'  ... while nobody reports':48}{100 * cost.idle_cores:9.1f}"
+    yield f"{'its log, kB/s':48}{cost.wal / 1000:9.0f}"
+    for table, sizes in cost.kib.items():
+        yield f"{f'{table}, MiB after each round':48}" + "".join(f"{kib / 1024:9.1f}" for kib in sizes)
+    for process, milliseconds in cost.through_api.items():
+        yield f"{f'through the API, ms of {CPU[process]}':48}{milliseconds:9.2f}"
 
 
 def _target(milliseconds: float | None) -> str:

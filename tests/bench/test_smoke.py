@@ -26,6 +26,8 @@ async def test_every_row_is_measured(tmp_path: Path) -> None:
     assert told["books"]["rows"].keys() == BOOKS.keys()
     assert told["crowd"]["passed"] > 0 < told["crowd"]["refused"]
     assert [row["hosts"] for row in told["placing"]] == [100]
+    assert told["reporting"]["per_second"] > 0
+    assert told["reporting"]["through_api"].keys() == {"postgres", "api"}
     assert {"cores", "versions", "kernel"} <= told["machine"].keys()
     assert len(list(report.lines())) > len(WAYS) + len(STEPS) + len(BOOKS)
     assert os.listdir(tmp_path) == [report.path(tmp_path).name]  # nothing else is left
