@@ -71,11 +71,10 @@ class Reports:
                     await _surely(self.tell)
 
     async def round(self) -> None:
-        """The host in order, what is down brought up, agents asked; then told as a whole."""
+        """The host in order, what is down or has crashed brought up, agents asked; then told as a whole."""
         problems: list[str] = []
         await _unless_it_fails("put in order", self._put_in_order(), problems)
-        left = [claim for claim in self._claims if claim.machine.server_id in self._down]
-        self._down = await restore(self.host, self.fence, left)
+        self._down = await restore(self.host, self.fence, [claim for claim in self._claims if self._is_down(claim)])
         running = [claim.machine.server_id for claim in self._claims if claim.status == "running"]
         heard = await _unless_it_fails("listen to agents", self.host.guests.heard(running), problems)
         now = time.monotonic()
@@ -111,6 +110,12 @@ class Reports:
         for claim in self._claims:  # a command that was given up before it came here is known from now on
             self.fence.epochs.see(claim.machine.server_id, claim.machine.epoch)
         await clear_away(self.host, found, self.internal_api, self.fence)
+
+    def _is_down(self, claim: Confirmed) -> bool:
+        server_id = claim.machine.server_id
+        seen = self.looks.seen.get(server_id)
+        crashed = seen is not None and seen.state == "crashed" and claim.runs and claim.status is not None
+        return crashed or server_id in self._down
 
     async def _news(self, within: float) -> bool:
         """Whether there is something to tell; False after so many seconds without."""

@@ -32,7 +32,7 @@ TURNS: Mapping[tuple[Rest, Wanted, MachineState], tuple[Rest, Wanted]] = {
     ("unknown", "off", "off"): ("off", "off"),
 }
 """What a server is, and is to be, when no command works on it and its host finds its machine so. A guest that turns
-itself off is its owner's wish; one that crashed was to run, and does when its host brings up next what should."""
+itself off is its owner's wish; one whose machine crashed was to run, and its host brings it up again."""
 
 
 @dataclass(frozen=True, slots=True)

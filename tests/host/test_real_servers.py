@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import signal
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -20,7 +22,9 @@ from infra.domain.models import Image, ServerOrder
 from infra.drivers.protocols import Host
 from tests.fix_region import NewRegion, Region, eventually, working_host
 from tests.host.fix_host import RealHost, emptied, everything
+from tests.host.traces import processes
 from workers.region import region_worker
+from workers.reports import Reports
 
 SCRIPT = "#!/bin/sh\necho ran > /root/user-data-ran\n"
 CLOUD_CONFIG = "#cloud-config\nruncmd:\n  - echo ran > /root/user-data-ran\n"
@@ -28,10 +32,11 @@ CLOUD_CONFIG = "#cloud-config\nruncmd:\n  - echo ran > /root/user-data-ran\n"
 
 @dataclass
 class RealRegion:
-    """A region whose one host is real."""
+    """A region whose one host is real, and reports when it is told to."""
 
     region: Region
     host: Host
+    reports: Reports
     key: asyncssh.SSHKey
 
     async def order(self, image: Image, user_data: str, server_type: str = "px1") -> ServerOrder:
@@ -75,9 +80,9 @@ async def real(new_region: NewRegion, real_host: RealHost) -> AsyncIterator[Real
         (host_id,) = region.hosts
         async with (
             region_worker(region.client, region.pool, region.settings),
-            working_host(region, host_id, hands=host),
+            working_host(region, host_id, hands=host) as reports,
         ):
-            yield RealRegion(region, host, key)
+            yield RealRegion(region, host, reports, key)
 
 
 @pytest.mark.timeout(600)
@@ -129,6 +134,49 @@ async def test_a_server_that_was_off_is_what_it_was(real: RealRegion, tiny: Imag
     await eventually(lambda: is_off(real, order), 120)
     await real.region.delete(order)
     assert await everything(real.host) == set()
+
+
+@pytest.mark.timeout(600)
+async def test_what_a_guest_or_an_accident_does_to_a_machine_is_known(
+    real: RealRegion, real_host: RealHost, tiny: Image
+) -> None:
+    """A guest that turns itself off is off; a machine whose process is killed is brought up again."""
+    order = await real.create(tiny, "")
+    await real.reports.round()
+    async with real.login(order, "ipv4") as ssh:
+        await ssh.run("poweroff")
+    await eventually(lambda: told_off(real, order), 120, every=1)
+    assert not await runs(real.host, order.server_id)
+
+    assert (await real.region.done(order, "start_server"))["status"] == "running"
+    await real.reports.round()  # from then on it is at rest
+    os.kill(processes(real_host)[order.server_id], signal.SIGKILL)
+    await eventually(lambda: told_unknown(real, order), 120, every=1)
+    await real.reports.round()
+    assert await runs(real.host, order.server_id)
+    await eventually(lambda: told_running(real, order), 120, every=1)
+    await real.region.delete(order)
+    assert await everything(real.host) == set()
+
+
+async def told_off(real: RealRegion, order: ServerOrder) -> bool:
+    await real.reports.round()
+    return await is_off(real, order)
+
+
+async def told_unknown(real: RealRegion, order: ServerOrder) -> bool:
+    await real.reports.tell()
+    return await status_of(real, order) == "unknown"
+
+
+async def told_running(real: RealRegion, order: ServerOrder) -> bool:
+    await real.reports.tell()
+    return await status_of(real, order) == "running"
+
+
+async def status_of(real: RealRegion, order: ServerOrder) -> str | None:
+    server = await real.region.server(order)
+    return server["status"] if server else None
 
 
 async def get_another_address(region: Region, order: ServerOrder) -> None:
