@@ -37,7 +37,7 @@ async def test_a_joined_host_reports_and_is_given_a_server(stopped_deployment: D
     with SimulatedHost(machine / "host" / "simulated.sqlite") as hands:
         assert hands.inventory().machines == {server_id: True}
     shown = await operator(deployment, "show", name)
-    assert f"  {server_id}  web  running" in shown.out.splitlines()
+    assert f"\n  {server_id}  web  running" in shown.out
     async with region.pool.connection() as connection:
         assert await ledger.imbalances(connection) == []
 

@@ -144,8 +144,8 @@ def _observed(shown: ShownHost, server_id: int) -> Observed:
 
 
 def _seen(observed: Observed) -> tuple[str, str]:
-    agent = {True: "its agent speaks", False: "its agent is silent", None: "-"}[observed.agent_speaks]
-    return f"machine {observed.machine}" if observed.machine else "-", agent
+    agent = {True: "its agent speaks", False: "its agent is silent", None: ""}[observed.agent_speaks]
+    return f"machine {observed.machine}" if observed.machine else "", agent
 
 
 def _fact(fact: object) -> str:
