@@ -33,6 +33,10 @@ class Shell:
         settings = self.region.settings
         return await asyncio.to_thread(puchify, *words, state=settings.state, database_url=settings.database_url)
 
+    async def fresh(self) -> None:
+        """Nobody reports for the hosts, and after a while they would not be asked."""
+        await self.region.execute("UPDATE hosts SET reported = now() WHERE location_id = %s", self.region.location_id)
+
     async def explain(self, *words: str) -> Ended:
         return await self.run("explain", *words)
 
@@ -45,7 +49,7 @@ async def shell(module_region: NewRegion) -> AsyncIterator[Shell]:
             "UPDATE hosts SET cpu_busy = 0.9, rack = 'r1', availability_zone = 'a' WHERE id = %s", first
         )
         await region.execute("UPDATE hosts SET state = 'cordoned', rack = 'r2' WHERE id = %s", third)
-        web, vast = await region.order("web"), await region.order("vast")
+        web, vast = await region.order(f"web-{region.location}"), await region.order(f"vast-{region.location}")
         notes = Notes(region.pool)
         placements = Placements(region.pool, WarmHosts(region.location), notes)
         await placements.place_server(PlacementRequest(web))
@@ -77,16 +81,16 @@ async def test_a_table_of_hosts_and_what_dropped_them(shell: Shell) -> None:
 
 
 async def test_a_refused_one_is_explained_as_well(shell: Shell) -> None:
-    told = await shell.explain("vast")
+    told = await shell.explain(shell.vast.name)
 
     assert told.out.startswith(f"server {shell.vast.server_id} was refused: no host fitted, ")
     assert "of 3 hosts 0 fit; dropped by state 3\n" in told.out
 
 
 async def test_why_not_another_host(shell: Shell) -> None:
-    busy = await shell.explain("web", "--why-not", shell.names[0])
-    cordoned = await shell.explain("web", "--why-not", shell.names[2])
-    unknown = await shell.explain("web", "--why-not", "nowhere")
+    busy = await shell.explain(shell.web.name, "--why-not", shell.names[0])
+    cordoned = await shell.explain(shell.web.name, "--why-not", shell.names[2])
+    unknown = await shell.explain(shell.web.name, "--why-not", "nowhere")
 
     assert f"{shell.names[0]} fits, as number 2 of 2\n{shell.names[1]} was chosen with " in busy.out
     assert "\n  calm: 0.100, there 1.000 (" in busy.out
@@ -95,8 +99,8 @@ async def test_why_not_another_host(shell: Shell) -> None:
 
 
 async def test_what_if_it_had_been_larger(shell: Shell) -> None:
-    larger = await shell.explain("web", "--what-if", "memory=32", "--what-if", "cores=2")
-    too_large = await shell.explain("web", "--what-if", "memory=65")
+    larger = await shell.explain(shell.web.name, "--what-if", "memory=32", "--what-if", "cores=2")
+    too_large = await shell.explain(shell.web.name, "--what-if", "memory=65")
 
     assert "; had it been of another size:\nasked for: 2 cores, 32 GiB memory, 2 GiB disk, x86\n" in larger.out
     assert "of 3 hosts 2 fit" in larger.out
@@ -115,7 +119,7 @@ async def test_what_if_it_had_been_larger(shell: Shell) -> None:
     ],
 )
 async def test_a_wish_that_makes_no_sense(shell: Shell, wish: str, complaint: str) -> None:
-    told = await shell.explain("web", "--what-if", wish)
+    told = await shell.explain(shell.web.name, "--what-if", wish)
 
     assert (told.code, told.out) == (2, "")
     assert complaint in " ".join(told.err.replace("│", " ").split())
@@ -123,7 +127,7 @@ async def test_a_wish_that_makes_no_sense(shell: Shell, wish: str, complaint: st
 
 async def test_a_file_decided_again_gives_the_same_bytes(shell: Shell, tmp_path: Path) -> None:
     file = tmp_path / "placement.json"
-    file.write_text((await shell.explain("web", "--json")).out)
+    file.write_text((await shell.explain(shell.web.name, "--json")).out)
 
     same = await shell.explain("--recompute", str(file))
     assert (same.code, same.out, same.err) == (0, file.read_text(), "")
@@ -140,7 +144,8 @@ async def test_a_file_decided_again_gives_the_same_bytes(shell: Shell, tmp_path:
 
 
 async def test_with_the_hosts_as_they_are_now(shell: Shell) -> None:
-    told = await shell.explain("vast", "--now")
+    await shell.fresh()
+    told = await shell.explain(shell.vast.name, "--now")
 
     assert told.out.startswith(f"server {shell.vast.server_id} with the hosts as they are now\n")
     assert "of 3 hosts 3 fit\n" in told.out
@@ -172,6 +177,7 @@ async def test_what_is_not_said_together(shell: Shell, words: tuple[str, ...], c
 
 
 async def test_capacity_by_zone_and_rack(shell: Shell) -> None:
+    await shell.fresh()
     told = await shell.run("capacity", "--location", shell.region.location)
     parsed = json.loads((await shell.run("capacity", "--location", shell.region.location, "--json")).out)
 
