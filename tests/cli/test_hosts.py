@@ -101,6 +101,9 @@ async def test_a_host_that_will_not_be_back_soon_keeps_what_it_has(shell: Shell)
         "SELECT status, host_id FROM servers s JOIN claims c ON c.server_id = s.id WHERE s.id = %s", order.server_id
     )
     assert row == {"status": "unknown", "host_id": shell.host_id}
+    await shell.region.execute(
+        "UPDATE servers SET status = 'initializing', locked_by = %s WHERE id = %s", order.action_id, order.server_id
+    )
 
     assert (await shell.host("uncordon", shell.name)).out == f"host {shell.name} takes servers\n"
     assert await shell.state() == "accepting"
