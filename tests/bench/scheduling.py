@@ -52,6 +52,7 @@ async def measure(url: str, seconds: float, sizes: Sequence[int] = SIZES) -> lis
         for size in sizes:
             before = machine.load()
             await furnish(connection, location := f"placing-{size}", size)
+            await connection.execute("ANALYZE")  # as autovacuum does a minute after hosts have come
             async with reporting(connection, location, size):
                 one = await at_work(desk.url, location, connection, 1, seconds, None)
                 eight = await at_work(desk.url, location, connection, WORKERS, seconds, PACE)
