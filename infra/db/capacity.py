@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from infra.db.locations import find_location
 from infra.db.pool import Connection
 from infra.db.server_types import server_types
 from infra.db.warm_hosts import WarmHosts
@@ -20,10 +21,12 @@ class Capacity:
 
 async def capacity(connection: Connection, location: str | None) -> list[Capacity]:
     """Of one location, or of each by its name. NotFound."""
+    if location is not None:
+        await find_location(connection, location)
     found = await (await connection.execute("SELECT name FROM locations ORDER BY name")).fetchall()
     names = [row["name"] for row in found if location in (None, row["name"])]
     if not names:
-        raise NotFound(f"there is no location {location!r}" if location else "there is no location")
+        raise NotFound("there is no location")
     plans = await _plans(connection)
     told = []
     for name in names:

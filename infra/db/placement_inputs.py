@@ -72,7 +72,6 @@ class Note:
 class Input:
     """A decision's input as it was kept. ``digest``: of all of it, as the decision told it."""
 
-    server_id: int
     epoch: int
     host_id: int | None
     created: datetime
@@ -166,7 +165,7 @@ def _input(row: Mapping[str, Any]) -> Input:
         hosts, ask = unpack_change(row["changed"], unpack(row["hosts"])), ask_of(row["ask"])
     except (KeyError, TypeError, ValueError) as cause:
         raise of_another_version(row["server_id"]) from cause
-    return Input(row["server_id"], row["epoch"], row["host_id"], row["created"], hosts, ask, row["digest"])
+    return Input(row["epoch"], row["host_id"], row["created"], hosts, ask, row["digest"])
 
 
 def of_another_version(server_id: int) -> Conflict:

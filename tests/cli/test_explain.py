@@ -209,4 +209,6 @@ async def test_capacity_by_zone_and_rack(shell: Shell) -> None:
 async def test_capacity_of_nowhere(shell: Shell) -> None:
     told = await shell.run("capacity", "--location", "nowhere")
 
-    assert (told.code, told.err) == (1, "puchify: there is no location 'nowhere'\n")
+    assert (told.code, told.out) == (1, "")
+    assert told.err.startswith("puchify: there is no location nowhere; there are: ")
+    assert shell.region.location in told.err

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from workers.commands.options import AsJson
 from workers.commands.table import table
 
 if TYPE_CHECKING:
@@ -23,7 +24,7 @@ def register(app: typer.Typer) -> None:
 
 def capacity(
     location: Annotated[str | None, typer.Option(help="Of one location only.")] = None,
-    as_json: Annotated[bool, typer.Option("--json", help="For programs: one JSON object.")] = False,
+    as_json: AsJson = False,
 ) -> None:
     """Show what is free, by location, zone and rack.
 
