@@ -2,7 +2,8 @@
 
 A cache entry is named after the image and a hash over the sources that make it, so an edited builder never meets an
 old disk. It appears by one rename, under a lock that a build's own child processes hold too: what has the final name
-is complete, and of two builders one waits and then finds the work done. `python -m infra.guests.build tiny` builds too.
+is complete, and of two builders one waits and then finds the work done. The same sources and packages give the same
+disk, byte by byte; packages are the newest of their release. `python -m infra.guests.build tiny` builds too.
 """
 
 from __future__ import annotations
@@ -27,7 +28,6 @@ from infra.guests.kernel import extract_vmlinux
 
 __all__ = ["GUESTS", "PACKAGES", "BuildFailed", "BuildImpossible", "GuestImage", "ensure_image", "missing_packages"]
 
-GUESTS = ("tiny", "debian")
 CACHE = Path("~/.cache/puchify/images")
 HERE = Path(__file__).parent
 SHARED = ("apt.py", "build.py", "disk.sh", "grub.py", "initramfs-init", "kernel.py")
@@ -59,6 +59,19 @@ class Recipe:
     description: str
 
 
+def _debian(suite: str, version: str) -> Recipe:
+    return Recipe(
+        script="debian.sh",
+        sources=("debian.sh", "debian"),
+        suite=suite,
+        min_disk_gb=2,
+        os_flavor="debian",
+        os_version=version,
+        has_agent=False,
+        description=f"Debian {version}",
+    )
+
+
 RECIPES = {
     "tiny": Recipe(
         script="tiny.sh",
@@ -70,17 +83,10 @@ RECIPES = {
         has_agent=True,
         description="Tiny 1 (busybox, dropbear)",
     ),
-    "debian": Recipe(
-        script="debian.sh",
-        sources=("debian.sh", "debian"),
-        suite="trixie",
-        min_disk_gb=2,
-        os_flavor="debian",
-        os_version="13",
-        has_agent=False,
-        description="Debian 13",
-    ),
+    "debian-12": _debian("bookworm", "12"),
+    "debian-13": _debian("trixie", "13"),
 }
+GUESTS = tuple(RECIPES)
 
 
 @dataclass(frozen=True, slots=True)

@@ -43,7 +43,7 @@ ln -sf ../systemd-resolved.service "$units/multi-user.target.wants/"
 # 3. Nothing left for the first boot to prepare: byte code is compiled, keys and machine-id are the instance's own.
 chroot "$root" python3 -m compileall -q -j 2 /usr/lib/python3 /usr/lib/python3.* >/dev/null || true  # some is Python 2
 rm -rf "$root/usr/lib/python3/dist-packages/jsonschema"  # only validates; cloud-init imports 17 % less without it
-rm -f "$root"/etc/ssh/ssh_host_* "$root/var/lib/dbus/machine-id"
+rm -f "$root"/etc/ssh/ssh_host_* "$root/var/lib/dbus/machine-id" "$root/var/cache/ldconfig/aux-cache"
 : >"$root/etc/machine-id"
 echo debian >"$root/etc/hostname"
 echo LANG=C.UTF-8 >"$root/etc/default/locale"

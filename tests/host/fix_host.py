@@ -35,7 +35,7 @@ def pytest_collection_finish(session: pytest.Session) -> None:
     """Build the images before the first test, outside: it takes a minute, and the packages come from the network."""
     if session.config.option.collectonly:
         return
-    for fixture, name in (("tiny", "tiny"), ("debian", "debian")):
+    for fixture, name in (("tiny", "tiny"), ("debian", "debian-13")):
         if any(fixture in getattr(item, "fixturenames", ()) for item in session.items):
             outside(partial(ensure_image, name, log=print))
 
@@ -130,7 +130,7 @@ def tiny(real_host: RealHost) -> Image:
 
 @pytest.fixture(scope="session")
 def debian(real_host: RealHost) -> Image:
-    return _stored(real_host, "debian")
+    return _stored(real_host, "debian-13")
 
 
 def _stored(real: RealHost, name: str) -> Image:

@@ -6,6 +6,8 @@ from typing import Annotated, Literal
 
 import typer
 
+Guest = Literal["tiny", "debian-12", "debian-13"]
+
 
 def register(app: typer.Typer) -> None:
     group = typer.Typer(help="Images: what servers are made of.", no_args_is_help=True)
@@ -19,11 +21,12 @@ def _group() -> None:
 
 
 def build(
-    name: Annotated[Literal["tiny", "debian"], typer.Argument(help="tiny: boots in seconds; debian: a real one.")],
+    name: Annotated[Guest, typer.Argument(help="tiny: boots in seconds; debian-...: a real one.")],
 ) -> None:
     """Build a guest image and offer it.
 
-    From Debian's packages, in seconds (tiny) or minutes (debian); it is kept, so the next time is instant.
+    From Debian's packages, in seconds (tiny) or a minute (debian); it is kept, so the next time is instant. The
+    same packages give the same image, byte by byte; they are the newest of their release.
     """
     from infra.config import settings
     from infra.db.built_images import register_image
