@@ -28,7 +28,7 @@ _outside = -1  # an open /proc/self/ns/net of where we come from
 
 def pytest_configure(config: pytest.Config) -> None:
     global _outside
-    if _outside >= 0 or os.geteuid() != 0 or threading.active_count() > 1:
+    if _outside >= 0 or os.geteuid() != 0 or not _alone(config):
         return
     home = os.open("/proc/self/ns/net", os.O_RDONLY | os.O_CLOEXEC)
     if _libc.unshare(CLONE_NEWNET) != 0:
@@ -36,6 +36,13 @@ def pytest_configure(config: pytest.Config) -> None:
         return  # a container without CAP_SYS_ADMIN
     _outside = home
     subprocess.run(("ip", "link", "set", "lo", "up"), check=True)
+
+
+def _alone(config: pytest.Config) -> bool:
+    """Whether tests run in this process, and no other thread of it matters. Of a session in several processes each has
+    a network of its own: the one that hands out tests stays where it is, the others have a thread that talks to it."""
+    worker = hasattr(config, "workerinput")
+    return threading.active_count() <= (2 if worker else 1) and (worker or not config.getoption("numprocesses", None))
 
 
 def outside(work: Callable[[], T]) -> T:

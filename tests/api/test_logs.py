@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
 import logging
 import subprocess
 import sys
@@ -44,6 +45,7 @@ KEY = new_key()
         f"{KEY}{KEY}",
         "Bearer of-another-make.and_short",
     ],
+    ids=itertools.count(),  # a name that is the same in every process
 )
 def test_what_looks_like_a_key_is_struck_out(message: str) -> None:
     line = KeylessFormatter().format(logging.makeLogRecord({"msg": "%s", "args": (message,)}))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import itertools
 
 import asyncssh
 import pytest
@@ -70,6 +71,7 @@ def encoded(*fields: bytes) -> str:
         f"ecdsa-sha2-nistp256 {encoded(b'ecdsa-sha2-nistp256', b'nistp256', b'')}",
         "ssh-ed25519 " + "A" * 20_000,
     ],
+    ids=itertools.count(),  # a name that is the same in every process
 )
 def test_what_is_no_key_is_refused(text: str) -> None:
     with pytest.raises(BadKey):

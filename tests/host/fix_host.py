@@ -134,6 +134,6 @@ def debian(real_host: RealHost) -> Image:
 
 
 def _stored(real: RealHost, name: str) -> Image:
-    guest = ensure_image(name)
+    guest = outside(partial(ensure_image, name))
     DirectoryStore(real.options.store).add(guest.directory, guest.digest)
     return image_of(guest)
