@@ -14,6 +14,7 @@ from infra.config import Settings
 from infra.domain.changes import ResourceType
 from infra.drivers.protocols import Host
 from infra.drivers.simulated import SimulatedHost
+from infra.drivers.store.mount import SETTLE, ImageStore
 
 if TYPE_CHECKING:  # every command passes here, and few need Temporal, which takes long to import
     from activities.changes import DataPlane
@@ -39,12 +40,22 @@ async def open_host(settings: Settings) -> AsyncIterator[Host]:
         root=settings.host_path,
         run=settings.host_run,
         store=settings.image_store,
+        settle=_settle(settings),
         uri=settings.libvirt_uri,
         uplinks=tuple(settings.uplinks),
         pools=tuple(settings.address_pools),
     )
     async with open_libvirt_host(options) as host:
         yield host
+
+
+def image_store(settings: Settings) -> ImageStore:
+    return ImageStore(settings.image_store, settle=_settle(settings))
+
+
+def _settle(settings: Settings) -> float:
+    """What is written on one machine is seen on it at once."""
+    return 0.0 if settings.image_store_engine == "directory" else SETTLE
 
 
 def data_planes() -> Mapping[ResourceType, DataPlane]:

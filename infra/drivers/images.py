@@ -3,25 +3,27 @@
 from __future__ import annotations
 
 import asyncio
-from concurrent.futures import ThreadPoolExecutor
+import shutil
 from functools import partial
+from pathlib import Path
 
-from infra.domain.errors import ImageUnusable
+from infra.domain.errors import HostUnavailable, ImageUnusable
 from infra.domain.models import Image
 from infra.drivers.disks import storage_errors
 from infra.drivers.layout import HostLayout
 from infra.drivers.protocols import Progress
-from infra.drivers.store import DirectoryStore, ImageDamaged, fetch
+from infra.drivers.reflink import sync
+from infra.drivers.store.errors import ImageDamaged, ImageMissing, StoreError
+from infra.drivers.store.mount import ImageStore
 from infra.drivers.threads import SingleFlight, run
 
 BREATH = 1.0  # seconds between two words of progress
 
 
 class CachedImages:
-    def __init__(self, layout: HostLayout, store: DirectoryStore) -> None:
+    def __init__(self, layout: HostLayout, store: ImageStore) -> None:
         self._layout = layout
         self._store = store
-        self._threads = ThreadPoolExecutor(2, thread_name_prefix="images")
         self._fetching = SingleFlight[str, None]()
         self._done: dict[str, int] = {}
 
@@ -29,8 +31,7 @@ class CachedImages:
         """Whoever waits is told the progress, however many wait for the same image."""
         if self._layout.image(image.digest).is_dir():
             return
-        work = partial(run, self._threads, partial(self._fetch, image))
-        waiting = asyncio.create_task(self._fetching.do(image.digest, work))
+        waiting = asyncio.create_task(self._fetching.do(image.digest, partial(self._fetch, image)))
         try:
             while not waiting.done():
                 progress(self._done.get(image.digest, 0))
@@ -39,17 +40,31 @@ class CachedImages:
             waiting.cancel()  # does nothing to one that is done, and never ends the flight for the others
         await waiting
 
-    def _fetch(self, image: Image) -> None:
+    async def _fetch(self, image: Image) -> None:
         target = self._layout.image(image.digest)
-        source = self._store.find(image.digest)
-        if source is None:
-            raise ImageUnusable(f"the image {image.name!r} is not in the image store")
+        unfinished = self._layout.unfinished(target)
         try:
             with storage_errors():
-                if not target.is_dir():
-                    said = partial(self._done.__setitem__, image.digest)
-                    fetch(source, target, self._layout.unfinished(target), image.digest, said)
+                await run(None, partial(_begin, unfinished))
+                await self._store.fetch(image.digest, unfinished, partial(self._done.__setitem__, image.digest))
+                await run(None, partial(_publish, unfinished, target))
+        except ImageMissing as error:
+            raise ImageUnusable(f"the image {image.name!r} is not in the image store") from error
         except ImageDamaged as error:
             raise ImageUnusable(f"the image {image.name!r} is damaged") from error
+        except StoreError as error:
+            raise HostUnavailable("the image store does not answer") from error
         finally:
             self._done.pop(image.digest, None)
+            await run(None, partial(shutil.rmtree, unfinished, ignore_errors=True))
+
+
+def _begin(unfinished: Path) -> None:
+    shutil.rmtree(unfinished, ignore_errors=True)
+    unfinished.mkdir(mode=0o711)
+
+
+def _publish(unfinished: Path, target: Path) -> None:
+    if not target.exists():
+        unfinished.rename(target)
+        sync(target.parent)

@@ -22,7 +22,7 @@ from infra.drivers.machines import LibvirtMachines
 from infra.drivers.ports import RoutedPorts
 from infra.drivers.protocols import Host
 from infra.drivers.seeds import IsoSeeds
-from infra.drivers.store import DirectoryStore
+from infra.drivers.store.mount import ImageStore
 
 CARE_EVERY = 10.0
 """Seconds: so long may a guest be without its guard, and so long write to its console at the speed of its processor."""
@@ -32,12 +32,16 @@ log = logging.getLogger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class LibvirtHost:
-    """Where everything of a real host is. ``root``: on a file system with reflink. ``run``: short, for sockets."""
+    """Where everything of a real host is. ``root``: on a file system with reflink. ``run``: short, for sockets.
+
+    ``settle``: seconds until the store shows here what another host wrote.
+    """
 
     root: Path
     run: Path
     store: Path
     uri: str
+    settle: float = 0.0
     uplinks: tuple[str, ...] = ()
     pools: tuple[str, ...] = ()
 
@@ -58,7 +62,7 @@ async def open_libvirt_host(options: LibvirtHost) -> AsyncIterator[Host]:
     care = asyncio.gather(keep_in_order(ports, layout.root / "consoles"), facts.keep_looking())
     try:
         yield Host(
-            images=CachedImages(layout, DirectoryStore(options.store)),
+            images=CachedImages(layout, ImageStore(options.store, settle=options.settle)),
             disks=ClonedDisks(layout),
             seeds=IsoSeeds(layout),
             ports=ports,

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 import os
 import shutil
@@ -14,13 +13,12 @@ from pathlib import Path
 from typing import Literal
 
 import asyncssh
-import pytest
 import pytest_asyncio
 
 from infra.db.built_images import NewImage, register_image
 from infra.domain.models import Image, ServerOrder
 from infra.drivers.protocols import Host
-from infra.drivers.store import DirectoryStore
+from infra.drivers.store.mount import ImageStore
 from tests.fix_deployment import Deployment, free_url
 from tests.fix_region import NewRegion
 from tests.host.fix_host import RealHost, emptied
@@ -115,15 +113,16 @@ async def real_deployment(new_region: NewRegion, real_host: RealHost, tmp_path: 
         yield deployment
 
 
-@pytest.fixture
-def uncached(real_host: RealHost, tiny: Image, tmp_path: Path) -> Image:
+@pytest_asyncio.fixture
+async def uncached(real_host: RealHost, tiny: Image, tmp_path: Path) -> Image:
     """An image that boots as well as `tiny` and that the host has not fetched yet."""
     copy = tmp_path / "uncached"
-    shutil.copytree(real_host.options.store / tiny.digest, copy)
-    with (copy / "disk.raw").open("r+b") as disk:
-        disk.write(os.urandom(64))  # where the code of a boot record would be, which nobody runs
-    with (copy / "disk.raw").open("rb") as disk:
-        digest = hashlib.file_digest(disk, "sha256").hexdigest()
-    DirectoryStore(real_host.options.store).add(copy, digest)
+    store = ImageStore(real_host.options.store, settle=0)
+    copy.mkdir()
+    await store.fetch(tiny.digest, copy, lambda _: None)
+    disk = os.open(copy / "disk.raw", os.O_WRONLY)
+    os.write(disk, os.urandom(64))  # where the code of a boot record would be, which nobody runs
+    os.close(disk)
+    published = await store.publish(copy, lambda _: None)
     shutil.rmtree(copy)
-    return replace(tiny, name="uncached", digest=digest)
+    return replace(tiny, name="uncached", digest=published.digest)

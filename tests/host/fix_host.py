@@ -20,7 +20,7 @@ from infra.drivers.libvirtd import PrivateLibvirtd
 from infra.drivers.ports import RoutedPorts
 from infra.drivers.protocols import Host
 from infra.drivers.real import LibvirtHost, open_libvirt_host
-from infra.drivers.store import DirectoryStore
+from infra.drivers.store.mount import ImageStore
 from infra.drivers.xfs import HostStorage
 from infra.guests.build import GuestImage, ensure_image
 from infra.runtime_dir import RuntimeDir
@@ -52,8 +52,8 @@ def machine_of(server_id: int, image: Image = IMAGE, disk_gib: int = 1, memory_m
     )
 
 
-def image_of(guest: GuestImage) -> Image:
-    return Image(1, guest.name, guest.digest, "x86", guest.min_disk_gb, guest.has_agent)
+def image_of(guest: GuestImage, digest: str) -> Image:
+    return Image(1, guest.name, digest, "x86", guest.min_disk_gb, guest.has_agent)
 
 
 @pytest.fixture
@@ -123,17 +123,17 @@ async def everything(host: Host) -> set[int]:
     return {*machines, *ports, *await host.disks.held(), *await host.seeds.held()}
 
 
-@pytest.fixture(scope="session")
-def tiny(real_host: RealHost) -> Image:
-    return _stored(real_host, "tiny")
+@pytest_asyncio.fixture(scope="session")
+async def tiny(real_host: RealHost) -> Image:
+    return await _stored(real_host, "tiny")
 
 
-@pytest.fixture(scope="session")
-def debian(real_host: RealHost) -> Image:
-    return _stored(real_host, "debian-13")
+@pytest_asyncio.fixture(scope="session")
+async def debian(real_host: RealHost) -> Image:
+    return await _stored(real_host, "debian-13")
 
 
-def _stored(real: RealHost, name: str) -> Image:
+async def _stored(real: RealHost, name: str) -> Image:
     guest = outside(partial(ensure_image, name))
-    DirectoryStore(real.options.store).add(guest.directory, guest.digest)
-    return image_of(guest)
+    published = await ImageStore(real.options.store, settle=0).publish(guest.directory, lambda _: None)
+    return image_of(guest, published.digest)

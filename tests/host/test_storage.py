@@ -17,15 +17,17 @@ from pycdlib import PyCdlib
 
 from infra.domain.errors import HostFull, ImageUnusable
 from infra.domain.seed import Seed
-from infra.drivers import store as store_module
 from infra.drivers.images import CachedImages
 from infra.drivers.layout import HostLayout
 from infra.drivers.reflink import can_clone
 from infra.drivers.seeds import IsoSeeds
-from infra.drivers.store import BOOT_FILES, DirectoryStore, ImageDamaged, fetch
+from infra.drivers.store.mount import ImageStore
+from infra.drivers.store.pack import FILES
 from infra.drivers.xfs import GIB, HostStorage
 from tests.host.fix_host import IMAGE
 from tests.host.fix_storage import GPT, MIB, StoredImage, loops, raw_disk
+
+BOOT_FILES = FILES[1:]
 
 pytestmark = pytest.mark.usefixtures("private_network")  # these need root as much
 
@@ -86,81 +88,43 @@ def test_a_directory_that_can_clone_is_taken_as_it_is(storage: HostStorage) -> N
 
 
 @pytest.fixture
-def source(tmp_path: Path) -> tuple[Path, str]:
-    """An image as a builder leaves it, and its digest."""
+def source(tmp_path: Path) -> Path:
+    """An image as a builder leaves it."""
     directory = tmp_path / "built"
     directory.mkdir()
     raw_disk(directory / "disk.raw", GPT)
     for name in BOOT_FILES:
         (directory / name).write_text(f"the {name}")
-    digest = subprocess.check_output(("sha256sum", str(directory / "disk.raw")), text=True).split()[0]
-    return directory, digest
+    return directory
 
 
 @pytest.fixture
-def images_at(layout: HostLayout, tmp_path: Path) -> tuple[CachedImages, DirectoryStore]:
-    store = DirectoryStore(tmp_path / "store")
+def images_at(layout: HostLayout, tmp_path: Path) -> tuple[CachedImages, ImageStore]:
+    store = ImageStore(tmp_path / "store", settle=0)
     return CachedImages(layout, store), store
 
 
-def test_a_store_has_what_was_added_and_verified(tmp_path: Path, source: tuple[Path, str]) -> None:
-    store, (directory, digest) = DirectoryStore(tmp_path / "store"), source
-    assert store.digests() == set()
-    for _ in range(2):
-        store.add(directory, digest)
-    assert store.digests() == {digest}
-    found = store.find(digest)
-    assert found is not None
-    assert sorted(path.name for path in found.iterdir()) == sorted(("disk.raw", *BOOT_FILES))
-    assert (found / "disk.raw").stat().st_blocks * 512 < 8 * MIB
-
-
-@pytest.mark.parametrize("digest", ["0" * 64, "../../etc", "", "x"])
-def test_a_store_takes_nothing_under_a_wrong_name(tmp_path: Path, source: tuple[Path, str], digest: str) -> None:
-    store = DirectoryStore(tmp_path / "store")
-    with pytest.raises(ImageDamaged):
-        store.add(source[0], digest)
-    assert store.digests() == set()
-    assert store.find(digest) is None
-    assert list((tmp_path / "store").glob("*")) == []
-
-
-def test_what_a_killed_upload_left_is_dropped_later(tmp_path: Path, source: tuple[Path, str]) -> None:
-    store, abandoned = DirectoryStore(tmp_path / "store"), tmp_path / "store" / f".{'a' * 64}.1"
-    abandoned.mkdir(parents=True)
-    (abandoned / "disk.raw").write_text("half")
-    store.add(*source)
-    assert abandoned.exists()  # somebody may be at it
-    with patch.object(store_module, "ABANDONED", -1):
-        store.add(source[0], source[1])
-        assert abandoned.exists()  # nothing was added, nothing was tidied
-        shutil.rmtree(tmp_path / "store" / source[1])
-        store.add(*source)
-    assert not abandoned.exists()
-
-
 async def test_an_image_is_cached_with_its_kernel(
-    images_at: tuple[CachedImages, DirectoryStore], layout: HostLayout, source: tuple[Path, str]
+    images_at: tuple[CachedImages, ImageStore], layout: HostLayout, source: Path
 ) -> None:
-    (images, store), (directory, digest) = images_at, source
-    store.add(directory, digest)
+    images, store = images_at
+    digest = (await store.publish(source, lambda _: None)).digest
     await images.ensure(replace(IMAGE, digest=digest), lambda _: None)
     cached = layout.image(digest)
     for name in ("disk.raw", *BOOT_FILES):
-        assert (cached / name).read_bytes() == (directory / name).read_bytes()
+        assert (cached / name).read_bytes() == (source / name).read_bytes()
     assert stat.S_IMODE((cached / "vmlinux").stat().st_mode) == 0o644  # QEMU's user reads it
     assert not list(layout.tmp.iterdir())
 
 
 async def test_a_damaged_image_is_not_cached(
-    images_at: tuple[CachedImages, DirectoryStore], layout: HostLayout, source: tuple[Path, str]
+    images_at: tuple[CachedImages, ImageStore], layout: HostLayout, source: Path, tmp_path: Path
 ) -> None:
-    (images, store), (directory, digest) = images_at, source
-    store.add(directory, digest)
-    found = store.find(digest)
-    assert found is not None
-    with (found / "disk.raw").open("r+b") as disk:
-        disk.write(b"flipped")
+    images, store = images_at
+    digest = (await store.publish(source, lambda _: None)).digest
+    with (tmp_path / f"store/images/{digest}.tar").open("r+b") as stored:
+        stored.seek(MIB)
+        stored.write(b"flipped")
     with pytest.raises(ImageUnusable, match="damaged"):
         await images.ensure(replace(IMAGE, digest=digest), lambda _: None)
     assert not list(layout.tmp.iterdir())
@@ -168,12 +132,12 @@ async def test_a_damaged_image_is_not_cached(
 
 
 async def test_an_image_is_fetched_once_and_for_those_who_stay(
-    images_at: tuple[CachedImages, DirectoryStore], source: tuple[Path, str]
+    images_at: tuple[CachedImages, ImageStore], source: Path
 ) -> None:
-    (images, store), (directory, digest) = images_at, source
-    store.add(directory, digest)
+    images, store = images_at
+    digest = (await store.publish(source, lambda _: None)).digest
     image, told = replace(IMAGE, digest=digest), list[int]()
-    with patch("infra.drivers.images.fetch", side_effect=fetch) as fetching:
+    with patch.object(store, "fetch", side_effect=store.fetch) as fetching:
         first = asyncio.create_task(images.ensure(image, lambda _: None))
         others = [asyncio.create_task(images.ensure(image, told.append)) for _ in range(3)]
         await asyncio.sleep(0.005)
@@ -184,12 +148,12 @@ async def test_an_image_is_fetched_once_and_for_those_who_stay(
 
 
 async def test_no_room_for_an_image(
-    images_at: tuple[CachedImages, DirectoryStore], layout: HostLayout, source: tuple[Path, str]
+    images_at: tuple[CachedImages, ImageStore], layout: HostLayout, source: Path
 ) -> None:
-    (images, store), (directory, digest) = images_at, source
-    store.add(directory, digest)
+    images, store = images_at
+    digest = (await store.publish(source, lambda _: None)).digest
     full = OSError(errno.ENOSPC, "No space left on device")
-    with patch("infra.drivers.store.sync", side_effect=full), pytest.raises(HostFull):
+    with patch.object(store, "fetch", side_effect=full), pytest.raises(HostFull):
         await images.ensure(replace(IMAGE, digest=digest), lambda _: None)
     assert not list(layout.tmp.iterdir())
 

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable
 
 from infra.config import Settings
 from infra.db.built_images import NewImage
-from infra.drivers.store import DirectoryStore
 from infra.guests.build import ensure_image
+from workers.wiring import image_store
 
 Say = Callable[[str], None]
 
@@ -15,10 +16,10 @@ Say = Callable[[str], None]
 def build_into_store(name: str, settings: Settings, say: Say) -> NewImage:
     """The image, in the store. Blocks: seconds for tiny, minutes for debian, nothing when it is there already."""
     built = ensure_image(name, log=say)
-    DirectoryStore(settings.image_store).add(built.directory, built.digest)
+    published = asyncio.run(image_store(settings).publish(built.directory, lambda _: None))
     return NewImage(
         name=built.name,
-        digest=built.digest,
+        digest=published.digest,
         disk_gib=built.min_disk_gb,
         description=built.description,
         os_flavor=built.os_flavor,
