@@ -14,7 +14,16 @@ from pathlib import Path
 from typing import Protocol, TypeVar
 
 from infra.drivers.store.errors import ImageDamaged
-from infra.drivers.store.tar_headers import BLOCK, END, header, name_and_size, parsed, sparse_map, sparse_member
+from infra.drivers.store.tar_headers import (
+    BLOCK,
+    END,
+    EXTENDED,
+    header,
+    name_and_size,
+    parsed,
+    sparse_map,
+    sparse_member,
+)
 
 DISK = "disk.raw"
 FILES = (DISK, "vmlinux", "initrd", "cmdline")
@@ -146,7 +155,7 @@ def unpack(stream: Stream, into: Path, progress: Progress) -> None:
 
 
 def _unpack_disk(source: _Source, place: int) -> None:
-    name, length = _understood(name_and_size, first := source.exactly(BLOCK))
+    name, length = _understood(_records_ahead, first := source.exactly(BLOCK))
     if name != f"PaxHeaders/{DISK}" or length > LONGEST_RECORDS:
         raise ImageDamaged("it does not begin with a disk")
     said = source.exactly(length)
@@ -162,9 +171,13 @@ def _unpack_disk(source: _Source, place: int) -> None:
     source.pad(stored)
 
 
+def _records_ahead(block: bytes) -> tuple[str, int]:
+    return name_and_size(block, EXTENDED)
+
+
 def _sizes(head: bytes) -> tuple[int, int]:
     """Of the headers of a disk: its bytes, and how many of them are stored."""
-    told = parsed(head[BLOCK : BLOCK + name_and_size(head[:BLOCK])[1]])
+    told = parsed(head[BLOCK : BLOCK + _records_ahead(head[:BLOCK])[1]])
     stored = int(told["size"]) if "size" in told else name_and_size(head[-BLOCK:])[1]
     return int(told["GNU.sparse.realsize"]), stored
 
@@ -200,8 +213,8 @@ def _runs_of(text: bytes) -> Runs:
 def _of_that_size(file: int, size: int) -> None:
     try:
         os.ftruncate(file, size)
-    except OSError as error:
-        if error.errno in (errno.EFBIG, errno.EINVAL):
+    except (OSError, OverflowError) as error:
+        if isinstance(error, OverflowError) or error.errno in (errno.EFBIG, errno.EINVAL):
             raise ImageDamaged(f"its disk would have {size} bytes") from error
         raise
 

@@ -31,11 +31,11 @@ def header(name: str, size: int, kind: bytes = REGULAR) -> bytes:
     return _FIELDS.pack(*fields)
 
 
-def name_and_size(block: bytes) -> tuple[str, int]:
-    """Of a header that we wrote. ValueError: it is another's."""
+def name_and_size(block: bytes, kind: bytes = REGULAR) -> tuple[str, int]:
+    """Of a header of that kind that we wrote. ValueError: it is another's."""
     fields = _FIELDS.unpack(block)
     name, size = fields[0].rstrip(b"\0").decode("ascii"), int(fields[4].rstrip(b"\0"), 8)
-    if block != header(name, size, fields[7]):
+    if block != header(name, size, kind):
         raise ValueError("a header is not as we write it")
     return name, size
 
