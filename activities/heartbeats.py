@@ -6,8 +6,11 @@ A beat is also how a step learns that its story has given it up. What a step tel
 from __future__ import annotations
 
 import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from typing import Any
 
+from temporalio import activity
 from temporalio.worker import (
     ActivityInboundInterceptor,
     ActivityOutboundInterceptor,
@@ -23,6 +26,22 @@ class Heartbeats(Interceptor):
 
     def intercept_activity(self, next: ActivityInboundInterceptor) -> ActivityInboundInterceptor:
         return _Beating(next)
+
+
+@asynccontextmanager
+async def beating() -> AsyncIterator[None]:
+    """The same for a step of the region that takes long: while it lasts, it is said to be at work."""
+
+    async def beat() -> None:
+        while True:
+            activity.heartbeat()
+            await asyncio.sleep(EVERY)
+
+    task = asyncio.create_task(beat())
+    try:
+        yield
+    finally:
+        task.cancel()
 
 
 class _Beating(ActivityInboundInterceptor):

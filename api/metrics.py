@@ -1,5 +1,6 @@
-"""GET /metrics: what the last audits found, in the Prometheus text format. Of the region as a whole, never of a tenant.
+"""GET /metrics: what the last audits and the care for images found, in the Prometheus text format.
 
+Of the region as a whole, never of a tenant.
 Every API serves the same figures, because they are read from the books: scrape one, or take the maximum.
 """
 
@@ -13,8 +14,27 @@ from prometheus_client.registry import Collector
 from starlette.responses import Response
 
 from api.services import Use
-from infra.db import audits
+from infra.db import audits, image_care
 from infra.db.audits import Tally
+from infra.db.image_care import ImageHealth
+
+
+class Stored(Collector):
+    """Images, as the care for them found them."""
+
+    def __init__(self, health: ImageHealth) -> None:
+        self._health = health
+
+    def collect(self) -> Iterator[Metric]:
+        yield GaugeMetricFamily(
+            "puchify_images_quarantined", "Images of which the store has no good copy.", value=self._health.quarantined
+        )
+        yield GaugeMetricFamily(
+            "puchify_images_doubted", "Images that a host found damaged, not read back yet.", value=self._health.doubted
+        )
+        yield GaugeMetricFamily(
+            "puchify_images_unread_seconds", "The longest that an image was not read back.", value=self._health.unread
+        )
 
 
 class Audited(Collector):
@@ -40,6 +60,8 @@ class Audited(Collector):
 async def metrics(use: Use) -> Response:
     async with use.pool.connection() as connection:
         tallies = await audits.latest(connection)
+        health = await image_care.health(connection)
     registry = CollectorRegistry()
     registry.register(Audited(tallies))
+    registry.register(Stored(health))
     return Response(generate_latest(registry), media_type=CONTENT_TYPE_LATEST)

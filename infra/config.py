@@ -111,6 +111,12 @@ class Settings(BaseSettings):
     # Promises
     address_rest: float = Field(300, description="Seconds a released public address rests before it is used again.")
     sweep_after: float = Field(15, description="Seconds after which an order without a story is started by the sweep.")
+    image_grace: float = Field(
+        3600, description="Seconds that what nobody needs stays in the image store, as what is being published may."
+    )
+    image_verify_every: float = Field(
+        604_800, description="Seconds after which a stored image is read back once more, whoever uses it."
+    )
     audit_grace: float = Field(
         120, description="Seconds that a leak may last before it is healed: hosts report, and clear up, every 30 s."
     )

@@ -83,6 +83,7 @@ class Deployment:
             "API_PORT": url.rsplit(":", 1)[1],
             "INTERNAL_URL": url,
             "RATE_LIMIT": 0,
+            "IMAGE_STORE": settings.image_store,
             "SWEEP_AFTER": 2,
             "ADDRESS_REST": settings.address_rest,
             "GUEST_PATIENCE": settings.guest_patience,

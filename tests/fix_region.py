@@ -262,6 +262,7 @@ def region_settings(books: str, temporal: TemporalCluster, directory: Path) -> S
         temporal_namespace=temporal.settings.namespace,
         worker_pulse=1,  # the quickest there is: silence is known after two and a half
         rate_limit=0,
+        image_store=directory / "images",
     )
 
 

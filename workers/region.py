@@ -20,6 +20,7 @@ from activities.placement import Placements
 from activities.power import Power
 from activities.quota import Quotas
 from activities.records import Records
+from activities.store import StoreCare
 from infra.config import Settings
 from infra.db.placement_inputs import Notes
 from infra.db.pool import Pool, open_pool
@@ -29,8 +30,9 @@ from infra.temporal.connect import connect
 from infra.temporal.names import region_queue
 from infra.temporal.timeline import Timelines
 from workers.schedules import ensure_schedules
-from workers.wiring import data_planes
+from workers.wiring import data_planes, image_store
 from workflows.audit_region import AuditRegion
+from workflows.care_for_images import CareForImages
 from workflows.change_resource import ChangeResource
 from workflows.delete_server import DeleteServer
 from workflows.options import UNWIND
@@ -40,7 +42,7 @@ from workflows.sweep_orders import SweepOrders
 
 log = logging.getLogger(__name__)
 
-STORIES = (ProvisionServer, DeleteServer, PowerServer, ChangeResource, SweepOrders, AuditRegion)
+STORIES = (ProvisionServer, DeleteServer, PowerServer, ChangeResource, SweepOrders, AuditRegion, CareForImages)
 
 
 def region_worker(
@@ -52,6 +54,7 @@ def region_worker(
     address_book = AddressBook(pool, settings.address_rest)
     changes, power = Changes(pool, Timelines(client), data_planes()), Power(pool, Timelines(client))
     orders, audits = Orders(pool, client, settings.sweep_after, UNWIND), Audits(pool, settings.audit_grace)
+    care = StoreCare(pool, image_store(settings), settings.image_grace, settings.image_verify_every)
     return Worker(
         client,
         task_queue=region_queue(settings.location),
@@ -65,6 +68,7 @@ def region_worker(
             *(power.finish_power, power.settle_power),
             Hosts(pool, client, settings.worker_pulse).hear_host,
             *(orders.stop_create, orders.sweep_orders, audits.audit_region),
+            *(care.check_images, care.sweep_store),
         ],
         deployment_config=versions.deployment(settings),
         # A worker that dies takes its cache with it: its stories wait this long before another worker may go on.

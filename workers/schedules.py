@@ -19,14 +19,18 @@ from temporalio.client import (
 )
 
 from infra.config import Settings
-from infra.temporal.names import audit_id, region_queue, sweep_id
+from infra.temporal.names import audit_id, care_id, region_queue, sweep_id
 from workflows.audit_region import AuditRegion
+from workflows.care_for_images import CareForImages
 from workflows.sweep_orders import SweepOrders
 
 Story = Callable[[Any, str], Awaitable[Any]]
 
 SWEEP_EVERY = timedelta(seconds=10)
 AUDIT_EVERY = timedelta(seconds=60)
+CARE_EVERY = timedelta(seconds=60)
+CARE_LIMIT = timedelta(hours=2)
+"""It may read all images that there are."""
 LIMIT = timedelta(minutes=2)
 """One that hangs must not stop those after it."""
 
@@ -36,13 +40,16 @@ async def ensure_schedules(client: Client, settings: Settings) -> None:
     location = settings.location
     await _ensure(client, sweep_id(location), SweepOrders.run, location, SWEEP_EVERY)
     await _ensure(client, audit_id(location), AuditRegion.run, location, AUDIT_EVERY)
+    await _ensure(client, care_id(location), CareForImages.run, location, CARE_EVERY, CARE_LIMIT)
 
 
-async def _ensure(client: Client, name: str, story: Story, location: str, every: timedelta) -> None:
+async def _ensure(
+    client: Client, name: str, story: Story, location: str, every: timedelta, limit: timedelta = LIMIT
+) -> None:
     """``name``: the schedule's and its workflows'."""
     schedule = Schedule(
         action=ScheduleActionStartWorkflow(
-            story, location, id=name, task_queue=region_queue(location), execution_timeout=LIMIT
+            story, location, id=name, task_queue=region_queue(location), execution_timeout=limit
         ),
         spec=ScheduleSpec(intervals=[ScheduleIntervalSpec(every=every)]),
         policy=SchedulePolicy(overlap=ScheduleOverlapPolicy.SKIP, catchup_window=every),

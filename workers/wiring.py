@@ -50,7 +50,7 @@ async def open_host(settings: Settings) -> AsyncIterator[Host]:
 
 
 def image_store(settings: Settings) -> ImageStore:
-    return ImageStore(settings.image_store, settle=_settle(settings))
+    return ImageStore(settings.image_store, settle=_settle(settings), marked=settings.image_store_engine != "directory")
 
 
 def _settle(settings: Settings) -> float:

@@ -53,6 +53,9 @@ UNWIND = UNWIND_WITHIN * FACTOR
 """A story that is to stop has given all back after this: the step in hand, then every undo as late as it may be.
 One that has not (a bug of ours, waiting for a mend) is ended by force, and the delete gives back what it holds."""
 
+CHECK_WITHIN = 3600
+"""Reading images back, as many as are doubted: a hundred gigabytes at the speed of a store that heals."""
+
 Place = Literal["local", "region", "host"]
 
 
@@ -121,4 +124,6 @@ STEPS: dict[str, Step] = {
     # these look at the world again next time
     "sweep_orders": Step("region", 60, 60, "next time is in ten seconds", tries=1),
     "audit_region": Step("region", 120, 120, "next time is in a minute", tries=1),
+    "check_images": Step("region", CHECK_WITHIN, CHECK_WITHIN, "next time is in a minute", beat=30, tries=1),
+    "sweep_store": Step("region", 600, 600, "next time is in a minute", beat=30, tries=1),
 }

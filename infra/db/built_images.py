@@ -12,7 +12,7 @@ from infra.db.pool import Connection
 
 @dataclass(frozen=True, slots=True)
 class NewImage:
-    """A system image as a guest build hands it over. ``digest``: sha256 of the raw disk, its name in the store."""
+    """A system image as a guest build hands it over. ``digest``: its name in the store."""
 
     name: str
     digest: str
@@ -61,7 +61,8 @@ WHERE project_id IS NULL AND name = %(name)s AND architecture = %(architecture)s
 
 BUILT = """
 UPDATE images SET digest = %(digest)s, disk_gib = %(disk_gib)s, has_agent = %(has_agent)s, status = 'available',
-    description = %(description)s, os_flavor = %(os_flavor)s, os_version = %(os_version)s
+    doubted = NULL, quarantined = NULL, description = %(description)s,
+    os_flavor = %(os_flavor)s, os_version = %(os_version)s
 WHERE id = %(id)s"""
 
 SUPERSEDE = """

@@ -291,3 +291,20 @@ class Audited:
     leaks: dict[str, int]
     pending: dict[str, int]
     healed: dict[str, int]
+
+
+@dataclass(frozen=True, slots=True)
+class ImagesChecked:
+    """The digests of the stored images that were read back, and what came of it."""
+
+    good: list[str]
+    bad: list[str]
+
+
+@dataclass(frozen=True, slots=True)
+class StoreSwept:
+    """How much of the image store nobody needed any more: images, uploads, files of killed writers."""
+
+    images: int
+    uploads: int
+    unfinished: int

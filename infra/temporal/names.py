@@ -37,6 +37,10 @@ def audit_id(location: str) -> str:
     return f"audit-region-{location}"
 
 
+def care_id(location: str) -> str:
+    return f"care-for-images-{location}"
+
+
 def region_queue(location: str) -> str:
     return f"region.{location}"
 

@@ -7,9 +7,10 @@ from collections import Counter
 import httpx
 from prometheus_client.parser import text_string_to_metric_families
 
-from infra.db import audits
+from infra.db import audits, image_care
 from infra.db.ledger import KINDS
 from tests.fix_api import Api
+from tests.fix_region import DIGEST
 
 
 async def scrape(api: Api) -> dict[tuple[str, str, str], float]:
@@ -20,7 +21,8 @@ async def scrape(api: Api) -> dict[tuple[str, str, str], float]:
     assert reply.headers["content-type"].startswith("text/plain; version=")
     samples = [sample for family in text_string_to_metric_families(reply.text) for sample in family.samples]
     assert all(sample.labels.keys() <= {"location", "kind"} for sample in samples)
-    return {(sample.name, sample.labels["location"], sample.labels.get("kind", "")): sample.value for sample in samples}
+    where = [(sample.labels.get("location", ""), sample.labels.get("kind", "")) for sample in samples]
+    return {(sample.name, *place): sample.value for sample, place in zip(samples, where, strict=True)}
 
 
 async def test_a_region_that_was_never_audited_has_no_figures(api: Api) -> None:
@@ -44,3 +46,23 @@ async def test_the_newest_audit_is_told_kind_by_kind(api: Api) -> None:
     assert of("puchify_leaks_pending") == {**zeros, "tombstone": 3}
     assert of("puchify_leaks_healed_total") == {**zeros, "stray": 6, "lock": 2}
     assert 3600 <= of("puchify_audit_age_seconds")[""] < 3700
+
+
+async def test_images_that_are_doubted_or_in_quarantine_are_counted(api: Api) -> None:
+    before = await scrape(api)
+    await api.region.execute("UPDATE images SET doubted = now() WHERE id = %s", api.region.image_id)
+    doubted = await scrape(api)
+    async with api.region.pool.connection() as connection:
+        await image_care.found_bad(connection, DIGEST)
+    bad = await scrape(api)
+    await api.region.execute(
+        "UPDATE images SET quarantined = NULL, status = 'available' WHERE id = %s", api.region.image_id
+    )
+
+    def of(found: dict[tuple[str, str, str], float]) -> tuple[float, float]:
+        return found["puchify_images_doubted", "", ""], found["puchify_images_quarantined", "", ""]
+
+    assert of(before) == (0, 0)
+    assert of(doubted) == (1, 0)
+    assert of(bad) == (0, 1)
+    assert before["puchify_images_unread_seconds", "", ""] > 0

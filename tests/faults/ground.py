@@ -19,7 +19,7 @@ from infra.config import Settings
 from infra.domain.errors import Unavailable
 from infra.domain.models import Resources
 from infra.drivers.simulated import Latencies
-from infra.temporal.names import audit_id, sweep_id
+from infra.temporal.names import audit_id, care_id, sweep_id
 from tests.faults.process import Mortal, enlist, living
 from tests.faults.sabotage import WAYS
 from tests.faults.saboteur import Saboteur
@@ -63,7 +63,7 @@ class Battlefield:
                 if ("host", ours.host_id) not in elsewhere:
                     await stack.enter_async_context(_working(workers.host.run_host, ours))
             yield
-        for schedule in (sweep_id(region.location), audit_id(region.location)):
+        for schedule in (sweep_id(region.location), audit_id(region.location), care_id(region.location)):
             with suppress(RPCError):
                 await region.client.get_schedule_handle(schedule).delete()
 

@@ -11,7 +11,18 @@ from typing import Literal
 from workflows.options import FACTOR, STEPS
 
 StoryName = Literal[
-    "create", "doomed", "buried", "delete", "delete_early", "power", "shutdown", "change", "silent", "sweep", "audit"
+    "create",
+    "doomed",
+    "buried",
+    "delete",
+    "delete_early",
+    "power",
+    "shutdown",
+    "change",
+    "silent",
+    "sweep",
+    "audit",
+    "care",
 ]
 
 STORY: dict[str, StoryName] = {
@@ -32,6 +43,7 @@ STORY: dict[str, StoryName] = {
     **dict.fromkeys(("follow_change", "finish_change"), "change"),
     "sweep_orders": "sweep",
     "audit_region": "audit",
+    **dict.fromkeys(("check_images", "sweep_store"), "care"),
 }
 
 UNDO_OF = {
@@ -69,13 +81,13 @@ FAULTS: dict[str, str] = {
     "host_back": "the host goes, and comes back",
 }
 
-STEADY: frozenset[StoryName] = frozenset({"create", "power", "shutdown", "change", "silent", "sweep", "audit"})
+STEADY: frozenset[StoryName] = frozenset({"create", "power", "shutdown", "change", "silent", "sweep", "audit", "care"})
 """The stories at whose end the server runs."""
 
 OF_POWER: frozenset[StoryName] = frozenset({"power", "shutdown"})
 """Those in which the owner switches the server, which refuse nothing and wait for its host."""
 
-OF_LOCATION: frozenset[StoryName] = frozenset({"sweep", "audit"})
+OF_LOCATION: frozenset[StoryName] = frozenset({"sweep", "audit", "care"})
 """The stories whose struck step serves no single server."""
 ALONE = OF_LOCATION | {"silent"}
 """The stories that take a location of their own."""

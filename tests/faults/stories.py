@@ -14,7 +14,7 @@ from infra.db import changes
 from infra.domain.changes import Change, Resource
 from infra.domain.errors import Locked, NotFound, Unavailable
 from infra.domain.models import Failure, ServerOrder
-from infra.temporal.names import audit_id, change_id, delete_id, provision_id, region_queue
+from infra.temporal.names import change_id, delete_id, provision_id, region_queue
 from tests.faults.saboteur import Strike, Victim
 from tests.faults.steps import StoryName
 from tests.fix_region import Region, eventually
@@ -33,6 +33,7 @@ SETTING: dict[StoryName, tuple[Strike, ...]] = {
     "silent": (),
     "sweep": (),
     "audit": (),
+    "care": (),
 }
 """What goes wrong in a story of itself."""
 
@@ -41,6 +42,13 @@ COMMANDS: dict[StoryName, tuple[str, ...]] = {
     "shutdown": ("shutdown_server", "start_server"),
 }
 """What its owner asks for, one after the other, once the server runs."""
+
+
+NOW: dict[StoryName, tuple[str, str]] = {
+    "audit": ("AuditRegion", "audit-region"),
+    "care": ("CareForImages", "care-for-images"),
+}
+"""What a schedule does again and again, and its name there: done once more at the end."""
 
 
 @dataclass(slots=True)
@@ -98,8 +106,8 @@ async def play(region: Region, order: ServerOrder, victim: Victim, story: StoryN
         await played.change()
     for command in COMMANDS.get(story, ()):
         await played.command(command)
-    if story == "audit":
-        await _audit(region)
+    if story in NOW:
+        await _now(region, *NOW[story])
     if played.deleted:
         await _ended(played, delete_id(order.server_id))
     await _repeated(victim)
@@ -118,16 +126,16 @@ async def _repeated(victim: Victim) -> None:
         await repeat
 
 
-async def _audit(region: Region) -> None:
-    """One audit now; those of the schedule come when they come."""
-    audit = await region.client.start_workflow(
-        "AuditRegion",
+async def _now(region: Region, story: str, schedule: str) -> None:
+    """One turn now; those of the schedule come when they come."""
+    turn = await region.client.start_workflow(
+        story,
         region.location,
-        id=f"{audit_id(region.location)}-now",
+        id=f"{schedule}-{region.location}-now",
         task_queue=region_queue(region.location),
     )
     with suppress(WorkflowFailureError):
-        await audit.result()
+        await turn.result()
 
 
 async def _waits_or_ended(played: Played) -> bool:

@@ -241,7 +241,7 @@ async def _and_back(store: ImageStore, source: Path, into: Path) -> None:
 
 
 def test_a_child_ends_with_the_worker_that_started_it(stalled: Path, into: Path) -> None:
-    told: dict[str, Any] = {"store": str(stalled), "digest": UNKNOWN, "into": str(into), "settle": 0}
+    told: dict[str, Any] = {"store": str(stalled), "marked": False, "digest": UNKNOWN, "into": str(into), "settle": 0}
     child = subprocess.Popen((sys.executable, "-m", "infra.drivers.store.child", "fetch"), stdin=subprocess.PIPE)
     assert child.stdin is not None
     child.stdin.write(json.dumps(told).encode() + b"\n")

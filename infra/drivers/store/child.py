@@ -17,7 +17,7 @@ from threading import Thread
 from typing import Any
 
 from infra.drivers.store import segments, stored_files
-from infra.drivers.store.errors import StoreError
+from infra.drivers.store.errors import StoreAway, StoreError
 
 SAY_EVERY = 0.25  # seconds
 FRAME = 4  # bytes of the length before each piece of a segment; a length of zero asks for a sync
@@ -76,6 +76,8 @@ VERBS: Mapping[str, Callable[..., object]] = {
     "verify": verify,
     "images": stored_files.images,
     "remove": stored_files.remove,
+    "marker": stored_files.marker,
+    "mark": stored_files.mark,
     "sweep": stored_files.sweep,
     "append": append,
     "collect": collect,
@@ -93,8 +95,11 @@ def main(verb: str) -> None:
     told = json.loads(sys.stdin.buffer.readline())
     if verb != "append":
         Thread(target=end_with_parent, daemon=True).start()
+    store, marked = Path(told.pop("store")), told.pop("marked")
     try:
-        say({"done": VERBS[verb](**{**told, "store": Path(told["store"])})})
+        if marked and verb != "mark" and stored_files.marker(store) is None:
+            raise StoreAway("the image store is not mounted: there is no marker")
+        say({"done": VERBS[verb](store, **told)})
     except StoreError as error:
         say({"error": type(error).__name__, "said": str(error)})
     except OSError as error:

@@ -65,11 +65,14 @@ class ImageStore:
     """``path``: the mount. ``patience``: seconds of silence. ``children``: so many at a time; uploads not counted.
 
     ``settle``: seconds that a name is waited for which another host may just have made; 0 on one machine.
+    ``marked``: a directory without the store's marker is taken for one on which the store is not mounted.
     Every method raises StoreError, and ``progress`` is called every second until it answers.
     """
 
-    def __init__(self, path: Path, patience: float = 120, children: int = 4, settle: float = SETTLE) -> None:
-        self._path = path.absolute()
+    def __init__(
+        self, path: Path, patience: float = 120, children: int = 4, settle: float = SETTLE, marked: bool = False
+    ) -> None:
+        self._where = {"store": path.absolute(), "marked": marked}
         self._settle = settle
         self._children = Children(children, patience)
         self._writers = Children(WRITERS, patience)
@@ -100,9 +103,19 @@ class ImageStore:
         found = await self._do("images", _unheard)
         return {digest: Stored(*about) for digest, about in found.items() if DIGEST.fullmatch(digest)}
 
-    async def remove(self, digest: str) -> None:
+    async def remove(self, digest: str, older_than: float = 0) -> bool:
+        """Remove an image, unless somebody published it in the last ``older_than`` seconds. Whether that was done."""
         _expect_digest(digest)
-        await self._do("remove", _unheard, digest=digest)
+        return bool(await self._do("remove", _unheard, digest=digest, older_than=older_than))
+
+    async def marker(self) -> str | None:
+        """Whose the store is: the id of an installation's books. None: nobody marked it."""
+        marker = await self._do("marker", _unheard)
+        return None if marker is None else str(marker)
+
+    async def mark(self, owner: str) -> None:
+        """Say whose the store is, in place of what was said before."""
+        await self._do("mark", _unheard, owner=owner)
 
     async def sweep(self, older_than: float) -> int:
         """Remove what killed writers left, once nobody has written to it for so many seconds. How many files."""
@@ -112,7 +125,7 @@ class ImageStore:
     async def appending(self, image_id: int, start: int) -> AsyncIterator[Appender]:
         """A new segment of an upload, whose first byte is the upload's ``start``-th."""
         name = name_of(start)
-        async with self._writers.start("append", store=self._path, image_id=image_id, name=name) as child:
+        async with self._writers.start("append", **self._where, image_id=image_id, name=name) as child:
             await child.line()  # it is there
             yield Appender(name, child)
 
@@ -135,7 +148,7 @@ class ImageStore:
         await self._do("discard", _unheard, image_id=image_id)
 
     async def _do(self, verb: str, progress: Progress, **arguments: Any) -> Any:
-        async with _speaking(progress) as spoken, self._children.start(verb, store=self._path, **arguments) as child:
+        async with _speaking(progress) as spoken, self._children.start(verb, **self._where, **arguments) as child:
             while "done" not in (said := await child.line()):
                 spoken.at = said["at"]
             return said["done"]

@@ -20,6 +20,7 @@ from infra.drivers.store.streams import CHUNK, HashedReader, HashedWriter
 
 IMAGES = "images"
 SUFFIX = ".tar"
+MARKER = ".store-id"
 TMP = ".tmp-"
 TRIES = 2  # of a write that reads back wrong, and of a read whose file was replaced under it
 BREATH = 0.25  # seconds between two looks for a name that another host may just have made
@@ -34,11 +35,10 @@ def publish(store: Path, directory: Path, settle: float, progress: Progress) -> 
         with _unfinished(images) as tmp:
             digest, size = _written(tmp, directory, progress)
             final = images / f"{digest}{SUFFIX}"
-            if _is_right(final, digest, progress):
-                return digest, size
-            with on_the_mount("publishing"):
-                tmp.rename(final)
-                sync(images)
+            if not (_is_right(final, digest, progress) and _is_young_again(final)):
+                with on_the_mount("publishing"):
+                    tmp.rename(final)
+                    sync(images)
         if verify(store, digest, settle, progress):
             return digest, size
     raise StoreAway(f"what was written as {digest} reads back differently")
@@ -58,6 +58,16 @@ def _is_right(path: Path, digest: str, progress: Progress) -> bool:
         return _hash_of(path, progress) == digest
     except ImageMissing:
         return False
+
+
+def _is_young_again(path: Path) -> bool:
+    """A copy that lay unused for long is used from now on. False: it was swept meanwhile."""
+    try:
+        with on_the_mount("publishing"):
+            os.utime(path)
+    except ImageMissing:
+        return False
+    return True
 
 
 def fetch(store: Path, digest: str, into: Path, settle: float, progress: Progress) -> None:
@@ -106,9 +116,21 @@ def images(store: Path) -> dict[str, tuple[int, float]]:
         }
 
 
-def remove(store: Path, digest: str) -> None:
+def remove(store: Path, digest: str, older_than: float) -> bool:
+    """Whether it was there, and old enough. Somebody may publish it at this very moment: then it is put back."""
+    path, tmp = store / IMAGES / f"{digest}{SUFFIX}", store / IMAGES / f"{TMP}{uuid4().hex}"
     with on_the_mount(f"removing {digest}"):
-        (store / IMAGES / f"{digest}{SUFFIX}").unlink(missing_ok=True)
+        try:
+            if age(path.stat().st_mtime) < older_than:
+                return False
+            path.rename(tmp)
+            if age(tmp.stat().st_mtime) < older_than:
+                tmp.rename(path)
+                return False
+            tmp.unlink()
+        except FileNotFoundError:
+            return False
+    return True
 
 
 def sweep(store: Path, older_than: float) -> int:
@@ -123,9 +145,28 @@ def sweep(store: Path, older_than: float) -> int:
     return gone
 
 
+def marker(store: Path) -> str | None:
+    """Whose the store is; None where nobody marked it, as in a directory on which it is not mounted."""
+    try:
+        with on_the_mount("reading the marker"):
+            return (store / MARKER).read_text("ascii").strip()
+    except ImageMissing:
+        return None
+
+
+def mark(store: Path, owner: str) -> None:
+    """Say whose the store is; an older marker goes."""
+    ensured(store)
+    with _unfinished(store) as tmp, on_the_mount("marking the store"):
+        tmp.write_text(f"{owner}\n", "ascii")
+        sync(tmp)
+        tmp.rename(store / MARKER)
+        sync(store)
+
+
 @contextmanager
 def _unfinished(directory: Path) -> Iterator[Path]:
-    """A name for a file that is not finished; whatever has it in the end is removed."""
+    """A name for a file that is not finished; what has it in the end is removed."""
     tmp = directory / f"{TMP}{uuid4().hex}"
     try:
         yield tmp
