@@ -94,7 +94,10 @@ class Settings(BaseSettings):
     image_store_engine: Literal["directory", "cephfs", "glusterfs"] = Field(
         "directory", description="What replicates the image store; a directory is on this machine alone."
     )
-    image_store_volume: str = Field("images", description="The GlusterFS volume, or the CephFS file system, it is on.")
+    image_store_conf: Path | None = Field(
+        None, description="The ceph.conf with which the health of CephFS is asked for. Empty: where Ceph looks itself."
+    )
+    image_store_volume: str = Field("images", description="The GlusterFS volume that it is on.")
     libvirt_uri: str = Field("qemu:///system", description="`puchify up` sets it to its private libvirtd.")
     host_slots: int = Field(200, description="Steps a host does at a time; most of them wait for a guest to boot.")
     address_pools: list[str] = Field(

@@ -24,6 +24,7 @@ from workers.commands import (
     principals,
     quotas,
     run,
+    store,
 )
 
 HELP = """Self-hosted server provisioning: one order becomes one running server, or nothing at all.
@@ -51,6 +52,7 @@ audit.register(app)
 deadlines.register(app)
 capacity.register(app)
 explain.register(app)
+store.register(app)
 
 
 def main() -> None:

@@ -38,7 +38,7 @@ def audit_id(location: str) -> str:
 
 
 def care_id(location: str) -> str:
-    return f"care-for-images-{location}"
+    return f"image-care-{location}"
 
 
 def region_queue(location: str) -> str:

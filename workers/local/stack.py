@@ -10,6 +10,7 @@ import asyncio
 from asyncio import TaskGroup
 
 from infra.config import Settings
+from infra.db import image_care
 from infra.db.built_images import NewImage, register_image
 from infra.db.cluster import PostgresCluster
 from infra.db.migrate import migrate
@@ -23,6 +24,7 @@ from workers.local.ground import Ground, SimulatedGround
 from workers.local.place import Place, resolved
 from workers.processes import Supervisor
 from workers.progress import Teller
+from workers.wiring import image_store
 
 STOP_FIRST = ("host", "region", "api")  # who works, before what they work with
 STOP_LAST = ("temporal-ui", "temporal", "postgres")
@@ -78,6 +80,10 @@ class Stack:
     async def _offer(self, image: NewImage) -> None:
         async with open_pool(self.settings.database_url, 2, "puchify-up") as pool, pool.connection() as connection:
             await register_image(connection, image)
+            ours = await image_care.installation(connection)
+        store = image_store(self.settings)
+        if await store.marker() is None:  # another's stays another's: `puchify store init --take-over`
+            await store.mark(ours)
 
     async def _start_temporal(self) -> None:
         binaries = await asyncio.to_thread(ensure_binaries, self._teller.say)

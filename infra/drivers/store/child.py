@@ -58,6 +58,12 @@ def collect(store: Path, image_id: int, pieces: list[tuple[str, int, int]], into
     return segments.collect(store, image_id, pieces, Path(into), settle, Teller())
 
 
+def probe(store: Path, name: str, **told: Any) -> str:
+    from infra.drivers.store.probes import PROBES  # seldom needed, and a child starts often
+
+    return PROBES[name](store, progress=Teller(), **told)
+
+
 def append(store: Path, image_id: int, name: str) -> None:
     """Pieces come in on standard input, each after its length. A sync is answered with the bytes that are safe."""
     segment = segments.Segment(store, image_id, name)
@@ -79,6 +85,7 @@ VERBS: Mapping[str, Callable[..., object]] = {
     "marker": stored_files.marker,
     "mark": stored_files.mark,
     "sweep": stored_files.sweep,
+    "probe": probe,
     "append": append,
     "collect": collect,
     "uploads": segments.uploads,
@@ -97,7 +104,7 @@ def main(verb: str) -> None:
         Thread(target=end_with_parent, daemon=True).start()
     store, marked = Path(told.pop("store")), told.pop("marked")
     try:
-        if marked and verb != "mark" and stored_files.marker(store) is None:
+        if marked and verb not in ("mark", "marker") and stored_files.marker(store) is None:
             raise StoreAway("the image store is not mounted: there is no marker")
         say({"done": VERBS[verb](store, **told)})
     except StoreError as error:

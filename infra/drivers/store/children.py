@@ -9,6 +9,8 @@ from __future__ import annotations
 import asyncio
 import json
 import logging
+import os
+import signal
 import sys
 from collections.abc import AsyncIterator, Coroutine
 from contextlib import asynccontextmanager, suppress
@@ -16,6 +18,7 @@ from typing import Any
 
 from infra.drivers.store.errors import ERRORS, StoreAway
 
+LONGEST_LINE = 64 * 2**20  # bytes: a list of half a million images
 MERCY = 2.0  # seconds that a killed child has until it is left alone
 
 log = logging.getLogger(__name__)
@@ -25,16 +28,18 @@ class Child:
     """One of them, running. StoreError from anything but ``end``: it is of no more use."""
 
     def __init__(self, process: asyncio.subprocess.Process, patience: float) -> None:
-        self._process = process
+        self.process = process
         self._patience = patience
+        self.is_over = False  # it ends by itself
 
     async def line(self) -> dict[str, Any]:
         """What it says next. OSError: it failed in a local directory."""
-        assert self._process.stdout is not None
+        assert self.process.stdout is not None
         try:
-            line = await asyncio.wait_for(self._process.stdout.readline(), self._patience)
+            line = await asyncio.wait_for(self.process.stdout.readline(), self._patience)
         except TimeoutError:
             raise StoreAway(f"the image store has not answered for {self._patience:.0f} s") from None
+        self.is_over = not line or b'"done"' in line or b'"error"' in line
         if not line:
             raise StoreAway("the process that was at the image store died")
         said: dict[str, Any] = json.loads(line)
@@ -45,10 +50,10 @@ class Child:
         return said
 
     async def feed(self, content: bytes) -> None:
-        assert self._process.stdin is not None
-        self._process.stdin.write(content)
+        assert self.process.stdin is not None
+        self.process.stdin.write(content)
         try:
-            await asyncio.wait_for(self._process.stdin.drain(), self._patience)
+            await asyncio.wait_for(self.process.stdin.drain(), self._patience)
         except TimeoutError:
             raise StoreAway(f"the image store has taken nothing for {self._patience:.0f} s") from None
         except ConnectionError:
@@ -70,18 +75,19 @@ class Children:
     async def start(self, verb: str, **arguments: Any) -> AsyncIterator[Child]:
         """A child for as long as the block lasts; whatever it does then ends with it."""
         await self._take_place()
-        process = None
+        child = None
         try:
             process = await asyncio.create_subprocess_exec(
                 *(sys.executable, "-P", "-m", "infra.drivers.store.child", verb),
                 stdin=asyncio.subprocess.PIPE,
                 stdout=asyncio.subprocess.PIPE,
+                limit=LONGEST_LINE,
             )
             child = Child(process, self._patience)
             await child.feed(json.dumps(arguments, default=str).encode() + b"\n")
             yield child
         finally:
-            await _to_its_end(self._end(process, verb))
+            await _to_its_end(self._end(child, verb))
 
     async def _take_place(self) -> None:
         async with self._changed:
@@ -96,12 +102,14 @@ class Children:
             self._running -= 1
             self._changed.notify_all()
 
-    async def _end(self, process: asyncio.subprocess.Process | None, verb: str) -> None:
-        if process is None:
+    async def _end(self, child: Child | None, verb: str) -> None:
+        if child is None:
             await self._leave_place()
             return
-        with suppress(ProcessLookupError):
-            process.kill()
+        process = child.process
+        if not child.is_over and process.returncode is None:
+            with suppress(ProcessLookupError):
+                os.kill(process.pid, signal.SIGKILL)  # Process.kill would reap it, and the event loop miss its end
         gone = asyncio.create_task(self._gone(process), name=f"the end of {verb} {process.pid}")
         await asyncio.wait([gone], timeout=MERCY)
         if not gone.done():

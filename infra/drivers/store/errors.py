@@ -4,8 +4,9 @@ StoreError
  ├── ImageMissing   no such image or upload; on another host it may be seen later
  ├── ImageDamaged   the content is not what its name says
  ├── StoreFull      no room, or no more quota
- └── StoreAway      stalled, disconnected or broken: to be tried again, later or elsewhere
-      └── StaleFile what was open is no longer there: opened again, it may be
+ ├── StoreAway      stalled, disconnected or broken: to be tried again, later or elsewhere
+ │    └── StaleFile what was open is no longer there: opened again, it may be
+ └── StoreUnfit     its mount does not do what an image store has to rely on
 """
 
 from __future__ import annotations
@@ -35,7 +36,11 @@ class StaleFile(StoreAway):
     """The file that was open has been replaced or removed: its name may have another by now."""
 
 
-ERRORS = {kind.__name__: kind for kind in (ImageMissing, ImageDamaged, StoreFull, StoreAway, StaleFile)}
+class StoreUnfit(StoreError): ...
+
+
+KINDS = (ImageMissing, ImageDamaged, StoreFull, StoreAway, StaleFile, StoreUnfit)
+ERRORS: dict[str, type[StoreError]] = {kind.__name__: kind for kind in KINDS}
 
 FULL = frozenset({errno.ENOSPC, errno.EDQUOT})
 MISSING = frozenset({errno.ENOENT, errno.ENOTDIR})

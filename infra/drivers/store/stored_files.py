@@ -137,7 +137,7 @@ def sweep(store: Path, older_than: float) -> int:
     """Remove what killed writers left, once nobody has written to it for ``older_than`` seconds. How many."""
     gone = 0
     with on_the_mount("sweeping"):
-        for entry in listed(store / IMAGES):
+        for entry in (*listed(store), *listed(store / IMAGES)):
             about = looked_at(entry) if entry.name.startswith(TMP) else None
             if about is not None and age(about.st_mtime) > older_than:
                 Path(entry.path).unlink(missing_ok=True)
