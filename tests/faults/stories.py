@@ -46,7 +46,7 @@ COMMANDS: dict[StoryName, tuple[str, ...]] = {
 
 NOW: dict[StoryName, tuple[str, str]] = {
     "audit": ("AuditRegion", "audit-region"),
-    "care": ("CareForImages", "care-for-images"),
+    "care": ("CareForImages", "image-care"),
 }
 """What a schedule does again and again, and its name there: done once more at the end."""
 

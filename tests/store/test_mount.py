@@ -9,7 +9,7 @@ import os
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -19,6 +19,7 @@ import pytest
 from infra.drivers.store.errors import ImageDamaged, ImageMissing, StoreAway, StoreFull
 from infra.drivers.store.mount import ImageStore
 from tests.store.disks import MIB, sparse_disk
+from tests.store.processes import children, thaw, until
 
 UNKNOWN = "0" * 64
 QUICKLY = 5.0
@@ -116,6 +117,14 @@ async def test_images_are_listed_and_removed(store: ImageStore, source: Path) ->
     for _ in range(2):
         await store.remove(published.digest)
     assert await store.images() == {}
+
+
+async def test_thousands_of_images_are_listed(store: ImageStore, path: Path) -> None:
+    (path / "images").mkdir(parents=True)
+    for number in range(2000):
+        (path / f"images/{number:064x}.tar").touch()
+    (path / "images/README.tar").touch()
+    assert len(await store.images()) == 2000
 
 
 async def test_what_killed_writers_left_is_swept_once_it_is_old(store: ImageStore, path: Path, source: Path) -> None:
@@ -250,21 +259,3 @@ def test_a_child_ends_with_the_worker_that_started_it(stalled: Path, into: Path)
         child.wait(0.5)
     child.stdin.close()
     assert child.wait(QUICKLY) == 1
-
-
-def thaw(mount: Path) -> None:
-    subprocess.run(("fsfreeze", "--unfreeze", str(mount)), check=True)
-
-
-async def until(true: Callable[[], object]) -> None:
-    async with asyncio.timeout(QUICKLY):
-        while not true():  # noqa: ASYNC110 - nobody tells of other processes
-            await asyncio.sleep(0.01)
-
-
-def children() -> list[int]:
-    """Processes at a store that this one started."""
-    found = subprocess.run(
-        ("pgrep", "-P", str(os.getpid()), "-f", "infra.drivers.store.child"), capture_output=True, text=True
-    )
-    return [int(pid) for pid in found.stdout.split()]

@@ -9,13 +9,15 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from threading import Event
 from typing import TypeVar
 from uuid import uuid4
 
 from infra.drivers.store.errors import ImageDamaged, ImageMissing, StaleFile, StoreAway, on_the_mount
-from infra.drivers.store.pack import Progress, pack, unpack
+from infra.drivers.store.pack import DISK, Progress, pack, unpack
 from infra.drivers.store.streams import CHUNK, HashedReader, HashedWriter
 
 IMAGES = "images"
@@ -23,6 +25,7 @@ SUFFIX = ".tar"
 MARKER = ".store-id"
 TMP = ".tmp-"
 TRIES = 2  # of a write that reads back wrong, and of a read whose file was replaced under it
+WRITE_BACK_EVERY = 0.1  # seconds
 BREATH = 0.25  # seconds between two looks for a name that another host may just have made
 
 T = TypeVar("T")
@@ -85,8 +88,28 @@ def _unpacked(path: Path, into: Path, progress: Progress) -> str:
         (into / name).unlink()
     with closing_file(open_file(path, os.O_RDONLY)) as file:
         reader = HashedReader(file)
-        unpack(reader, into, progress)
+        with _written_back(into / DISK):
+            unpack(reader, into, progress)
         return reader.digest()
+
+
+@contextmanager
+def _written_back(path: Path) -> Iterator[None]:
+    """What is there of the local file goes to the disk while more of it comes, so that little is left to sync."""
+    over = Event()
+
+    def write_back() -> None:
+        while not over.wait(WRITE_BACK_EVERY):
+            with suppress(FileNotFoundError):
+                sync(path)
+
+    with ThreadPoolExecutor(1) as thread:
+        writing = thread.submit(write_back)
+        try:
+            yield
+        finally:
+            over.set()
+        writing.result()  # an error is told to one who syncs, and to nobody after
 
 
 def verify(store: Path, digest: str, settle: float, progress: Progress) -> bool:
