@@ -33,6 +33,7 @@ COMMANDS = (
     *("quota", *(f"quota {command}" for command in ("list", "set", "approve", "reject"))),
     *("image", "image build", "doctor", "clean", "audit", "capacity", "deadlines", "explain", "host"),
     *("catalog", "catalog apply", "catalog show"),
+    *("store", "store init", "store check", "store health"),
     *(f"host {command}" for command in ("list", "show", "topology", "join", "enrol", "enrolments", "edit")),
     *(f"host {command}" for command in ("cordon", "uncordon", "drain", "lost", "remove")),
 )

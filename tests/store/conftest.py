@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import subprocess
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -11,6 +12,9 @@ import pytest
 
 from infra.drivers.store.mount import ImageStore
 from tests.store.disks import MIB, sparse_disk
+
+BUSY = 10.0
+"""Seconds in which whoever hung at a mount is gone once it has thawed."""
 
 
 @pytest.fixture
@@ -58,4 +62,7 @@ def _mounted(at: Path, *options: str) -> Iterator[Path]:
     at.mkdir()
     subprocess.run(("mount", *options, str(at)), check=True)
     yield at
-    subprocess.run(("umount", str(at)), check=True)
+    until = time.monotonic() + BUSY
+    while subprocess.run(("umount", str(at)), check=False, capture_output=True).returncode:
+        assert time.monotonic() < until, f"{at} stays busy"
+        time.sleep(0.05)
