@@ -89,6 +89,23 @@ async def test_a_damaged_image_is_not_fetched(store: ImageStore, path: Path, sou
     assert not os.listdir(into)
 
 
+async def test_a_file_that_is_not_seen_whole_yet_is_read_once_more(
+    store: ImageStore, path: Path, source: Path, into: Path
+) -> None:
+    digest = (await store.publish(source, unheard)).digest
+    whole = stored(path, digest).read_bytes()
+    os.truncate(stored(path, digest), MIB)
+    os.rename(stored(path, digest), path / "short")
+    fetching = asyncio.create_task(ImageStore(path, settle=15).fetch(digest, into, unheard))
+    await asyncio.sleep(0.5)
+    os.rename(path / "short", stored(path, digest))
+    await until(lambda: os.listdir(into))
+    (path / "whole").write_bytes(whole)
+    os.rename(path / "whole", stored(path, digest))
+    await asyncio.wait_for(fetching, QUICKLY)
+    assert contents(into) == contents(source)
+
+
 @pytest.mark.parametrize("digest", [UNKNOWN, "../../etc/passwd", "", "x"])
 async def test_what_is_not_there(store: ImageStore, into: Path, digest: str) -> None:
     for asked in (store.fetch(digest, into, unheard), store.verify(digest, unheard)):
@@ -222,7 +239,7 @@ async def test_a_child_that_cannot_be_killed_is_left_alone(
     thaw(frozen_mount)
     await until(lambda: not children())
     patient = ImageStore(frozen_mount, settle=0)
-    assert (await patient.publish(source, unheard)).digest in await store.images()
+    assert (await patient.publish(source, unheard)).digest in await patient.images()
 
 
 async def test_who_waits_for_a_place_gets_it(path: Path, source: Path) -> None:

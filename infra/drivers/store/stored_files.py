@@ -76,9 +76,7 @@ def _is_young_again(path: Path) -> bool:
 def fetch(store: Path, digest: str, into: Path, settle: float, progress: Progress) -> None:
     """Unpack an image into the empty local directory ``into``, and sync it. OSError: of the local directory."""
     path = store / IMAGES / f"{digest}{SUFFIX}"
-    found = patiently(lambda: _unpacked(path, into, progress), settle)
-    if found != digest:
-        raise ImageDamaged(f"the stored image {digest} has the sha256 {found}")
+    patiently(lambda: _expect(digest, _unpacked(path, into, progress)), settle)
     for name in (*os.listdir(into), "."):
         sync(into / name)
 
@@ -114,7 +112,17 @@ def _written_back(path: Path) -> Iterator[None]:
 
 def verify(store: Path, digest: str, settle: float, progress: Progress) -> bool:
     """Whether the stored file is what its name says. ImageMissing: there is none."""
-    return patiently(lambda: _hash_of(store / IMAGES / f"{digest}{SUFFIX}", progress), settle) == digest
+    path = store / IMAGES / f"{digest}{SUFFIX}"
+    try:
+        patiently(lambda: _expect(digest, _hash_of(path, progress)), settle)
+    except ImageDamaged:
+        return False
+    return True
+
+
+def _expect(digest: str, found: str) -> None:
+    if found != digest:
+        raise ImageDamaged(f"the stored image {digest} has the sha256 {found}")
 
 
 def _hash_of(path: Path, progress: Progress) -> str:
@@ -217,19 +225,22 @@ def closing_file(file: int) -> Iterator[int]:
 
 
 def patiently(read: Callable[[], T], settle: float) -> T:
-    """``read``, tried again while the name is not seen here yet, and once when its file was replaced under it."""
-    deadline, stale = time.monotonic() + settle, 0
+    """``read``, tried again while the name is not seen here yet, and once more when its file was replaced under it.
+
+    Once more as well when it is wrong: a mount that takes time to settle may show the size of the file before.
+    """
+    deadline, again = time.monotonic() + settle, TRIES
     while True:
         try:
             return read()
         except ImageMissing:
             if time.monotonic() + BREATH > deadline:
                 raise
-            time.sleep(BREATH)
-        except StaleFile:
-            stale += 1
-            if stale == TRIES:
+        except (StaleFile, ImageDamaged) as error:
+            again -= 1
+            if not again or (isinstance(error, ImageDamaged) and not settle):
                 raise
+        time.sleep(BREATH)
 
 
 def ensured(directory: Path) -> Path:
