@@ -60,6 +60,7 @@ def test_from_nothing_and_again(settings: dict[str, object]) -> None:
     assert (again.code, again.err) == (0, ""), again
     assert "No new server was made, because this one is there." in again.out
     token = (state / "token").read_text().strip()
+    assert (state / "images/.store-id").exists()  # its images are cared for
     assert len(token) == 64
     assert f"Token        {token}" in first.out
     assert f"Token        {token}" in again.out
