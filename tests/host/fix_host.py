@@ -5,8 +5,10 @@ Nothing of it is shared with the machine, and all of it is gone afterwards. Gues
 
 from __future__ import annotations
 
+import asyncio
 import shutil
 from collections.abc import AsyncIterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from functools import partial
@@ -123,17 +125,20 @@ async def everything(host: Host) -> set[int]:
     return {*machines, *ports, *await host.disks.held(), *await host.seeds.held()}
 
 
-@pytest_asyncio.fixture(scope="session")
-async def tiny(real_host: RealHost) -> Image:
-    return await _stored(real_host, "tiny")
+@pytest.fixture(scope="session")
+def tiny(real_host: RealHost) -> Image:
+    return _stored(real_host, "tiny")
 
 
-@pytest_asyncio.fixture(scope="session")
-async def debian(real_host: RealHost) -> Image:
-    return await _stored(real_host, "debian-13")
+@pytest.fixture(scope="session")
+def debian(real_host: RealHost) -> Image:
+    return _stored(real_host, "debian-13")
 
 
-async def _stored(real: RealHost, name: str) -> Image:
+def _stored(real: RealHost, name: str) -> Image:
+    """In a thread: a test that runs already may ask for it."""
     guest = outside(partial(ensure_image, name))
-    published = await ImageStore(real.options.store, settle=0).publish(guest.directory, lambda _: None)
+    publishing = ImageStore(real.options.store, settle=0).publish(guest.directory, lambda _: None)
+    with ThreadPoolExecutor(1) as thread:
+        published = thread.submit(asyncio.run, publishing).result()
     return image_of(guest, published.digest)
