@@ -24,6 +24,7 @@
     │   ├── HostFull                no room on the disk, no free device
     │   └── StaleClaim              the host is told something an earlier claim may no longer ask for
     ├── ImageUnusable               422 the image cannot be deployed as asked
+    │   └── ImageRefused            422 an image that somebody brought is not taken in
     ├── GuestNotReady               504 the machine runs but does not answer in time
     ├── Unavailable                 503 unavailable: a part of Puchify does not answer
     └── ServerError                 500 server_error: our bug
@@ -183,6 +184,10 @@ class StaleClaim(HostFailure):
 
 class ImageUnusable(PuchifyError):
     code, status = "image_unusable", 422
+
+
+class ImageRefused(ImageUnusable):
+    """What is in the file is not accepted as an image; the message says what it is, and what would help."""
 
 
 class GuestNotReady(PuchifyError):
