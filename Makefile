@@ -7,7 +7,7 @@ CLIENTS := .venv-clients
 PY    := $(VENV)/bin/python
 ARGS  := $(if $(ONCE),--once) $(if $(HOST),--host $(HOST))
 
-.PHONY: run test duplicates faults soak fuzz bench bench-placement lint fmt setup clean histories
+.PHONY: run test duplicates faults soak fuzz fuzz-images bench bench-placement lint fmt setup clean histories
 
 run: setup
 	PUCHIFY_STATE=$(STATE) $(VENV)/bin/puchify up $(ARGS)
@@ -39,6 +39,10 @@ soak: setup
 # Requests made out of the OpenAPI document, valid and not, in chains; `make test` takes a minute of them.
 fuzz: setup $(CLIENTS)/.ready
 	MINUTES=$(or $(MINUTES),15) $(PY) -m pytest -s tests/clients/test_openapi.py
+
+# Images that nobody thought of, drawn by what they reach in the inspector; `make test` takes some seconds of them.
+fuzz-images: setup
+	MINUTES=$(or $(MINUTES),15) $(PY) -m pytest -s tests/images/test_fuzz.py
 
 lint: setup
 	$(VENV)/bin/ruff check .

@@ -49,7 +49,6 @@ DESCRIPTOR, FIRST_FIELD = b"disk descriptorfile", re.compile(rb"version *= *[0-9
 DISK_MARKS = (
     (SECTOR - 2, b"\x55\xaa", "an MBR"),
     (SECTOR, b"EFI PART", "a GPT"),
-    (8 * SECTOR, b"EFI PART", "a GPT"),
 )
 BEGINNING = 10 * 2**10  # bytes in which a descriptor's first line with a meaning is looked for
 

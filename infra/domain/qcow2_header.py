@@ -174,16 +174,16 @@ def _check_tables(source: Source, header: Header) -> None:
 
 def _follow(source: Source, header: Header) -> None:
     """Every cluster that the tables name is in the file, and all of them have room in it."""
-    cluster, per_table = header.cluster, header.cluster // header.entry
-    balance = Balance(source, cluster)  # the last cluster may be short
-    ratio = ZSTD_RATIO if header.compression else DEFLATE_RATIO
-    clusters = -(-header.virtual_size // cluster)
+    per_table = header.cluster // header.entry
+    clusters = -(-header.virtual_size // header.cluster)
+    # Without subclusters a cluster is written as a whole: a file that ends within one was cut off.
+    short = header.cluster - 1 if header.incompatible & EXTENDED_L2 else 0
+    balance = Balance(source, short)
     for table in _l2_tables(source, header, -(-clusters // per_table)):
-        balance.claim(cluster)
+        balance.claim(header.cluster)
         balance.look_at(per_table)
-        for entries in numbers(source, table, cluster // 8, 8, "big", "an L2 table"):
-            described = entries[::2] if header.entry == 16 else entries
-            _check_entries(described, header, source.size, balance, 1 + cluster // ratio)
+        for entries in numbers(source, table, header.cluster // 8, 8, "big", "an L2 table"):
+            _check_entries(entries[::2] if header.entry == 16 else entries, header, source.size + short, balance)
 
 
 def _l2_tables(source: Source, header: Header, count: int) -> Iterator[int]:
@@ -196,19 +196,19 @@ def _l2_tables(source: Source, header: Header, count: int) -> Iterator[int]:
                 yield offset
 
 
-def _check_entries(entries: array[int], header: Header, size: int, balance: Balance, least: int) -> None:
-    """``least``: bytes that a compressed cluster takes at least, so that many of them may share a sector."""
+def _check_entries(entries: array[int], header: Header, size: int, balance: Balance) -> None:
     cluster, shift = header.cluster, 62 - (header.cluster_bits - 8)
     place, sectors = (1 << shift) - 1, (1 << (header.cluster_bits - 8)) - 1
+    compressed = 1 + cluster // (ZSTD_RATIO if header.compression else DEFLATE_RATIO)  # bytes: many may share a sector
     for entry in filter(None, entries):
         if entry & COMPRESSED:
-            last = (entry & place & ~511) + (entry >> shift & sectors) * 512
-            needed = least
+            start, needed = entry & place, compressed
+            end = (start & ~511) + (entry >> shift & sectors) * 512 + 1  # the last sector may be short
         else:
-            last = entry & OFFSET
-            needed = cluster if last else 0
-            if last % cluster:
+            start = entry & OFFSET
+            end, needed = (start + cluster, cluster) if start else (0, 0)
+            if start % cluster:
                 raise ImageRefused("the image is damaged: its L2 table holds what is no place of a cluster")
-        if last >= size:
-            raise ImageRefused(f"the file is cut off: its data goes on at byte {last}, the file ends at {size}")
+        if end > size:
+            raise ImageRefused(f"the file is cut off: its data goes on at byte {start}, the file ends at {size}")
         balance.claim(needed)

@@ -18,6 +18,7 @@ from infra.domain.vmdk_descriptor import STREAM, check_descriptor
 MAGIC = b"KDMV"
 HEADER = struct.Struct("<4sIIQQQQIQQQB4sH433s")
 MARKER = struct.Struct("<QII496s")
+GRAIN = struct.Struct("<QI")  # before a compressed grain: its place on the disk, its length in bytes
 VERSIONS = (1, 2, 3)
 NEWLINES, REDUNDANT, ZEROED, COMPRESSED, MARKED = 1, 2, 4, 1 << 16, 1 << 17
 NEWLINE = b"\n \r\n"  # as it was written: a transfer as text shows in it
@@ -121,22 +122,30 @@ def _follow(source: Source, header: Header) -> None:
     entries = -(-header.capacity // (header.grain * TABLE_ENTRIES))
     if header.flags & REDUNDANT:
         within(source, header.redundant_directory * SECTOR, entries * 4, "the second grain directory")
+    compressed = bool(header.flags & COMPRESSED)
     grain = header.grain * SECTOR
-    balance = Balance(source, grain)  # the last grain may be short
-    needed = 1 + grain // DEFLATE_RATIO if header.flags & COMPRESSED else grain
-    zeroed = bool(header.flags & ZEROED)
+    needed = 1 + grain // DEFLATE_RATIO if compressed else grain
+    room = source.size // SECTOR - (1 if compressed else header.grain)  # the last sector at which a grain may begin
+    balance, last = Balance(source, 0), 0
     for directory in numbers(source, header.directory * SECTOR, entries, 4, "little", "the grain directory"):
         for table in filter(None, directory):
             balance.claim(TABLE_ENTRIES * 4)
             balance.look_at(TABLE_ENTRIES)
             for grains in numbers(source, table * SECTOR, TABLE_ENTRIES, 4, "little", "a grain table"):
-                _check_grains(grains, source.size // SECTOR, balance, needed, zeroed)
+                last = max(last, _check_grains(grains, room, balance, needed, bool(header.flags & ZEROED)))
+    if compressed and last:
+        _, length = GRAIN.unpack(exactly(source, last * SECTOR, GRAIN.size, "the last grain"))
+        within(source, last * SECTOR + GRAIN.size, length, "the last grain")
 
 
-def _check_grains(grains: array[int], sectors: int, balance: Balance, needed: int, zeroed: bool) -> None:
+def _check_grains(grains: array[int], room: int, balance: Balance, needed: int, zeroed: bool) -> int:
+    """The place of the last of them."""
+    last = 0
     for place in filter(None, grains):
         if place == 1 and zeroed:
             continue
-        if place >= sectors:
-            raise ImageRefused(f"the file is cut off: its data goes on in sector {place}, the file has {sectors}")
+        if place > room:
+            raise ImageRefused(f"the file is cut off: its data goes on in sector {place}, where it has ended")
         balance.claim(needed)
+        last = max(last, place)
+    return last

@@ -173,6 +173,7 @@ BAD: dict[str, tuple[Made, str]] = {
     "cut off in the longer header": (cut("qcow2-v3", lambda image: 90), "cut off"),
     "cut off before the tables": (cut("qcow2-v3", lambda image: CLUSTER), "cut off"),
     "cut off in the middle": (cut("qcow2-v3", lambda image: len(image) // 2), "cut off"),
+    "cut off within the last cluster": (cut("qcow2-v3", lambda image: len(image) - 1), "cut off"),
     "cut off before the last cluster": (
         cut("qcow2-v3", lambda image: (len(image) - 1) // CLUSTER * CLUSTER),
         "cut off",

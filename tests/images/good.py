@@ -11,7 +11,9 @@ from pathlib import Path
 MIB = 2**20
 SIZE = 6 * MIB
 LIMIT = 64 * MIB
-GPT, MBR = "label: gpt\nstart=2048, size=8192, type=L\n", "label: dos\nstart=2048, size=8192, type=83, bootable\n"
+SMALL = 2**17  # bytes of a disk for which the tools make the smallest images
+GPT = "label: gpt\nstart={start}, size={sectors}, type=L\n"
+MBR = "label: dos\nstart={start}, size={sectors}, type=83, bootable\n"
 FORMS = {
     "qcow2-v2": ("qcow2", "-o", "compat=0.10"),
     "qcow2-v3": ("qcow2",),
@@ -56,8 +58,8 @@ def patched(content: bytes, offset: int, new: bytes) -> bytes:
     return content[:offset].ljust(offset, b"\0") + new + content[offset + len(new) :]
 
 
-def make_good(directory: Path) -> Good:
-    forms = {"raw-gpt": _raw(directory / "gpt.raw", GPT), "raw-mbr": _raw(directory / "mbr.raw", MBR)}
+def make_good(directory: Path, size: int = SIZE) -> Good:
+    forms = {"raw-gpt": _raw(directory / "gpt.raw", GPT, size), "raw-mbr": _raw(directory / "mbr.raw", MBR, size)}
     for name, (format, *options) in FORMS.items():
         made = directory / name
         qemu_img("convert", "-f", "raw", "-O", format, *options, directory / "gpt.raw", made)
@@ -74,12 +76,14 @@ def with_footer(stream: bytes) -> bytes:
     )
 
 
-def _raw(path: Path, table: str) -> bytes:
-    path.write_bytes(bytes(SIZE))
-    subprocess.run(("sfdisk", "--quiet", str(path)), input=table, text=True, check=True, capture_output=True)
-    content = bytearray(path.read_bytes())
-    draw = random.Random(7)
-    content[MIB : MIB + 300_000] = draw.randbytes(300_000)
-    content[3 * MIB : 3 * MIB + 200_000] = b"the same again, " * 12_500
+def _raw(path: Path, table: str, size: int) -> bytes:
+    start, sectors = (2048, 8192) if size >= SIZE else (40, 64)
+    path.write_bytes(bytes(size))
+    text = table.format(start=start, sectors=sectors)
+    subprocess.run(("sfdisk", "--quiet", str(path)), input=text, text=True, check=True, capture_output=True)
+    content, draw = bytearray(path.read_bytes()), random.Random(7)
+    for place, data in ((start * 512, draw.randbytes(300_000)), (3 * MIB, b"the same again, " * 12_500)):
+        data = data[: min(sectors * 512, max(0, size - place))]
+        content[place : place + len(data)] = data
     path.write_bytes(content)
     return bytes(content)

@@ -17,7 +17,7 @@ from infra.drivers import convert
 from infra.drivers.convert import ConversionFailed, convert_to_raw
 from infra.drivers.image_file import opened
 from infra.drivers.protocols import Progress
-from tests.images.good import GPT, LIMIT, MIB, SIZE, Good, patched, qemu_img
+from tests.images.good import LIMIT, MIB, SIZE, Good, patched, qemu_img
 from tests.images.sources import look
 
 GIB = 2**30
@@ -153,7 +153,9 @@ def large(tmp_path: Path) -> Path:
     raw, image = tmp_path / "large.raw", tmp_path / "large.qcow2"
     with raw.open("wb") as file:
         file.truncate(40 * GIB)
-    subprocess.run(("sfdisk", "--quiet", raw), input=GPT, text=True, check=True, capture_output=True)
+    subprocess.run(
+        ("sfdisk", "--quiet", raw), input="label: gpt\nstart=2048, type=L\n", text=True, check=True, capture_output=True
+    )
     with raw.open("r+b") as file:
         for place in range(MIB, 40 * GIB, 1200 * MIB):
             file.seek(place)
