@@ -176,7 +176,7 @@ BAD: dict[str, tuple[Made, str]] = {
     "cut off in the descriptor": (lambda good: good["vmdk-sparse"][:1024], "cut off"),
     "cut off in the middle": (lambda good: good["vmdk-sparse"][: len(good["vmdk-sparse"]) // 2], "cut off"),
     "cut off within the last grain": (lambda good: good["vmdk-sparse"][:-512], "cut off"),
-    "stream, cut off within the last grain": (lambda good: good["vmdk-stream"][:-512], "the last grain"),
+    "stream, cut off within the last grain": (lambda good: good["vmdk-stream"].rstrip(b"\0")[:-1], "cut off"),
     "stream, cut off": (lambda good: good["vmdk-stream"][: len(good["vmdk-stream"]) // 2], "cut off"),
     "footer cut off": (lambda good: good["vmdk-footer"][:-512], "footer of the VMDK is missing"),
     "footer cut within a sector": (lambda good: good["vmdk-footer"][:-1], "footer of the VMDK is missing"),

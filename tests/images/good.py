@@ -5,7 +5,6 @@ from __future__ import annotations
 import random
 import struct
 import subprocess
-from dataclasses import dataclass
 from pathlib import Path
 
 MIB = 2**20
@@ -33,12 +32,15 @@ FORMS = {
 VARIANTS = {"qcow2-v2": "v2", "qcow2-v2-zlib": "v2", "vmdk-stream": "streamOptimized", "vmdk-footer": "streamOptimized"}
 
 
-@dataclass(frozen=True, slots=True)
 class Good:
-    """``forms``: the GPT disk by the name of its form, and the two raw ones, "raw-gpt" and "raw-mbr"."""
+    """``forms``: the GPT disk by the name of its form, and the two raw ones, "raw-gpt" and "raw-mbr".
 
-    directory: Path
-    forms: dict[str, bytes]
+    No dataclass: hypothesis would write all of it into its notes.
+    """
+
+    def __init__(self, directory: Path, forms: dict[str, bytes]) -> None:
+        self.directory = directory
+        self.forms = forms
 
     def __getitem__(self, name: str) -> bytes:
         return self.forms[name]
