@@ -145,7 +145,9 @@ def _resolved(files: Mapping[str, Path] | None) -> dict[str, Path]:
 @cache
 def _closure(program: Path) -> tuple[Path, dict[str, Path]]:
     """A program of the system's, and it with the libraries that it is linked with (ldd has its own loader say them)."""
-    program = program.resolve(strict=True)
+    if not program.exists():
+        raise ConfinementFailed(f"{program} is not there")
+    program = program.resolve()
     listed = subprocess.run(("ldd", str(program)), capture_output=True, text=True, env={**ENVIRONMENT, "LC_ALL": "C"})
     if listed.returncode != 0:
         raise ConfinementFailed(f"{program}: {listed.stderr.strip() or listed.stdout.strip()}")

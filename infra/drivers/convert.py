@@ -17,9 +17,9 @@ from contextlib import suppress
 from functools import partial
 from pathlib import Path
 
-from infra.domain.errors import ImageRefused
+from infra.domain.errors import ImageRefused, Unavailable
 from infra.domain.image_header import Identified, identify
-from infra.drivers.confined import Bounds, run_confined
+from infra.drivers.confined import Bounds, ConfinementFailed, run_confined
 from infra.drivers.image_file import opened
 from infra.drivers.protocols import Progress
 from infra.drivers.threads import run
@@ -46,7 +46,7 @@ async def convert_to_raw(
 
     ``patience``: seconds without progress after which it is given up; the whole has that and what the slowest
     conversion takes. ImageRefused: the content is bad, or takes too long. OSError: ENOSPC when the target's file system
-    is full. Nothing is left of the target then, nor when cancelled.
+    is full. Unavailable: this machine cannot confine. Nothing is left of the target then, nor when cancelled.
     """
     work = _copied if identified.format == "raw" else _converted
     finished = False
@@ -87,7 +87,10 @@ async def _converted(source: Path, identified: Identified, target: Path, watch: 
                 f"qemu-img ended with {ended.status}: {ended.words}"
             )
 
-    await watch(convert(), lambda: max(done, min(size, _allocated(target))))
+    try:
+        await watch(convert(), lambda: max(done, min(size, _allocated(target))))
+    except ConfinementFailed as error:
+        raise Unavailable("images cannot be converted at the moment") from error
 
 
 async def _copied(source: Path, identified: Identified, target: Path, watch: Watch) -> None:

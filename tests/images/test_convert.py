@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from infra.domain.errors import ImageRefused
+from infra.domain.errors import ImageRefused, Unavailable
 from infra.domain.image_header import Identified, identify
 from infra.drivers import convert
 from infra.drivers.convert import ConversionFailed, convert_to_raw
@@ -101,6 +101,15 @@ def test_the_log_is_told_what_the_user_is_not(source: Path, target: Path) -> Non
     assert isinstance(refused.value.__cause__, ConversionFailed)
     assert "qemu" not in refused.value.message
     assert "not in qcow2 format" in str(refused.value.__cause__)
+
+
+def test_a_machine_that_cannot_confine_blames_no_image(
+    good: Good, source: Path, target: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(convert, "QEMU_IMG", Path("/usr/bin/no-such-tool"))
+    with pytest.raises(Unavailable):
+        converted(source, look(good["qcow2-v3"]), target)
+    assert not target.exists()
 
 
 @pytest.mark.parametrize(
