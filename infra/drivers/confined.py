@@ -115,9 +115,10 @@ async def _attended(process: asyncio.subprocess.Process, heard: Callable[[bytes]
         return (await words).decode(errors="replace").strip()
     finally:
         # bubblewrap dies, and with it the first process of the namespace, and with that every other in it.
-        with suppress(ProcessLookupError):
-            os.killpg(process.pid, signal.SIGKILL)
-        await asyncio.shield(process.wait())
+        if process.returncode is None:
+            with suppress(ProcessLookupError):
+                os.killpg(process.pid, signal.SIGKILL)
+            await asyncio.shield(process.wait())
         words.cancel()
 
 
