@@ -64,3 +64,10 @@ def test_health_is_asked_of_the_engine(tmp_path: Path, monkeypatch: pytest.Monke
 def test_a_directory_needs_no_engine(tmp_path: Path) -> None:
     told = puchify("store", "health", state=tmp_path)
     assert (told.code, told.out) == (0, "healthy: a directory of this machine: nothing replicates it\n")
+
+
+async def test_a_store_that_cannot_be_marked_is_told_in_a_line(shell: Shell, tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    ended = await asyncio.to_thread(puchify, "store", "init", str(tmp_path / "file/store"), **shell.settings)
+    assert ended.code == 1
+    assert ended.err == "puchify: the image store cannot be used: making the directory store: File exists\n"

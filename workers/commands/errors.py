@@ -13,6 +13,7 @@ from infra.db.cluster import PostgresError
 from infra.db.migrate import Drift
 from infra.domain.errors import PuchifyError
 from infra.drivers.libvirtd import LibvirtdError
+from infra.drivers.store.errors import StoreError
 from infra.drivers.xfs import StorageError
 from infra.guests.build import BuildFailed, BuildImpossible
 from infra.runtime_dir import RuntimeDirError
@@ -56,6 +57,8 @@ def expected(error: BaseException) -> Told | None:
             return Told([f"Temporal does not answer: {error.message}"])
         case PermissionError():
             return Told([f"{error.strerror}: {error.filename} (is this root?)"])
+        case StoreError():
+            return Told([f"the image store cannot be used: {error}"])
         case ListeningError():
             return Told([str(error)], 2)
     return Told([str(error)]) if isinstance(error, OURS) else None

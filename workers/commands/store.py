@@ -32,7 +32,6 @@ def init(
     Unneeded images are taken out of it from then on, and no other store is ever swept.
     """
     from infra.db import image_care
-    from infra.drivers.store.errors import StoreError
     from infra.drivers.store.mount import ImageStore
     from workers.commands.books import in_books
 
@@ -45,11 +44,7 @@ def init(
             await store.mark(ours)
         return before
 
-    try:
-        before = asyncio.run(mark())
-    except StoreError as error:
-        typer.echo(f"the store at {path} cannot be marked: {error}", err=True)
-        raise typer.Exit(1) from None
+    before = asyncio.run(mark())
     if before not in (None, ours) and not take_over:
         typer.echo(f"the store at {path} is that of {before}: --take-over makes it that of {ours}", err=True)
         raise typer.Exit(1)
