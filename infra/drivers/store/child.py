@@ -9,8 +9,10 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 import sys
 import time
+import traceback
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from threading import Thread
@@ -99,6 +101,7 @@ def end_with_parent() -> None:
 
 
 def main(verb: str) -> None:
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # of the terminal: who started it decides
     told = json.loads(sys.stdin.buffer.readline())
     if verb != "append":
         Thread(target=end_with_parent, daemon=True).start()
@@ -111,6 +114,9 @@ def main(verb: str) -> None:
         say({"error": type(error).__name__, "said": str(error)})
     except OSError as error:
         say({"error": "local", "said": error.strerror or str(error), "errno": error.errno, "name": error.filename})
+    except BaseException:
+        traceback.print_exc()
+        os._exit(1)
     os._exit(0)  # without waiting for threads that read ahead
 
 
