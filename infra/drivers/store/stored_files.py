@@ -38,10 +38,11 @@ def publish(store: Path, directory: Path, settle: float, progress: Progress) -> 
         with _unfinished(images) as tmp:
             digest, size = _written(tmp, directory, progress)
             final = images / f"{digest}{SUFFIX}"
-            if not (_is_right(final, digest, progress) and _is_young_again(final)):
-                with on_the_mount("publishing"):
-                    tmp.rename(final)
-                    sync(images)
+            if _is_right(final, digest, progress) and _is_young_again(final):
+                return digest, size
+            with on_the_mount("publishing"):
+                tmp.rename(final)
+                sync(images)
         if verify(store, digest, settle, progress):
             return digest, size
     raise StoreAway(f"what was written as {digest} reads back differently")
@@ -64,7 +65,7 @@ def _is_right(path: Path, digest: str, progress: Progress) -> bool:
 
 
 def _is_young_again(path: Path) -> bool:
-    """A copy that lay unused for long is used from now on. False: it was swept meanwhile."""
+    """A copy that lay unused for long is used from now on, and `remove` sees that. False: it was swept meanwhile."""
     try:
         with on_the_mount("publishing"):
             os.utime(path)
