@@ -19,6 +19,7 @@ from pathlib import Path
 
 from infra.domain.errors import HostFull, HostUnavailable, ImageUnusable
 from infra.domain.models import Image
+from infra.domain.partitions import CannotGrow
 from infra.drivers.grow import GrowError, grow
 from infra.drivers.layout import GIB, HostLayout, offered_gib, servers_in
 from infra.drivers.reflink import clone, sync
@@ -79,6 +80,9 @@ class ClonedDisks:
                 grow(unfinished, size)
                 sync(unfinished)
                 unfinished.rename(grown)
+            except CannotGrow as error:
+                room = size // GIB
+                raise ImageUnusable(f"the image {image.name!r} cannot be enlarged to {room} GB: {error}") from error
             except GrowError as error:
                 if shutil.disk_usage(self._layout.root).free < NEARLY_FULL:
                     raise HostFull("there is no room left for the server's disk") from error

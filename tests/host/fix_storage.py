@@ -13,11 +13,12 @@ import pytest
 from infra.domain.models import Image
 from infra.drivers.grow import last_partition
 from infra.drivers.layout import HostLayout
-from infra.drivers.loop import loop_device
+from infra.drivers.reflink import clone_range
 from infra.drivers.xfs import HostStorage
 from tests.host.fix_host import IMAGE
 
 MIB = 2**20
+SECTOR = 512
 # As our guests have it: the root partition has a low number and lies last.
 GPT = "label: gpt\nstart=2048, size=2048, type=21686148-6449-6E6F-744E-656564454649\nstart=4096, type=linux\n"
 MBR = "label: dos\nstart=2048, type=83\n"
@@ -81,9 +82,24 @@ def raw_disk(path: Path, table: str | None, kind: str | None = "ext4", size: int
         content = path.with_suffix(".content")
         content.mkdir(exist_ok=True)
         (content / "hello").write_text("world\n")
-        with loop_device(path, last.start, last.size) as device:
-            subprocess.run((f"mkfs.{kind}", "-q", "-d", str(content), str(device)), check=True)
+        alone = path.with_suffix(".alone")
+        with alone.open("wb") as file:
+            file.truncate(last.sectors * SECTOR)
+        subprocess.run((f"mkfs.{kind}", "-q", "-d", str(content), str(alone)), check=True)
+        with alone.open("rb") as file, path.open("r+b") as whole:
+            clone_range(file.fileno(), 0, last.sectors * SECTOR, whole.fileno(), last.start * SECTOR)
+        alone.unlink()
     return path
+
+
+def taken_out(disk: Path) -> Path:
+    """The last partition in a file of its own beside the disk."""
+    last, alone = last_partition(disk), disk.with_suffix(".alone")
+    assert last is not None
+    with disk.open("rb") as whole, alone.open("wb") as file:
+        clone_range(whole.fileno(), last.start * SECTOR, last.sectors * SECTOR, file.fileno(), 0)
+        file.truncate(last.sectors * SECTOR)
+    return alone
 
 
 def loops() -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import struct
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -18,11 +19,26 @@ from infra.drivers.disks import ClonedDisks
 from infra.drivers.grow import grow as grow_it
 from infra.drivers.grow import last_partition
 from infra.drivers.layout import GIB, HostLayout
-from infra.drivers.loop import loop_device
+from infra.drivers.tools import ToolFailed, run_tool
 from infra.drivers.xfs import HostStorage
-from tests.host.fix_storage import GPT, MBR, MIB, StoredImage, loops, raw_disk, storage_of, store_image
+from tests.host.fix_storage import (
+    GPT,
+    MBR,
+    MIB,
+    SECTOR,
+    StoredImage,
+    loops,
+    raw_disk,
+    storage_of,
+    store_image,
+    taken_out,
+)
 
 SERVER = 5
+UNALIGNED = "label: dos\nstart=63, type=83\n"
+LOGICAL = "label: dos\n1: size=8MiB, type=82\n2: type=5\n5: type=83\n"
+SWAP_BEHIND = "label: gpt\nsize=40MiB, type=linux\nsize=8MiB, type=swap\n"
+QCOW2 = struct.Struct(">4sIQIIQIIQQIIQ")
 
 
 def examine(disk: Path) -> tuple[int, str]:
@@ -30,26 +46,25 @@ def examine(disk: Path) -> tuple[int, str]:
     subprocess.run(("sfdisk", "--verify", str(disk)), check=True, capture_output=True)
     last = last_partition(disk)
     assert last is not None
-    assert disk.stat().st_size - (last.start + last.size) <= MIB
-    with loop_device(disk, last.start, last.size) as device:
-        subprocess.run(("e2fsck", "-f", "-n", str(device)), check=True, capture_output=True)
-        told = subprocess.check_output(("dumpe2fs", "-h", str(device)), text=True, stderr=subprocess.DEVNULL)
-        said = subprocess.check_output(
-            ("debugfs", "-R", "cat /hello", str(device)), text=True, stderr=subprocess.DEVNULL
-        )
+    assert disk.stat().st_size - last.end * SECTOR <= 2 * MIB
+    alone = taken_out(disk)
+    subprocess.run(("e2fsck", "-f", "-n", str(alone)), check=True, capture_output=True)
+    told = subprocess.check_output(("dumpe2fs", "-h", str(alone)), text=True, stderr=subprocess.DEVNULL)
+    said = subprocess.check_output(("debugfs", "-R", "cat /hello", str(alone)), text=True, stderr=subprocess.DEVNULL)
+    alone.unlink()
     facts = dict(line.split(":", 1) for line in told.splitlines() if ":" in line)
     return int(facts["Block count"]) * int(facts["Block size"]), said
 
 
-@pytest.mark.parametrize("table", [GPT, MBR], ids=["gpt", "mbr"])
-@pytest.mark.parametrize("size", [1, 7, 40])
+@pytest.mark.parametrize("table", [GPT, MBR, UNALIGNED, LOGICAL], ids=["gpt", "mbr", "unaligned", "logical"])
+@pytest.mark.parametrize("size", [1, 40])
 async def test_a_disk_is_its_image_with_more_room(layout: HostLayout, tmp_path: Path, table: str, size: int) -> None:
     stored = store_image(layout, raw_disk(tmp_path / "image.raw", table))
     await ClonedDisks(layout).create(SERVER, stored.image, size)
     disk = layout.disk(SERVER)
     assert disk.stat().st_size == size * GIB
     room, said = examine(disk)
-    assert room > size * GIB - 8 * MIB
+    assert room > size * GIB - 16 * MIB
     assert said == "world\n"
     assert disk.stat().st_blocks * 512 < 16 * MIB + size * 2 * MIB
 
@@ -99,16 +114,74 @@ async def test_what_is_not_known_is_left_to_the_guest(layout: HostLayout, tmp_pa
     assert layout.disk(SERVER).stat().st_size == GIB
 
 
+async def test_an_image_whose_root_is_not_last_fits_only_on_its_own_size(layout: HostLayout, tmp_path: Path) -> None:
+    small = raw_disk(tmp_path / "small.raw", SWAP_BEHIND, None)
+    with pytest.raises(ImageUnusable, match=r"cannot be enlarged to 1 GB: partition 2 lies behind its root"):
+        await ClonedDisks(layout).create(SERVER, store_image(layout, small).image, 1)
+    assert _left(layout) == []
+    exact = raw_disk(tmp_path / "exact.raw", SWAP_BEHIND, None, size=GIB)
+    await ClonedDisks(layout).create(SERVER, store_image(layout, exact).image, 1)
+    assert beginning(layout.disk(SERVER), MIB) == beginning(exact, MIB)
+
+
+async def test_a_file_system_without_a_table_is_grown(layout: HostLayout, tmp_path: Path) -> None:
+    raw = raw_disk(tmp_path / "image.raw", None, None)
+    await asyncio.to_thread(subprocess.run, ("mkfs.ext4", "-q", "-b", "4096", str(raw)), check=True)
+    await ClonedDisks(layout).create(SERVER, store_image(layout, raw).image, 1)
+    show = ("dumpe2fs", "-h", str(layout.disk(SERVER)))
+    told = await asyncio.to_thread(subprocess.run, show, check=True, text=True, capture_output=True)
+    assert f"Block count:              {GIB // 4096}\n" in told.stdout
+
+
+async def test_a_qcow2_header_that_a_guest_wrote_is_bytes_like_any_other(layout: HostLayout, tmp_path: Path) -> None:
+    """It names a file of the host as its data; nothing on the way takes the raw disk for anything but raw."""
+    secret = tmp_path / "secret"
+    secret.write_text("the host's own")
+    raw = raw_disk(tmp_path / "image.raw", GPT)
+    name = os.fsencode(secret)
+    header = QCOW2.pack(b"QFI\xfb", 3, 112, len(name), 16, 64 * GIB, 0, 1, 0x30000, 0x10000, 1, 0, 0)
+    header += struct.pack(">QQQII", 4, 0, 0, 4, 104)  # incompatible feature: external data file
+    with raw.open("r+b") as file:
+        file.write(header.ljust(112, b"\0") + name)
+    before = beginning(raw, 440)
+    await ClonedDisks(layout).create(SERVER, store_image(layout, raw).image, 1)
+    disk = layout.disk(SERVER)
+    assert beginning(disk, 440) == before
+    room, said = examine(disk)
+    assert room > GIB - 8 * MIB
+    assert said == "world\n"
+    assert layout.disk(SERVER).stat().st_size == GIB
+    assert b"the host's own" not in disk.read_bytes()
+
+
+def test_the_tools_that_read_a_guests_bytes_are_nobody_on_this_host(tmp_path: Path, private_network: None) -> None:
+    file = tmp_path / "file"
+    file.write_bytes(b"a guest's")
+    script = "id -u; grep -E 'CapEff|CapBnd|NoNewPrivs' /proc/self/status; grep -c : /proc/net/dev; cat $0; exit 9"
+    with pytest.raises(ToolFailed) as told:
+        run_tool("sh", "-c", script, on=file)
+    said = str(told.value).partition(" ended with 9: ")[2].split()
+    none = "0" * 16
+    assert said == ["65534", "CapEff:", none, "CapBnd:", none, "NoNewPrivs:", "1", "1", "a", "guest's"]
+    assert file.stat().st_uid == os.getuid()
+
+
+def test_a_tool_that_finds_no_end_is_stopped(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    with pytest.raises(ToolFailed, match=r"was not done after 0\.3 s"):
+        run_tool("sh", "-c", "exec sleep 60", on=tmp_path / "file", patience=0.3)
+
+
 async def test_a_file_system_beyond_repair_is_the_images_fault(layout: HostLayout, tmp_path: Path) -> None:
     raw = raw_disk(tmp_path / "image.raw", GPT)
     last = last_partition(raw)
     assert last is not None
     with raw.open("r+b") as file:
-        file.seek(last.start + 1024)
+        file.seek(last.start * SECTOR + 1024)
         file.write(os.urandom(56))  # the superblock up to its magic number
-        file.seek(last.start + 1082)
+        file.seek(last.start * SECTOR + 1082)
         file.write(os.urandom(900))
-        file.seek(last.start + 4096)
+        file.seek(last.start * SECTOR + 4096)
         file.write(os.urandom(8 * MIB))
     stored = store_image(layout, raw)
     with pytest.raises(ImageUnusable, match="cannot be enlarged"):
@@ -125,12 +198,13 @@ from pathlib import Path
 from infra.domain.models import Image
 from infra.drivers import disks, grow
 from infra.drivers.layout import GIB, HostLayout
+from infra.drivers.tools import ToolFailed, run_tool
 def die(*_): os.kill(os.getpid(), signal.SIGKILL)
 at = {at!r}
 if at == "clone of the image": disks.grow = die
 if at == "growing":
-    run = grow._run
-    grow._run = lambda *argv, **more: die() if argv[0] == "resize2fs" else run(*argv, **more)
+    run = grow.run_tool
+    grow.run_tool = lambda *argv, **more: die() if argv[0] == "resize2fs" else run(*argv, **more)
 if at == "clone for the server":
     rename = Path.rename
     Path.rename = lambda path, target: die() if target.parent.name == "disks" else rename(path, target)
