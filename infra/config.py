@@ -88,6 +88,9 @@ class Settings(BaseSettings):
     host_disk_gib: int = Field(
         64, description="Size of the XFS that `puchify up` makes for disks where there is no reflink; sparse."
     )
+    image_cache_gib: int = Field(
+        20, ge=1, description="What images and their grown templates may take of a host; the least used ones leave."
+    )
     image_store: Path = Field(
         Path(".puchify/images"), description="Where images are, by digest; on one machine a directory."
     )

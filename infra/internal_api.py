@@ -16,13 +16,14 @@ from pydantic import TypeAdapter, ValidationError
 
 from infra.config import Settings
 from infra.domain.errors import HostUnavailable, PuchifyError, StaleClaim, Unavailable
-from infra.domain.models import HostClaims, HostReport, Machine, Tombstone
+from infra.domain.models import HostClaims, HostReport, Image, Machine, Tombstone
 from infra.domain.seed import Seed
 from infra.trust import trust_of
 
 log = logging.getLogger(__name__)
 
 _CLAIMS = TypeAdapter(HostClaims)
+_IMAGES = TypeAdapter(list[Image])
 _SEED = TypeAdapter(Seed)
 
 
@@ -45,6 +46,14 @@ class InternalApi:
 
     async def report(self, report: HostReport) -> None:
         await self._call("POST", "report", json=asdict(report))
+
+    async def wanted_images(self) -> list[Image]:
+        """What is worth having in the cache, the most wanted first."""
+        return _IMAGES.validate_python((await self._call("GET", "images")).json()["images"])
+
+    async def doubt(self, digest: str) -> None:
+        """An image is not what its name says, as often as it is read."""
+        await self._call("POST", "doubts", json={"digest": digest})
 
     async def forgotten(self, tombstone: Tombstone) -> None:
         """Nothing of the server is left here."""

@@ -26,13 +26,14 @@ from infra.drivers.protocols import Host
 from infra.internal_api import InternalApi, open_internal_api
 from infra.temporal.connect import connect
 from infra.temporal.names import host_queue
+from workers.prefetch import keep_prefetching
 from workers.reports import Reports
 from workers.wiring import open_host
 from workflows.options import FACTOR, PRESS
 
 
 def host_worker(client: Client, host: Host, internal_api: InternalApi, settings: Settings, fence: Fence) -> Worker:
-    images, disks, seeds = Images(host.images), Disks(host.disks), Seeds(host.seeds, internal_api)
+    images, disks, seeds = Images(host.images, internal_api), Disks(host.disks), Seeds(host.seeds, internal_api)
     ports, machines = Ports(host.ports), Machines(host, PRESS * FACTOR)
     health = Health(host, settings.guest_patience * FACTOR)
     return Worker(
@@ -63,11 +64,11 @@ async def run_host(settings: Settings, stop: asyncio.Event) -> None:
             fence = Fence(epochs)
             reports = Reports(settings.host_id, host, internal_api, fence)
             await reports.begin()
-            reporting = asyncio.create_task(reports.keep_on())
+            beside = asyncio.gather(reports.keep_on(), keep_prefetching(host.images, internal_api))
             try:
                 async with host_worker(client, host, internal_api, settings, fence):
                     await stop.wait()
             finally:
-                reporting.cancel()
+                beside.cancel()
                 with suppress(asyncio.CancelledError):
-                    await reporting
+                    await beside

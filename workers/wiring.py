@@ -44,6 +44,7 @@ async def open_host(settings: Settings) -> AsyncIterator[Host]:
         uri=settings.libvirt_uri,
         uplinks=tuple(settings.uplinks),
         pools=tuple(settings.address_pools),
+        cache_gib=settings.image_cache_gib,
     )
     async with open_libvirt_host(options) as host:
         yield host

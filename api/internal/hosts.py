@@ -1,4 +1,4 @@
-"""/internal/v1/hosts: a host's report, the claims that the books confirm to it, and the seeds of what it holds.
+"""/internal/v1/hosts: a host's report, the claims that the books confirm to it, the seeds of what it holds, and images.
 
 A host acts for itself only, and reads a server's secrets only while it holds that server's newest claim.
 """
@@ -14,7 +14,7 @@ from pydantic import Field
 from api.routes.paths import PathId
 from api.schemas.fields import LARGEST_ID, Wire
 from api.services import Use
-from infra.db import hosts, reports
+from infra.db import hosts, reports, wanted_images
 from infra.domain.errors import Forbidden, NotFound
 from infra.domain.models import PARTS, HostReport, Link, MachineState, Part, Tombstone, Turned
 from infra.domain.seed import seed_of
@@ -70,6 +70,7 @@ class Report(Wire):
     heard: Annotated[dict[ServerId, Seconds], OfServers] | None = None
     turned: Annotated[dict[ServerId, TurnedReport], OfServers] = Field(default_factory=dict)
     problems: Annotated[list[Name], Named] = Field(default_factory=list)
+    hindrances: Annotated[list[Name], Named] = Field(default_factory=list)
 
     def of(self, host_id: int) -> HostReport:
         told = {name: getattr(self, name) for name in Report.model_fields}
@@ -93,6 +94,25 @@ router = APIRouter(prefix="/internal/v1/hosts/{id}", tags=["internal"])
 async def report(use: Use, host: Host, body: Report) -> dict[str, Any]:
     async with use.pool.connection() as connection:
         await reports.record_report(connection, body.of(host))
+    return {}
+
+
+@router.get("/images")
+async def images(use: Use, host: Host) -> dict[str, Any]:
+    """What is worth having in its cache before anybody orders it, the most wanted first."""
+    async with use.pool.connection() as connection:
+        return {"images": [asdict(image) for image in await wanted_images.of_host(connection, host)]}
+
+
+class Doubt(Wire):
+    digest: Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
+
+
+@router.post("/doubts")
+async def doubt(use: Use, host: Host, body: Doubt) -> dict[str, Any]:
+    """The host did not find an image, or read it twice and it was something else. The region looks and decides."""
+    async with use.pool.connection() as connection:
+        await wanted_images.doubt(connection, body.digest)
     return {}
 
 

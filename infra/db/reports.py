@@ -120,7 +120,7 @@ def _details(report: HostReport) -> dict[str, Any]:
         "facts": report.facts,
         "images": report.images,
         "links": {name: _coarse(link) for name, link in report.links.items()},
-        "problems": report.problems,
+        "problems": [*report.problems, *report.hindrances],
         "tells": report.holds is not None,
         "knows": report.states is not None,
         "servers": servers,

@@ -24,7 +24,8 @@
     │   ├── HostFull                no room on the disk, no free device
     │   └── StaleClaim              the host is told something an earlier claim may no longer ask for
     ├── ImageUnusable               422 the image cannot be deployed as asked
-    │   └── ImageRefused            422 an image that somebody brought is not taken in
+    │   ├── ImageRefused            422 an image that somebody brought is not taken in
+    │   └── ImageDoubtful           the store lacks it, or has something else under its name
     ├── GuestNotReady               504 the machine runs but does not answer in time
     ├── Unavailable                 503 unavailable: a part of Puchify does not answer
     └── ServerError                 500 server_error: our bug
@@ -188,6 +189,10 @@ class ImageUnusable(PuchifyError):
 
 class ImageRefused(ImageUnusable):
     """What is in the file is not accepted as an image; the message says what it is, and what would help."""
+
+
+class ImageDoubtful(ImageUnusable):
+    """The books are to be told, so that it is looked at."""
 
 
 class GuestNotReady(PuchifyError):

@@ -252,7 +252,8 @@ class HostReport:
     say), the loads are shares of the last half minute. ``facts``: what it is made of, by name. ``images``: digests in
     its cache. By server: ``holds`` is what is here, ``states`` what its machine is, ``heard`` how many seconds ago its
     agent spoke; None: the host does not say. ``turned``: machines that the books have to be put right about.
-    ``problems``: what of it does not work, in words; then it is given no server.
+    ``problems``: what of it does not work, in words; then it is given no server. ``hindrances``: what does not work
+    that most servers can do without; it is told, and servers come.
     """
 
     host_id: int
@@ -273,6 +274,7 @@ class HostReport:
     heard: dict[int, float] | None = None
     turned: dict[int, Turned] = field(default_factory=dict)
     problems: list[str] = field(default_factory=list)
+    hindrances: list[str] = field(default_factory=list)
 
 
 @dataclass(frozen=True, slots=True)

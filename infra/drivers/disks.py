@@ -10,6 +10,7 @@ and the rename to its log in that order. After a power cut there is a finished d
 from __future__ import annotations
 
 import errno
+import os
 import shutil
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -21,6 +22,8 @@ from infra.domain.errors import HostFull, HostUnavailable, ImageUnusable
 from infra.domain.models import Image
 from infra.domain.partitions import CannotGrow
 from infra.drivers.grow import GrowError, grow
+from infra.drivers.image_locks import ImageLocks
+from infra.drivers.image_room import note_origin
 from infra.drivers.layout import GIB, HostLayout, offered_gib, servers_in
 from infra.drivers.reflink import clone, sync
 from infra.drivers.threads import KeyedLocks, SingleFlight, run
@@ -36,21 +39,21 @@ class ClonedDisks:
         self._threads = ThreadPoolExecutor(4, thread_name_prefix="disks")
         self._locks = KeyedLocks[int]()
         self._growing = SingleFlight[Path, None]()
+        self._images = ImageLocks(layout.locks)
 
     async def create(self, server_id: int, image: Image, size_gib: int) -> None:
         disk = self._layout.disk(server_id)
-        async with self._locks.hold(server_id):
+        async with self._locks.hold(server_id), self._images.hold(image.digest, alone=False):
             if await run(self._threads, disk.exists):
                 return
             await self.prepare(image, size_gib)
-            await run(self._threads, partial(self._clone, self._layout.grown(image.digest, size_gib), disk))
+            await run(self._threads, partial(self._clone, image, self._layout.grown(image.digest, size_gib), disk))
 
     async def prepare(self, image: Image, size_gib: int) -> None:
         """Have the image ready in this size, so that the next `create` is a mere clone."""
         grown = self._layout.grown(image.digest, size_gib)
         if not await run(self._threads, grown.exists):
-            work = partial(run, self._threads, partial(self._grow, image, grown, size_gib * GIB))
-            await self._growing.do(grown, work)
+            await self._growing.do(grown, partial(self._grow_alone, image, grown, size_gib * GIB))
 
     async def remove(self, server_id: int) -> None:
         disk = self._layout.disk(server_id)
@@ -60,10 +63,17 @@ class ClonedDisks:
     async def held(self) -> set[int]:
         return await run(self._threads, self._held)
 
-    def _clone(self, source: Path, disk: Path) -> None:
+    async def _grow_alone(self, image: Image, grown: Path, size: int) -> None:
+        """While the image stays, and no other process of the host does the same."""
+        async with self._images.hold(image.digest, alone=False), self._images.hold(grown.name, alone=True):
+            await run(self._threads, partial(self._grow, image, grown, size))
+
+    def _clone(self, image: Image, source: Path, disk: Path) -> None:
         unfinished = self._layout.unfinished(disk)
         with storage_errors():
+            os.utime(self._layout.image(image.digest))
             clone(source, unfinished)
+            note_origin(unfinished, image.digest)
             unfinished.rename(disk)
 
     def _grow(self, image: Image, grown: Path, size: int) -> None:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import os
 import platform
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from importlib import metadata
@@ -32,10 +32,21 @@ MIB = 2**20
 
 
 class HostFacts:
-    """``window``: seconds that the loads are measured over; `keep_looking` makes that so, whoever asks how often."""
+    """``window``: seconds that the loads are measured over; `keep_looking` makes that so, whoever asks how often.
+    ``cache``: says what is told of the image cache. ``hindrances``: says the report's."""
 
-    def __init__(self, layout: HostLayout, uri: str, uplinks: Sequence[str] = (), window: float = WINDOW) -> None:
+    def __init__(
+        self,
+        layout: HostLayout,
+        uri: str,
+        uplinks: Sequence[str] = (),
+        window: float = WINDOW,
+        cache: Callable[[], dict[str, Any]] = dict,
+        hindrances: Callable[[], list[str]] = list,
+    ) -> None:
         self._layout = layout
+        self._cache = cache
+        self._hindrances = hindrances
         self._loads = Loads(uplinks, window)
         self._libvirt = LibvirtConnection(uri)
         self._threads = ThreadPoolExecutor(1, thread_name_prefix="facts")
@@ -84,10 +95,12 @@ class HostFacts:
                 "disk_promised_gib": self._promised_gib(),
                 "kvm": kvm_usable(),
                 "versions": {**versions(), **hypervisor},
+                **self._cache(),
             },
             images=sorted(path.name for path in (self._layout.root / "images").iterdir()),
             links=busy.links,
             problems=problems,
+            hindrances=self._hindrances(),
         )
 
     def _promised_gib(self) -> int:

@@ -8,6 +8,7 @@ user of its own.
 from __future__ import annotations
 
 import os
+import re
 import shutil
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -15,8 +16,10 @@ from pathlib import Path
 
 from infra.domain.domain_xml import MachineFiles
 from infra.domain.models import Machine
+from infra.drivers.image_locks import ImageLocks
 
 GIB = 2**30
+DIGEST = re.compile(r"[0-9a-f]{64}")
 SOCKET_LIMIT = 107  # bytes: sun_path without its end
 
 
@@ -35,10 +38,10 @@ class HostLayout:
         """Make the directories, and drop what an earlier process was about to make."""
         if len(bytes(self.agent_socket(2**53))) > SOCKET_LIMIT:
             raise ValueError(f"the path {self.run} is too long for sockets: use a shorter one")
-        shutil.rmtree(self.tmp, ignore_errors=True)
         for name in ("images", "grown", "disks", "seeds", "consoles", "tmp"):
             (self.root / name).mkdir(mode=0o711, parents=True, exist_ok=True)
             (self.root / name).chmod(0o711)
+        self._drop_unfinished()
         (self.run / "agents").mkdir(mode=0o711, parents=True, exist_ok=True)
 
     def image(self, digest: str) -> Path:
@@ -46,6 +49,13 @@ class HostLayout:
 
     def grown(self, digest: str, size_gib: int) -> Path:
         return self.root / "grown" / f"{digest}-{size_gib}.raw"
+
+    def grown_of(self, digest: str) -> list[Path]:
+        return list((self.root / "grown").glob(f"{digest}-*.raw"))
+
+    @property
+    def locks(self) -> Path:
+        return self.root / "images.lock"
 
     def disk(self, server_id: int) -> Path:
         return self.root / "disks" / f"{server_id}.raw"
@@ -76,6 +86,17 @@ class HostLayout:
             initrd=initrd if direct else None,
             cmdline=cmdline.read_text().strip() if direct else None,
         )
+
+    def _drop_unfinished(self) -> None:
+        """But what another process is making of an image: it holds it meanwhile."""
+        locks = ImageLocks(self.locks)
+        for path in self.tmp.iterdir():
+            digest = DIGEST.search(path.name)
+            with locks.try_hold(digest.group() if digest else path.name, alone=True) as nobodys:
+                if nobodys and path.is_dir():
+                    shutil.rmtree(path, ignore_errors=True)
+                elif nobodys:
+                    path.unlink(missing_ok=True)
 
 
 def servers_in(directory: Path, prefix: str = "") -> Iterator[int]:

@@ -40,14 +40,19 @@ class Images(Protocol):
     """The host's image cache: raw disks by digest, ready to be cloned."""
 
     async def ensure(self, image: Image, progress: Progress) -> None:
-        """Bring the image into the cache, once however many ask. ImageUnusable: the store has no such image."""
+        """Bring the image into the cache, once however many ask. ImageDoubtful: the store has no such image,
+        or a damaged one. HostUnavailable: it does not answer. HostFull: all that is in the cache is in use."""
+
+    async def prefetch(self, image: Image) -> None:
+        """Bring it in ahead of any order if there is room for it, after all that is ordered. Raises as `ensure`."""
 
 
 class Disks(Protocol):
     """One disk a server: a clone of its image, its root partition grown to the plan."""
 
     async def create(self, server_id: int, image: Image, size_gib: int) -> None:
-        """Clone and grow. A half-made clone of an earlier try is replaced, a finished one stays. HostFull: no room."""
+        """Clone and grow. A half-made clone of an earlier try is replaced, a finished one stays. HostFull: no room.
+        ImageUnusable: it is larger than the disk, or cannot be enlarged."""
 
     async def remove(self, server_id: int) -> None: ...
 

@@ -15,8 +15,9 @@ from infra.drivers.consoles import shorten
 from infra.drivers.disks import ClonedDisks
 from infra.drivers.facts import HostFacts
 from infra.drivers.guests import SshAndAgent
+from infra.drivers.image_room import ImageRoom
 from infra.drivers.images import CachedImages
-from infra.drivers.layout import HostLayout
+from infra.drivers.layout import GIB, HostLayout
 from infra.drivers.libvirtd import kvm_usable
 from infra.drivers.machines import LibvirtMachines
 from infra.drivers.ports import RoutedPorts
@@ -44,6 +45,7 @@ class LibvirtHost:
     settle: float = 0.0
     uplinks: tuple[str, ...] = ()
     pools: tuple[str, ...] = ()
+    cache_gib: int = 20
 
     @property
     def accel(self) -> Accel:
@@ -58,11 +60,14 @@ async def open_libvirt_host(options: LibvirtHost) -> AsyncIterator[Host]:
     ports = RoutedPorts(options.uplinks, options.pools)
     machines = LibvirtMachines(options.uri, layout, options.accel)
     await ports.open()
-    facts = HostFacts(layout, options.uri, options.uplinks)
-    care = asyncio.gather(keep_in_order(ports, layout.root / "consoles"), facts.keep_looking())
+    room = ImageRoom(layout, options.cache_gib * GIB)
+    images = CachedImages(layout, ImageStore(options.store, settle=options.settle), room)
+    facts = HostFacts(layout, options.uri, options.uplinks, cache=room.facts, hindrances=images.hindrances)
+    order = keep_in_order(ports, layout.root / "consoles")
+    care = asyncio.gather(order, facts.keep_looking(), images.keep_looking())
     try:
         yield Host(
-            images=CachedImages(layout, ImageStore(options.store, settle=options.settle)),
+            images=images,
             disks=ClonedDisks(layout),
             seeds=IsoSeeds(layout),
             ports=ports,

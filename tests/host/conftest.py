@@ -1,6 +1,6 @@
 """Fixtures that only this suite needs: small storage of a host's kind, and a deployment on the real host."""
 
 from tests.host.fix_faults import real_deployment, uncached
-from tests.host.fix_storage import layout, storage, stored
+from tests.host.fix_storage import cache, layout, storage, stored
 
-__all__ = ["layout", "real_deployment", "storage", "stored", "uncached"]
+__all__ = ["cache", "layout", "real_deployment", "storage", "stored", "uncached"]

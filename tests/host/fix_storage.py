@@ -3,17 +3,24 @@
 from __future__ import annotations
 
 import hashlib
+import os
 import subprocess
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
 
 import pytest
 
 from infra.domain.models import Image
 from infra.drivers.grow import last_partition
-from infra.drivers.layout import HostLayout
+from infra.drivers.image_room import BOOT_FILES, REST, ImageRoom
+from infra.drivers.images import CachedImages
+from infra.drivers.layout import GIB, HostLayout
 from infra.drivers.reflink import clone_range
+from infra.drivers.store.mount import ImageStore
 from infra.drivers.xfs import HostStorage
 from tests.host.fix_host import IMAGE
 
@@ -58,6 +65,60 @@ def layout(storage: HostStorage, tmp_path: Path) -> HostLayout:
 @pytest.fixture
 def stored(layout: HostLayout, tmp_path: Path) -> StoredImage:
     return store_image(layout, raw_disk(tmp_path / "image.raw", GPT))
+
+
+@dataclass(frozen=True)
+class Cache:
+    """An image cache, and the store that it fetches from."""
+
+    layout: HostLayout
+    store: ImageStore
+    at: Path
+    """The store's directory."""
+    room: ImageRoom
+    images: CachedImages
+
+    def again(self, **changes: Any) -> Cache:
+        """The same as another worker would see it. ``changes``: `limit` and `rest` of the room, `patience` of the
+        store."""
+        store = ImageStore(self.at, changes.get("patience", 60), settle=0)
+        room = ImageRoom(self.layout, changes.get("limit", self.room.limit), changes.get("rest", REST))
+        return replace(self, store=store, room=room, images=CachedImages(self.layout, store, room))
+
+    async def publish(self, name: str, mib: int = 4, kernel: bool = False) -> Image:
+        """An image of ``mib`` MiB that nobody has seen before, on a disk without partitions."""
+        with TemporaryDirectory(dir=self.at.parent) as scratch:
+            (Path(scratch) / "disk.raw").write_bytes(os.urandom(mib * MIB))
+            for file in BOOT_FILES if kernel else ():
+                (Path(scratch) / file).write_text(f"the {file}")
+            published = await self.store.publish(Path(scratch), unheard)
+        return replace(IMAGE, name=name, digest=published.digest)
+
+    def cached(self) -> set[str]:
+        return {path.name for path in (self.layout.root / "images").iterdir()}
+
+    def stored(self, image: Image) -> Path:
+        return self.at / "images" / f"{image.digest}.tar"
+
+    @contextmanager
+    def stalled(self, image: Image) -> Iterator[None]:
+        """Whoever opens the image in the store waits for ever."""
+        stored = self.stored(image)
+        stored.rename(aside := stored.with_suffix(".aside"))
+        os.mkfifo(stored)
+        try:
+            yield
+        finally:
+            aside.replace(stored)
+
+
+def unheard(_: int) -> None: ...
+
+
+@pytest.fixture
+def cache(layout: HostLayout, tmp_path: Path) -> Cache:
+    store, room = ImageStore(tmp_path / "store", settle=0), ImageRoom(layout, 64 * GIB)
+    return Cache(layout, store, tmp_path / "store", room, CachedImages(layout, store, room))
 
 
 def store_image(layout: HostLayout, disk: Path) -> StoredImage:

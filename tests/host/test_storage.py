@@ -17,6 +17,7 @@ from pycdlib import PyCdlib
 
 from infra.domain.errors import HostFull, ImageUnusable
 from infra.domain.seed import Seed
+from infra.drivers.image_room import ImageRoom
 from infra.drivers.images import CachedImages
 from infra.drivers.layout import HostLayout
 from infra.drivers.reflink import can_clone
@@ -101,7 +102,7 @@ def source(tmp_path: Path) -> Path:
 @pytest.fixture
 def images_at(layout: HostLayout, tmp_path: Path) -> tuple[CachedImages, ImageStore]:
     store = ImageStore(tmp_path / "store", settle=0)
-    return CachedImages(layout, store), store
+    return CachedImages(layout, store, ImageRoom(layout, 64 * GIB)), store
 
 
 async def test_an_image_is_cached_with_its_kernel(

@@ -36,6 +36,9 @@ class SimulatedImages:
             finally:
                 self.body.fetching.discard(image.digest)
 
+    async def prefetch(self, image: Image) -> None:
+        """Never: its images come when they are ordered, so that a first use is one."""
+
     async def _fetch(self, image: Image, progress: Progress) -> None:
         if image.digest == ABSENT_DIGEST:
             raise ImageUnusable("the image is not in the store")

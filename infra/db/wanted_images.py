@@ -1,0 +1,38 @@
+"""Images as hosts see them: which are worth having before they are ordered, and which a host found damaged."""
+
+from __future__ import annotations
+
+from infra.db.pool import Connection
+from infra.domain.models import Image
+
+MOST = 100  # images that a host is told of
+
+# System images first, in the order of their use here: each may be ordered by anybody at any time. Then what projects
+# have made servers of in this location within the last week.
+WANTED = """
+SELECT i.id, coalesce(i.name, i.description) AS name, i.digest, i.architecture, i.disk_gib, i.has_agent
+FROM hosts h
+JOIN images i ON i.architecture = h.architecture
+CROSS JOIN LATERAL (
+    SELECT count(*) AS uses FROM servers s
+    WHERE s.image_id = i.id AND s.location_id = h.location_id AND s.created > now() - interval '7 days'
+) used
+WHERE h.id = %(host_id)s AND i.digest IS NOT NULL AND i.status = 'available' AND i.deleted IS NULL
+  AND i.superseded IS NULL AND i.doubted IS NULL AND i.quarantined IS NULL
+  AND (i.deprecated IS NULL OR i.deprecated > now()) AND (i.project_id IS NULL OR used.uses > 0)
+ORDER BY (i.project_id IS NULL) DESC, used.uses DESC, i.id
+LIMIT %(most)s
+"""
+
+DOUBT = "UPDATE images SET doubted = now() WHERE digest = %s AND doubted IS NULL AND quarantined IS NULL"
+
+
+async def of_host(connection: Connection, host_id: int) -> list[Image]:
+    """The most wanted first, each digest once."""
+    rows = await (await connection.execute(WANTED, {"host_id": host_id, "most": MOST})).fetchall()
+    return list({row["digest"]: Image(**row) for row in reversed(rows)}.values())[::-1]
+
+
+async def doubt(connection: Connection, digest: str) -> None:
+    """Note that a host found it to be something else. One that is not known is nobody's concern."""
+    await connection.execute(DOUBT, (digest,))
