@@ -30,7 +30,10 @@ DOUBT = "UPDATE images SET doubted = now() WHERE digest = %s AND doubted IS NULL
 async def of_host(connection: Connection, host_id: int) -> list[Image]:
     """The most wanted first, each digest once."""
     rows = await (await connection.execute(WANTED, {"host_id": host_id, "most": MOST})).fetchall()
-    return list({row["digest"]: Image(**row) for row in reversed(rows)}.values())[::-1]
+    wanted = dict[str, Image]()
+    for row in rows:
+        wanted.setdefault(row["digest"], Image(**row))
+    return list(wanted.values())
 
 
 async def doubt(connection: Connection, digest: str) -> None:

@@ -7,6 +7,7 @@ import json
 import httpx
 import pytest
 
+from infra.db.built_images import NewImage, register_image
 from tests.fix_api import Api
 from tests.fix_region import host_key
 
@@ -26,6 +27,7 @@ DETAILS = {
     "links": {"eth0": {"speed_mbit": 10000, "received": 0.5, "sent": None}},
     "problems": [],
 }
+HINDRANCE = "the image store does not answer"
 WRONG: dict[str, object] = {
     "cores": "many",
     "memory_mib": -1,
@@ -100,6 +102,66 @@ async def test_a_report_that_the_books_cannot_keep_is_refused(api: Api) -> None:
     assert [reply.status_code in (400, 422) for reply in replies] == [True] * len(unkept)
 
 
+async def test_a_hindrance_is_told_and_keeps_no_server_away(api: Api) -> None:
+    (host_id,) = api.region.hosts
+    async with asking(api, host_key(api.region, host_id)) as http:
+        told = {**REPORT, **DETAILS, "hindrances": [HINDRANCE]}
+        assert (await http.post("/report", json=told)).status_code == 200
+    row = await api.region.one(
+        "SELECT problems, silent FROM host_details JOIN hosts ON hosts.id = host_id WHERE host_id = %s", host_id
+    )
+    assert row == {"problems": [HINDRANCE], "silent": None}
+
+
+async def test_a_host_learns_which_images_are_worth_having(api: Api) -> None:
+    """Of its architecture: system images, those used most first; then what is popular in its location."""
+    (host_id,) = api.region.hosts
+    region = api.region
+
+    def digest(digit: str) -> str:
+        return f"{region.location_id:x}{digit}".rjust(64, "0")
+
+    async with region.pool.connection() as connection:
+        unused, other, doubted = [
+            await register_image(connection, NewImage(f"{region.location}-{name}", digest(digit), 1, name, **more))
+            for name, digit, more in (("unused", "a", {}), ("arm", "b", {"architecture": "arm"}), ("bad", "c", {}))
+        ]
+        made = "INSERT INTO images (project_id, type, description, digest, disk_gib) VALUES (%s, 'snapshot', %s, %s, 1)"
+        for digit in "de":
+            await connection.execute(made, (region.project_id, f"snapshot {digit}", digest(digit)))
+    await region.execute("UPDATE images SET doubted = now() WHERE id = %s", doubted)
+    await region.order()
+    snapshot = await region.one("SELECT id FROM images WHERE digest = %s", digest("d"))
+    assert snapshot is not None
+    await region.order("of-a-snapshot", image_id=snapshot["id"])
+
+    async with asking(api, host_key(region, host_id)) as http:
+        told = (await http.get("/images")).json()["images"]
+
+    ids = [image["id"] for image in told]
+    assert ids.index(region.image_id) < ids.index(unused) < ids.index(snapshot["id"]) == len(ids) - 1
+    assert {other, doubted}.isdisjoint(ids)
+    assert told[-1]["name"] == "snapshot d"
+    await region.execute(
+        "UPDATE images SET deleted = now(), superseded = now() WHERE id = ANY(%s)", [unused, other, doubted]
+    )
+
+
+async def test_a_host_that_doubts_an_image_is_heard_once(api: Api) -> None:
+    (host_id,) = api.region.hosts
+    async with api.region.pool.connection() as connection:
+        image_id = await register_image(connection, NewImage(f"{api.region.location}-doubted", "9" * 64, 1, "doubted"))
+    moments = []
+    async with asking(api, host_key(api.region, host_id)) as http:
+        for _ in range(2):
+            assert (await http.post("/doubts", json={"digest": "9" * 64})).status_code == 200
+            moments.append(await api.region.one("SELECT doubted FROM images WHERE id = %s", image_id))
+        unknown = await http.post("/doubts", json={"digest": "8" * 64})
+        wrong = await http.post("/doubts", json={"digest": "../../etc"})
+    assert moments[0] == moments[1] != {"doubted": None}
+    assert (unknown.status_code, wrong.status_code) == (200, 422)
+
+
 async def test_nobody_else_is_answered(api: Api) -> None:
     (host_id,) = api.region.hosts
     key = host_key(api.region, host_id)
@@ -107,10 +169,12 @@ async def test_nobody_else_is_answered(api: Api) -> None:
         async with asking(api, token) as http:
             replies = [
                 await http.get("/claims"),
+                await http.get("/images"),
+                await http.post("/doubts", json={"digest": "9" * 64}),
                 await http.get("/seeds/1?epoch=1"),
                 await http.post("/report", json=REPORT),
             ]
-            assert [reply.status_code for reply in replies] == [status] * 3
+            assert [reply.status_code for reply in replies] == [status] * 5
     async with asking(api, key) as http:
         other = await http.get(f"{api.url}/internal/v1/hosts/{host_id + 1}/claims")
         wire = await http.get(f"{api.url}/api/v1/servers")

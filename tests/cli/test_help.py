@@ -31,7 +31,7 @@ COMMANDS = (
     *("key", *(f"key {command}" for command in ("create", "list", "revoke", "rotate"))),
     *("user", "user create", "user list", "project", "project create", "project list"),
     *("quota", *(f"quota {command}" for command in ("list", "set", "approve", "reject"))),
-    *("image", "image build", "doctor", "clean", "audit", "capacity", "deadlines", "explain", "host"),
+    *("image", "image build", "image cache", "doctor", "clean", "audit", "capacity", "deadlines", "explain", "host"),
     *("catalog", "catalog apply", "catalog show"),
     *("store", "store init", "store check", "store health"),
     *(f"host {command}" for command in ("list", "show", "topology", "join", "enrol", "enrolments", "edit")),

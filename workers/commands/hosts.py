@@ -128,8 +128,8 @@ def _told(shown: ShownHost) -> list[str]:
         ("network", f"{reading.net_saturation:.0%} of its busiest uplink"),
         *((f"uplink {name}", _link(link)) for name, link in sorted(reading.links.items())),
         *(("problem", problem) for problem in reading.problems),
-        *((name, _fact(fact)) for name, fact in sorted(reading.facts.items())),
-        ("images", f"{reading.images} cached"),
+        *((name, _fact(fact)) for name, fact in sorted(reading.facts.items()) if not name.startswith("image_")),
+        ("images", f"{reading.images} cached"),  # `puchify image cache` has the rest
         ("tombstones", f"{count(use.tombstones, 'server')} to forget"),
         ("servers", str(use.servers)),
     ]

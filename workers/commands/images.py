@@ -6,6 +6,8 @@ from typing import Annotated, Literal
 
 import typer
 
+from workers.commands import image_cache
+
 Guest = Literal["tiny", "debian-12", "debian-13"]
 
 
@@ -13,6 +15,7 @@ def register(app: typer.Typer) -> None:
     group = typer.Typer(help="Images: what servers are made of.", no_args_is_help=True)
     group.callback()(_group)
     group.command("build")(build)
+    group.command("cache")(image_cache.cache)
     app.add_typer(group, name="image")
 
 
