@@ -12,6 +12,7 @@ from typing import Any
 from tests.bench.books import Books
 from tests.bench.crowd import CROWD, PROCESSES, Crowd
 from tests.bench.figures import Summary
+from tests.bench.images import AT_ONCE, SLOW, FirstUse, ImageStep
 from tests.bench.parallel import Rate
 from tests.bench.pipeline import Pipeline
 from tests.bench.reports import EVERY, SERVERS, Cost
@@ -69,6 +70,7 @@ class Report:
     crowd: Crowd
     placing: Sequence[Placing]
     reporting: Cost
+    images: ImageStep | None
 
     def write(self, directory: Path) -> Path:
         directory.mkdir(parents=True, exist_ok=True)
@@ -93,6 +95,7 @@ class Report:
         yield from crowd_lines(self.crowd)
         yield from placing_lines(self.placing)
         yield from reporting_lines(self.reporting)
+        yield from image_lines(self.images) if self.images else ["\nthe image step was not measured: that needs root"]
 
 
 def pipeline_lines(host: str, pipeline: Pipeline) -> Iterator[str]:
@@ -202,6 +205,31 @@ def reporting_lines(cost: Cost) -> Iterator[str]:
         yield f"{f'{table}, MiB after each round':48}" + "".join(f"{kib / 1024:9.1f}" for kib in sizes)
     for process, milliseconds in cost.through_api.items():
         yield f"{f'through the API, ms of {CPU[process]}':48}{milliseconds:9.2f}"
+
+
+def image_lines(step: ImageStep) -> Iterator[str]:
+    yield f"\n6 image: on a host's own storage, {step.data_mib} MiB of data (load {_span(step.load)})"
+    yield f"{'':40}{'target':>8}{'p50':>9}{'p95':>9}"
+    rows = {
+        "cached, a size seen for the first time": (350, step.first_size),
+        "cached, a size seen before": (50, step.seen),
+        "  ... beside `qemu-img convert`": (None, step.convert),
+    }
+    for title, (target, of) in rows.items():
+        yield f"{title:40}{_target(target):>8}{of.p50:9.1f}{of.p95:9.1f}"
+    yield f"{'  convert / clone and grow':48}{_ratio(step.convert.p50, step.first_size.p50):>9}"
+    for title, first in (("as fast as this disk", step.fast), (f"at {SLOW / 1e6:g} MB/s", step.slow)):
+        if first is not None:
+            yield from _first_use_lines(title, first)
+    yield f"{f'{AT_ONCE} first uses at once, until the last':48}{step.at_once:9.1f}"
+    yield f"{'  ... how often they read the store':40}{'1':>8}{step.fetches:9}"
+
+
+def _first_use_lines(title: str, first: FirstUse) -> Iterator[str]:
+    rows = {f"a first use, the store read {title}": first.ours, "  ... dd of it": first.dd, "  ... a copy": first.copy}
+    for row, of in rows.items():
+        yield f"{row:48}{of.p50:9.1f}{of.p95:9.1f}"
+    yield f"{'  dd / first use':40}{'0.7':>8}{first.ratio:9.2f}"
 
 
 def _target(milliseconds: float | None) -> str:

@@ -28,6 +28,8 @@ async def test_every_row_is_measured(tmp_path: Path) -> None:
     assert [row["hosts"] for row in told["placing"]] == [100]
     assert told["reporting"]["per_second"] > 0
     assert told["reporting"]["through_api"].keys() == {"postgres", "api"}
+    if report.images is not None:  # root
+        assert told["images"]["fetches"] == 1
     assert {"cores", "versions", "kernel"} <= told["machine"].keys()
     assert len(list(report.lines())) > len(WAYS) + len(STEPS) + len(BOOKS)
     assert os.listdir(tmp_path) == [report.path(tmp_path).name]  # nothing else is left

@@ -29,6 +29,7 @@ DISK = "disk.raw"
 FILES = (DISK, "vmlinux", "initrd", "cmdline")
 GRAIN = 64 * 2**10  # bytes: a run of zeros that long, aligned, is a hole
 ZEROS = bytes(GRAIN)
+EARLY = 8 * 2**20  # bytes
 CHUNK = 2**20  # bytes read at a time
 LONGEST_MAP = 64 * 2**20  # bytes: of a disk of 100 TiB with every second grain a hole
 LONGEST_RECORDS = 4096  # bytes
@@ -236,6 +237,8 @@ class _Source:
         self._stream = stream
         self._progress = progress
         self._at = 0
+        self._since = 0
+        self._copied = 0
 
     def some(self, most: int) -> bytes:
         if not (chunk := self._stream.read(min(most, CHUNK))):
@@ -251,12 +254,17 @@ class _Source:
         return content
 
     def copy(self, file: int, offset: int, length: int) -> None:
-        end = offset + length
+        end, self._since = offset + length, min(self._since, offset)
         while offset < end:
             chunk = memoryview(self.some(end - offset))
             while chunk:
                 written = os.pwrite(file, chunk, offset)
                 chunk, offset = chunk[written:], offset + written
+                self._copied += written
+            if self._copied >= EARLY:
+                # The kernel begins to write it now, and the sync at the end finds little left to do.
+                os.posix_fadvise(file, self._since, offset - self._since, os.POSIX_FADV_DONTNEED)
+                self._since, self._copied = offset, 0
 
     def pad(self, size: int) -> bytes:
         if (padding := self.exactly(-size % BLOCK)).strip(b"\0"):
