@@ -85,12 +85,8 @@ class ImageRoom:
                 files = [*directory.iterdir(), *self._layout.grown_of(directory.name)]
                 needed = any(file.name in BOOT_FILES for file in files) and (booted is None or directory.name in booted)
                 recent = 0 <= now - used < self._rest
-                held = needed or recent or self._is_held(directory.name)
+                held = needed or recent or self._locks.is_held(directory.name)
                 yield CachedImage(directory.name, sum(file.stat().st_blocks for file in files) * 512, used, held)
-
-    def _is_held(self, digest: str) -> bool:
-        with self._locks.try_hold(digest, alone=True) as free:
-            return not free
 
     def _booted_here(self) -> set[str] | None:
         """The images that servers' disks here were made of, whose kernels they may boot; None: of one it is unknown."""
