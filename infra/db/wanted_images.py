@@ -13,14 +13,13 @@ WANTED = """
 SELECT i.id, coalesce(i.name, i.description) AS name, i.digest, i.architecture, i.disk_gib, i.has_agent
 FROM hosts h
 JOIN images i ON i.architecture = h.architecture
-CROSS JOIN LATERAL (
-    SELECT count(*) AS uses FROM servers s
-    WHERE s.image_id = i.id AND s.location_id = h.location_id AND s.created > now() - interval '7 days'
-) used
+LEFT JOIN (
+    SELECT location_id, image_id, count(*) AS uses FROM servers WHERE created > now() - interval '7 days' GROUP BY 1, 2
+) used ON (used.location_id, used.image_id) = (h.location_id, i.id)
 WHERE h.id = %(host_id)s AND i.digest IS NOT NULL AND i.status = 'available' AND i.deleted IS NULL
   AND i.superseded IS NULL AND i.doubted IS NULL AND i.quarantined IS NULL
   AND (i.deprecated IS NULL OR i.deprecated > now()) AND (i.project_id IS NULL OR used.uses > 0)
-ORDER BY (i.project_id IS NULL) DESC, used.uses DESC, i.id
+ORDER BY (i.project_id IS NULL) DESC, coalesce(used.uses, 0) DESC, i.id
 LIMIT %(most)s
 """
 
