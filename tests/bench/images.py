@@ -48,10 +48,6 @@ class FirstUse:
     dd: Summary
     copy: Summary
 
-    @property
-    def ratio(self) -> float:
-        return self.dd.p50 / self.ours.p50
-
 
 @dataclass(frozen=True, slots=True)
 class ImageStep:

@@ -226,10 +226,15 @@ def image_lines(step: ImageStep) -> Iterator[str]:
 
 
 def _first_use_lines(title: str, first: FirstUse) -> Iterator[str]:
-    rows = {f"a first use, the store read {title}": first.ours, "  ... dd of it": first.dd, "  ... a copy": first.copy}
+    rows = {
+        f"a first use, the store read {title}": first.ours,
+        "  ... dd to nowhere": first.dd,
+        "  ... dd to the host's storage, synced": first.copy,
+    }
     for row, of in rows.items():
         yield f"{row:48}{of.p50:9.1f}{of.p95:9.1f}"
-    yield f"{'  dd / first use':40}{'0.7':>8}{first.ratio:9.2f}"
+    yield f"{'  dd to nowhere / first use':40}{'0.7':>8}{first.dd.p50 / first.ours.p50:9.2f}"
+    yield f"{'  dd to storage / first use':48}{first.copy.p50 / first.ours.p50:9.2f}"
 
 
 def _target(milliseconds: float | None) -> str:
