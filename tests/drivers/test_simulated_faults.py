@@ -49,6 +49,7 @@ def cached(simulated: SimulatedHost) -> bool:
 
 ACTS: dict[str, tuple[Act, Act, Callable[[SimulatedHost], bool] | None]] = {
     "images.ensure": (nothing, ensure, cached),
+    "images.prefetch": (nothing, lambda host: host.images.prefetch(IMAGE), None),
     "disks.create": (ensure, lambda host: host.disks.create(1, IMAGE, 10), lambda sim: 1 in sim.inventory().disks),
     "disks.remove": (run, lambda host: host.disks.remove(1), lambda sim: 1 not in sim.inventory().disks),
     "disks.held": (nothing, lambda host: host.disks.held(), None),

@@ -37,7 +37,9 @@ class SimulatedImages:
                 self.body.fetching.discard(image.digest)
 
     async def prefetch(self, image: Image) -> None:
-        """Never: its images come when they are ordered, so that a first use is one."""
+        """Nothing comes: its images come when they are ordered, so that a first use is one."""
+        async with self.body.faults.around("images.prefetch"):
+            return
 
     async def _fetch(self, image: Image, progress: Progress) -> None:
         if image.digest == ABSENT_DIGEST:
