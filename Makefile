@@ -26,7 +26,7 @@ faults: setup
 	  $(PY) -m pytest -q tests/faults tests/host/test_faults.py
 
 bench: setup
-	$(PY) -m tests.bench $(if $(QUICK),--quick) $(if $(HOST),--host $(HOST))
+	$(PY) -m tests.bench $(if $(QUICK),--quick) $(if $(HOST),--host $(HOST)) $(if $(STORE),--store $(STORE))
 
 # How evenly, how far apart and how full a region is filled, beside random, first fit and Nova's way.
 bench-placement: setup

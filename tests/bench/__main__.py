@@ -1,4 +1,4 @@
-"""``python -m tests.bench [--quick] [--host simulated|libvirt|both]``: measure, print the table, write the JSON.
+"""``python -m tests.bench [--quick] [--host simulated|libvirt|both] [--store PATH]``: measure, print, write the JSON.
 
 On a state directory, ports and (as root) a network of its own; nothing of it is left. A run takes some minutes.
 """
@@ -62,7 +62,7 @@ QUICK = Effort(
 )
 
 
-async def run(hosts: tuple[str, ...], quick: bool, results: Path) -> Report:
+async def run(hosts: tuple[str, ...], quick: bool, results: Path, store: Path | None = None) -> Report:
     began = datetime.now(UTC)
     measured, in_the_books, at_the_gate, placing, reporting = {}, None, None, None, None
     for host in hosts:
@@ -79,7 +79,7 @@ async def run(hosts: tuple[str, ...], quick: bool, results: Path) -> Report:
                     bench, effort.reporting_hosts, effort.reporting_rounds, effort.reporting_seconds
                 )
     with state_below(results) as state:
-        image_step = await images.measure(state, effort.image_mib, effort.image_samples)
+        image_step = await images.measure(state, effort.image_mib, effort.image_samples, store)
     assert in_the_books is not None, "there is at least one host"
     assert at_the_gate is not None
     assert placing is not None
@@ -115,13 +115,14 @@ def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m tests.bench", description=__doc__)
     parser.add_argument("--quick", action="store_true", help="everything once or twice: shows that it can be measured")
     parser.add_argument("--host", choices=("simulated", "libvirt", "both"), default="both")
+    parser.add_argument("--store", type=Path, help="a directory of a replicated store: first uses are measured from it")
     asked = parser.parse_args()
     hosts = ("simulated", "libvirt") if asked.host == "both" else (asked.host,)
     ensure_binaries(print)  # while the package registries can be reached
     if "libvirt" in hosts:
         ensure_image("tiny", log=print)
     network.enter_own()
-    report = asyncio.run(run(hosts, asked.quick, RESULTS))
+    report = asyncio.run(run(hosts, asked.quick, RESULTS, asked.store))
     print("\n".join(report.lines()))
     print(f"\nwritten: {report.write(RESULTS)}")
 

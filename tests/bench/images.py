@@ -66,15 +66,16 @@ class ImageStep:
     fetches: int
 
 
-async def measure(state: Path, data_mib: int, samples: int) -> ImageStep | None:
-    """None: not root, so there is no XFS to be had."""
+async def measure(state: Path, data_mib: int, samples: int, mount: Path | None = None) -> ImageStep | None:
+    """``mount``: of a replicated store, which is then measured instead of this disk and of this disk slowed down.
+    None: not root, so there is no XFS to be had."""
     if os.geteuid() != 0:
         return None
     before = machine.load()
-    async with _ground(state, data_mib) as ground:
+    async with _ground(state, data_mib, mount or state / "store") as ground:
         fast = await ground.first_uses(max(2, samples // 4))
         with slow_reads(state, SLOW) as are_slow:
-            slow = await ground.first_uses(max(2, samples // 4)) if are_slow else None
+            slow = await ground.first_uses(max(2, samples // 4)) if are_slow and mount is None else None
         at_once, fetches = await ground.crowd()
         convert, first_size = await ground.first_sizes(samples)
         seen = summary([(await timed(ground.create))[0] for _ in range(2 * samples)])
@@ -141,20 +142,20 @@ class Ground:
 
 
 @asynccontextmanager
-async def _ground(state: Path, data_mib: int) -> AsyncIterator[Ground]:
+async def _ground(state: Path, data_mib: int, mount: Path) -> AsyncIterator[Ground]:
     with _storage(state) as root:
         layout = HostLayout(root, state / "run")
         layout.prepare()
-        store, room = ImageStore(state / "store", settle=0), ImageRoom(layout, ROOM_GIB * GIB, rest=0)
+        store, room = ImageStore(mount, settle=0), ImageRoom(layout, ROOM_GIB * GIB, rest=0)
         built, qcow2 = state / "built", root / "image.qcow2"
         await asyncio.to_thread(_make_disk, built, data_mib)
         await _run("qemu-img", "convert", "-f", "raw", "-O", "qcow2", str(built / "disk.raw"), str(qcow2))
         published = await store.publish(built, lambda _: None)
         shutil.rmtree(built)
         image = Image(1, "bench", published.digest, "x86", 1, has_agent=True)
-        yield Ground(
+        ground = Ground(
             image,
-            state / "store" / "images" / f"{published.digest}.tar",
+            mount / "images" / f"{published.digest}.tar",
             qcow2,
             layout,
             store,
@@ -163,6 +164,10 @@ async def _ground(state: Path, data_mib: int) -> AsyncIterator[Ground]:
             ClonedDisks(layout),
             itertools.count(1),
         )
+        try:
+            yield ground
+        finally:
+            await store.remove(published.digest)
 
 
 @contextmanager

@@ -218,7 +218,7 @@ def image_lines(step: ImageStep) -> Iterator[str]:
     for title, (target, of) in rows.items():
         yield f"{title:40}{_target(target):>8}{of.p50:9.1f}{of.p95:9.1f}"
     yield f"{'  convert / clone and grow':48}{_ratio(step.convert.p50, step.first_size.p50):>9}"
-    for title, first in (("as fast as this disk", step.fast), (f"at {SLOW / 1e6:g} MB/s", step.slow)):
+    for title, first in (("as fast as it is", step.fast), (f"at {SLOW / 1e6:g} MB/s", step.slow)):
         if first is not None:
             yield from _first_use_lines(title, first)
     yield f"{f'{AT_ONCE} first uses at once, until the last':48}{step.at_once:9.1f}"

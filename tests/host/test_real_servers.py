@@ -88,10 +88,10 @@ async def real(new_region: NewRegion, real_host: RealHost) -> AsyncIterator[Real
 @pytest.mark.timeout(600)
 @pytest.mark.parametrize(("name", "user_data"), [("tiny", SCRIPT), ("tiny", CLOUD_CONFIG), ("debian", SCRIPT)])
 async def test_a_server_is_what_was_ordered(
-    real: RealRegion, tiny: Image, debian: Image, name: str, user_data: str
+    real: RealRegion, name: str, user_data: str, request: pytest.FixtureRequest
 ) -> None:
-    image, server_type = {"tiny": (tiny, "px1"), "debian": (debian, "px2")}[name]
-    order = await real.create(image, user_data, server_type)
+    image: Image = request.getfixturevalue(name)
+    order = await real.create(image, user_data, {"tiny": "px1", "debian": "px2"}[name])
 
     async with real.login(order, "ipv6") as ssh:
         assert await said(ssh, "hostname") == order.name
