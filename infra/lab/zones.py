@@ -1,0 +1,109 @@
+"""A zone, and a client beside the zones: where things run, how they are started in there, and how they are lost.
+
+A zone is a machine room: network, processes, mounts, host name and /run of its own, over a directory that survives it.
+A client has only a network of its own: what it mounts is seen by everybody on this machine.
+"""
+
+from __future__ import annotations
+
+import resource
+import select
+import subprocess
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+
+from infra.lab import programs
+from infra.lab.errors import LabError
+from infra.lab.processes import Process, end_all, kill, processes_in
+
+INIT = Path(__file__).with_name("init.py")
+SYSTEM = ("/usr", "/etc", "/var", "/opt")
+OPEN_FILES = 65536
+START_PATIENCE = 60.0
+WRAPPERS = ("unshare", "nsenter", "setsid")
+
+
+@dataclass(frozen=True, slots=True)
+class Zone:
+    """``directory``: what its daemons keep, across kills. ``namespace``: its file in /run/netns."""
+
+    name: str
+    address: str
+    namespace: Path
+    directory: Path
+
+    def start(self) -> None:
+        """Nothing runs in it afterwards but its first process. One that runs already stays as it is."""
+        if self.init() is not None:
+            return
+        end_all(self.namespace)  # what a killed start left
+        self.directory.mkdir(parents=True, exist_ok=True)
+        kept = (str(self.directory), sys.prefix, sys.base_prefix, str(INIT.parent), *SYSTEM)
+        fresh = ("unshare", "--mount", "--propagation", "private", "--pid", "--uts", "--fork", "--mount-proc")
+        first = (sys.executable, "-I", "-S", str(INIT), self.name, *kept)
+        argv = ("setsid", "--fork", "nsenter", f"--net={self.namespace}", "--", *fresh, "--", *first)
+        with (self.directory / "init.log").open("w") as log:
+            starting = subprocess.Popen(argv, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=log)
+        assert starting.stdout is not None
+        with starting.stdout as said:
+            answered, _, _ = select.select([said], [], [], START_PATIENCE)
+            ready = bool(answered) and said.readline() == b"ready\n"
+        starting.wait(START_PATIENCE)
+        if not ready:
+            end_all(self.namespace)
+            raise LabError(f"zone {self.name} does not start: {(self.directory / 'init.log').read_text().strip()}")
+
+    def kill(self) -> None:
+        """SIGKILL for all of it at once: its peers see connections reset, as of a machine that lost its processes."""
+        init = self.init()
+        if init is not None:
+            kill(init)
+        end_all(self.namespace)
+
+    def init(self) -> int | None:
+        """The pid of its first process, as seen from outside; None: the zone is down."""
+        return next((one.pid for one in processes_in(self.namespace) if one.is_init), None)
+
+    def run(self, *argv: str, patience: float = programs.PATIENCE) -> str:
+        """Run a program in there. A daemon that it leaves behind is the zone's."""
+        init = self.init()
+        if init is None:
+            raise LabError(f"zone {self.name} is down")
+        enter = ("nsenter", "--target", str(init), "--mount", "--pid", "--net", "--uts", "--")
+        return programs.run(*enter, *_with_files(argv), patience=patience)
+
+    def daemons(self) -> list[Process]:
+        return [one for one in processes_in(self.namespace) if not one.is_init and one.name not in WRAPPERS]
+
+
+@dataclass(frozen=True, slots=True)
+class Client:
+    """``mount``: where on this machine the engine's file system is seen through this client."""
+
+    name: str
+    address: str
+    namespace: Path
+    mount: Path
+
+    def run(self, *argv: str, patience: float = programs.PATIENCE, text: str = "", complaints: bool = False) -> str:
+        command = (*self.prefix(), *_with_files(argv))
+        return programs.run(*command, patience=patience, text=text, complaints=complaints)
+
+    def prefix(self) -> tuple[str, ...]:
+        """What makes a command speak from this client's place in the network."""
+        return ("nsenter", f"--net={self.namespace}", "--")
+
+    def alive(self) -> bool:
+        """Whether somebody in there still serves the mount."""
+        return bool(processes_in(self.namespace))
+
+    def end(self) -> None:
+        end_all(self.namespace)
+
+
+def _with_files(argv: tuple[str, ...]) -> tuple[str, ...]:
+    """A shell's usual 1024 are too few for a daemon; where the hard limit is lower, as many as it allows."""
+    hard = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
+    soft = OPEN_FILES if hard == resource.RLIM_INFINITY else min(OPEN_FILES, hard)
+    return ("prlimit", f"--nofile={soft}:", *argv)
