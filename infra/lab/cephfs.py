@@ -27,6 +27,7 @@ PATIENCE = 240.0
 ASKING = 30.0
 
 PLACES = """
+health mute MGR_MODULE_ERROR --sticky
 osd crush rule create-replicated byzone default zone
 osd pool create fsmeta 16 16 replicated byzone
 osd pool create fsdata 32 32 replicated byzone
@@ -151,9 +152,11 @@ def _conf(site: Site) -> str:
 
 def _health(told: Any) -> Health:
     checks = told["health"]["checks"]
-    why = "; ".join(check["summary"]["message"] for check in checks.values()) or "every copy is where it belongs"
+    raised = [check["summary"]["message"] for check in checks.values() if not check.get("muted")]
+    why = "; ".join(raised) or "every copy is where it belongs"
     disks = told["osdmap"]
-    if told["health"]["status"] == "HEALTH_OK":
-        return Health("healthy", why)
+    served = any(mds["status"] == "up:active" for mds in told["fsmap"]["by_rank"])
+    if told["health"]["status"] == "HEALTH_OK":  # also in the moment before it is noticed that no MDS is active
+        return Health("healthy", why) if served else Health("healing", "no MDS is active")
     away = disks["num_up_osds"] < disks["num_osds"] or "MON_DOWN" in checks
     return Health("degraded" if away else "healing", why)
