@@ -7,12 +7,13 @@ CLIENTS := .venv-clients
 PY    := $(VENV)/bin/python
 ARGS  := $(if $(ONCE),--once) $(if $(HOST),--host $(HOST))
 
-.PHONY: run test duplicates faults soak fuzz fuzz-images bench bench-placement lint fmt setup clean histories
+.PHONY: run test duplicates faults soak fuzz fuzz-images bench bench-placement lab-setup lab-test lint fmt setup clean
+.PHONY: histories
 
 run: setup
 	PUCHIFY_STATE=$(STATE) $(VENV)/bin/puchify up $(ARGS)
 
-test: setup lint $(CLIENTS)/.ready
+test: setup lint $(CLIENTS)/.ready $(VENV)/.lab
 	$(PY) -m pytest
 
 # A thousand creates through a network that loses and repeats; `make test` orders fewer. SEED draws other faults.
@@ -44,6 +45,13 @@ fuzz: setup $(CLIENTS)/.ready
 fuzz-images: setup
 	MINUTES=$(or $(MINUTES),15) $(PY) -m pytest -s tests/images/test_fuzz.py
 
+lab-setup: $(VENV)/.lab
+
+# Every zone killed and every link cut in turn, on both engines, while images are stored and servers made; `make test`
+# does one of each. ONLY="glusterfs" takes one engine.
+lab-test: setup lab-setup
+	LAB_ALL=1 $(PY) -m pytest -s tests/lab $(if $(ONLY),-k $(ONLY))
+
 lint: setup
 	$(VENV)/bin/ruff check .
 	$(VENV)/bin/ruff format --check .
@@ -65,7 +73,7 @@ setup: $(VENV)/.ready
 # package is installed. Then its own configuration is put where ucf left it, so that nothing of ours stays behind.
 CLUSTERS := /etc/postgresql-common/createcluster.conf
 $(VENV)/.packages: infra/packages.txt
-	@missing=$$(sed 's/#.*//' $< | xargs -n1 sh -c 'dpkg -s "$$0" >/dev/null 2>&1 || echo "$$0"'); \
+	@missing=$$(sed -e '/^# Lab:/,$$d' -e 's/#.*//' $< | xargs -n1 sh -c 'dpkg -s "$$0" >/dev/null 2>&1 || echo "$$0"'); \
 	if [ -n "$$missing" ]; then \
 	  echo "Installing" $$missing; \
 	  [ "$$(id -u)" = 0 ] || { echo "make setup installs packages: run it as root once" >&2; exit 1; }; \
@@ -75,6 +83,23 @@ $(VENV)/.packages: infra/packages.txt
 	  [ ! -e $(CLUSTERS).ucf-dist ] || mv $(CLUSTERS).ucf-dist $(CLUSTERS); \
 	fi
 	@mkdir -p $(VENV) && touch $@
+
+# What the lab's zones are made of: apart, since a run needs none of it. The lab starts its daemons itself, in its zones;
+# those that come with the packages shall run neither now nor after the next boot, unless they were there before.
+POLICY := /usr/sbin/policy-rc.d
+UNITS := ceph-crash.service smartmontools.service uuidd.service uuidd.socket
+$(VENV)/.lab: infra/packages.txt $(VENV)/.packages
+	@missing=$$(sed -n '/^# Lab:/,$$p' $< | sed 's/#.*//' | xargs -n1 sh -c 'dpkg -s "$$0" >/dev/null 2>&1 || echo "$$0"'); \
+	if [ -n "$$missing" ]; then \
+	  echo "Installing" $$missing; \
+	  [ "$$(id -u)" = 0 ] || { echo "make lab-setup installs packages: run it as root once" >&2; exit 1; }; \
+	  for unit in $(UNITS); do [ -e /lib/systemd/system/$$unit ] || new="$$new $$unit"; done; \
+	  [ -e $(POLICY) ] || { trap 'rm -f $(POLICY)' EXIT; printf '#!/bin/sh\nexit 101\n' >$(POLICY); chmod 755 $(POLICY); }; \
+	  export DEBIAN_FRONTEND=noninteractive; \
+	  apt-get update -q && apt-get install -y -q --no-install-recommends $$missing || exit 1; \
+	  [ -z "$$new" ] || systemctl --quiet disable $$new 2>/dev/null || true; \
+	fi
+	@touch $@
 
 $(VENV)/.ready: requirements.lock pyproject.toml $(VENV)/.packages
 	python3 -m venv $(VENV)

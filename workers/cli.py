@@ -20,6 +20,7 @@ from workers.commands import (
     hosts,
     images,
     keys,
+    lab,
     machine,
     principals,
     quotas,
@@ -53,6 +54,7 @@ deadlines.register(app)
 capacity.register(app)
 explain.register(app)
 store.register(app)
+lab.register(app)
 
 
 def main() -> None:

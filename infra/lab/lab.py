@@ -201,5 +201,5 @@ def require(engine: str | None = None) -> None:
         names = " ".join(missing)
         raise LabError(
             f"the lab needs packages that are not installed: {', '.join(missing)}. "
-            f"Install them: apt-get install --no-install-recommends {names}  (or: make setup)"
+            f"Install them: apt-get install --no-install-recommends {names}  (or: make lab-setup)"
         )

@@ -34,6 +34,7 @@ COMMANDS = (
     *("image", "image build", "image cache", "doctor", "clean", "audit", "capacity", "deadlines", "explain", "host"),
     *("catalog", "catalog apply", "catalog show"),
     *("store", "store init", "store check", "store health"),
+    *("lab", *(f"lab {command}" for command in ("up", "status", "kill", "cut", "heal", "down"))),
     *(f"host {command}" for command in ("list", "show", "topology", "join", "enrol", "enrolments", "edit")),
     *(f"host {command}" for command in ("cordon", "uncordon", "drain", "lost", "remove")),
 )

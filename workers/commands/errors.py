@@ -16,6 +16,7 @@ from infra.drivers.libvirtd import LibvirtdError
 from infra.drivers.store.errors import StoreError
 from infra.drivers.xfs import StorageError
 from infra.guests.build import BuildFailed, BuildImpossible
+from infra.lab.errors import LabError
 from infra.runtime_dir import RuntimeDirError
 from infra.temporal.cluster import TemporalError
 from infra.temporal.go import InstallError
@@ -28,7 +29,7 @@ from workers.processes import ProcessError
 
 OURS = (
     *(RuntimeDirError, PostgresError, Drift, TemporalError, SchemaError, InstallError, ProcessError),
-    *(StorageError, LibvirtdError, BuildImpossible, BuildFailed),
+    *(StorageError, LibvirtdError, BuildImpossible, BuildFailed, LabError),
     *(PuchifyError, Refused, NoLogin, ServerFailed),
 )
 

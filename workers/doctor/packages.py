@@ -12,12 +12,14 @@ from workers.doctor.finding import Finding, lacking, ok
 LIST = Path(infra.__file__).with_name("packages.txt")
 ALWAYS = ("Engines", "Python")
 """The groups that a simulated host needs as well."""
+NEVER = ("Lab",)
+"""The groups that no server needs: without them only `puchify lab` and its tests cannot be had."""
 
 
 def findings(libvirt: bool) -> list[Finding]:
     if shutil.which("dpkg-query") is None:
         return [lacking("packages", False, "this is no Debian: unknown", f"install the counterparts of {LIST}")]
-    return [_of(group, names, libvirt or group in ALWAYS) for group, names in groups().items()]
+    return [_of(group, names, group not in NEVER and (libvirt or group in ALWAYS)) for group, names in groups().items()]
 
 
 def groups() -> dict[str, list[str]]:
@@ -34,6 +36,7 @@ def groups() -> dict[str, list[str]]:
 def _of(group: str, names: list[str], needed: bool) -> Finding:
     name = f"packages: {group[:1].lower()}{group[1:]}"
     if missing := missing_packages(names):
-        mend = f"apt-get install --no-install-recommends {' '.join(missing)}  (or: make setup)"
+        target = "lab-setup" if group in NEVER else "setup"
+        mend = f"apt-get install --no-install-recommends {' '.join(missing)}  (or: make {target})"
         return lacking(name, needed, f"{len(missing)} missing: {', '.join(missing)}", mend)
     return ok(name, f"all {len(names)} installed")
