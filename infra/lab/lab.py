@@ -104,6 +104,12 @@ class Lab:
         found.start()
         self._engine().start(self.site, found)
 
+    def remount(self, client: str) -> None:
+        """Nothing that this client has read before is remembered afterwards."""
+        found = self.clients[client]
+        found.leave()
+        self._mount(self._engine(), found)
+
     def health(self) -> Health:
         return self._engine().health(self.site)
 
@@ -146,12 +152,14 @@ class Lab:
 
     def _ensure_mounts(self, engine: Engine) -> None:
         for client in self.clients.values():
-            if is_mounted(client.mount) and client.alive():
-                continue
-            client.end()
-            let_go(client.mount)
-            client.mount.mkdir(parents=True, exist_ok=True)
-            engine.mount(self.site, client)
+            if not (is_mounted(client.mount) and client.alive()):
+                self._mount(engine, client)
+
+    def _mount(self, engine: Engine, client: Client) -> None:
+        client.end()
+        let_go(client.mount)
+        client.mount.mkdir(parents=True, exist_ok=True)
+        engine.mount(self.site, client)
 
     def _remove(self) -> None:
         # Daemons first: whoever waits for a dead file system is let go of when its server in user space ends.

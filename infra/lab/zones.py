@@ -10,17 +10,19 @@ import resource
 import select
 import subprocess
 import sys
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
 from infra.lab import programs
 from infra.lab.errors import LabError
-from infra.lab.processes import Process, end_all, kill, processes_in
+from infra.lab.processes import Process, end_all, kill, processes_in, wait_until
 
 INIT = Path(__file__).with_name("init.py")
 SYSTEM = ("/usr", "/etc", "/var", "/opt")
 OPEN_FILES = 65536
 START_PATIENCE = 60.0
+LEAVE_PATIENCE = 20.0
 WRAPPERS = ("unshare", "nsenter", "setsid")
 
 
@@ -97,6 +99,12 @@ class Client:
     def alive(self) -> bool:
         """Whether somebody in there still serves the mount."""
         return bool(processes_in(self.namespace))
+
+    def leave(self) -> None:
+        """Unmount in order, if that goes: who just ends is waited for by the others, in CephFS for a minute."""
+        with suppress(LabError):
+            programs.run("umount", str(self.mount), patience=LEAVE_PATIENCE)
+            wait_until(lambda: not self.alive(), LEAVE_PATIENCE)
 
     def end(self) -> None:
         end_all(self.namespace)

@@ -1,0 +1,63 @@
+"""One lab for each engine and session, in the session's own network; and what was acknowledged in it so far."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import pytest
+
+from infra.drivers.store.mount import ImageStore
+from infra.lab.engine import Health
+from infra.lab.errors import LabError
+from infra.lab.lab import Lab, require
+from infra.lab.processes import wait_until
+
+HEAL = 300.0
+"""Seconds that an engine has until every copy is where it belongs again."""
+
+
+@dataclass
+class Yard:
+    """A lab that is up, and the digests of all images that anybody was told are stored in it."""
+
+    lab: Lab
+    acknowledged: list[str] = field(default_factory=list)
+
+    def store(self, client: str, patience: float = 120) -> ImageStore:
+        return ImageStore(self.lab.clients[client].mount, patience=patience)
+
+    def healed(self) -> Health:
+        """Bring every zone back, and wait until the engine is well."""
+        for zone in self.lab.zones:
+            self.lab.heal(zone)
+        wait_until(lambda: self.lab.health().state == "healthy", HEAL, every=0.5)
+        return self.lab.health()
+
+    def told(self, *states: str) -> Health:
+        """The engine's health, once it is one of these."""
+        wait_until(lambda: self.lab.health().state in states, HEAL, every=0.5)
+        return self.lab.health()
+
+
+@pytest.fixture(scope="session", params=["glusterfs", "cephfs"])
+def yard(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Yard]:
+    try:
+        require(request.param)
+    except LabError as error:
+        if os.geteuid() == 0:
+            raise  # `make test` installs what is missing
+        pytest.skip(str(error))
+    lab = Lab(tmp_path_factory.mktemp("lab") / request.param, print)
+    try:
+        lab.up(request.param)
+        yield Yard(lab)
+    finally:
+        lab.down()
+
+
+@pytest.fixture
+def place(tmp_path: Path) -> Path:
+    return tmp_path
