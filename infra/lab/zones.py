@@ -6,6 +6,7 @@ A client has only a network of its own: what it mounts is seen by everybody on t
 
 from __future__ import annotations
 
+import json
 import resource
 import select
 import subprocess
@@ -18,6 +19,7 @@ from infra.lab import programs
 from infra.lab.errors import LabError
 from infra.lab.processes import Process, end_all, kill, processes_in, wait_until
 
+REQUESTS = "/run/keep"
 INIT = Path(__file__).with_name("init.py")
 SYSTEM = ("/usr", "/etc", "/var", "/opt")
 OPEN_FILES = 65536
@@ -74,6 +76,18 @@ class Zone:
             raise LabError(f"zone {self.name} is down")
         enter = ("nsenter", "--target", str(init), "--mount", "--pid", "--net", "--uts", "--")
         return programs.run(*enter, *_with_files(argv), patience=patience)
+
+    def keep(self, *argv: str) -> None:
+        """Have a daemon run in there from now on, in the foreground: whenever it ends, it is started again.
+
+        The zone's first process sees to that, so what is kept is lost with a kill.
+        """
+        init = self.init()
+        if init is None:
+            raise LabError(f"zone {self.name} is down")
+        line = json.dumps(_with_files(argv)) + "\n"
+        with open(f"/proc/{init}/root{REQUESTS}", "w") as requests:
+            requests.write(line)
 
     def daemons(self) -> list[Process]:
         return [one for one in processes_in(self.namespace) if not one.is_init and one.name not in WRAPPERS]
