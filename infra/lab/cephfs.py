@@ -10,11 +10,11 @@ import uuid
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from ipaddress import ip_interface
-from typing import Any
 
+from infra.domain.store_health import Health, of_ceph
 from infra.lab import programs
 from infra.lab.ceph_conf import DISK, conf
-from infra.lab.engine import Health, Site
+from infra.lab.engine import Site
 from infra.lab.errors import LabError
 from infra.lab.mounts import is_mounted
 from infra.lab.network import PREFIX_LENGTH
@@ -52,8 +52,8 @@ class CephFS:
         _everywhere(site, lambda zone: _start(site, zone, "mgr", "osd"))
         _told(site, PLACES)
         _everywhere(site, lambda zone: _start(site, zone, "mds"))
-        if not wait_until(lambda: self.health(site).state == "healthy", PATIENCE, every=0.5):
-            raise LabError(f"the cluster is not healthy: {self.health(site).why}")
+        if not wait_until(lambda: _serves(site) and self.health(site).word == "healthy", PATIENCE, every=0.5):
+            raise LabError(f"the cluster is not healthy: {self.health(site).text}")
 
     def start(self, site: Site, zone: Zone) -> None:
         _start(site, zone, *KINDS)
@@ -64,11 +64,22 @@ class CephFS:
             raise LabError(f"CephFS is not mounted at {client.mount}")
 
     def health(self, site: Site) -> Health:
-        """Healthy is HEALTH_OK. Degraded: a mon or an OSD is away. Healing: all are there, and not yet as they were."""
         try:
-            return _health(json.loads(_ceph(site, "-s", "-f", "json")))
-        except (LabError, ValueError) as error:
+            status = _ceph(site, "-s")
+            pools = _ceph(site, "osd", "pool", "ls", "detail")
+            asked = json.loads(status)["quorum_names"][0]
+            return of_ceph(status, pools, _ceph(site, "config", "show", f"mon.{asked}"))
+        except (LabError, ValueError, LookupError) as error:
             return Health("unknown", str(error))
+
+
+def _serves(site: Site) -> bool:
+    """Whether an MDS is active: at the very beginning nobody has missed it yet."""
+    try:
+        told = json.loads(_ceph(site, "-s"))
+    except (LabError, ValueError):
+        return False
+    return any(mds["status"] == "up:active" for mds in told["fsmap"]["by_rank"])
 
 
 def _configure(site: Site) -> None:
@@ -128,8 +139,9 @@ def _everywhere(site: Site, work: Callable[[Zone], None]) -> None:
         list(threads.map(work, site.zones))
 
 
-def _ceph(site: Site, *words: str, patience: float = ASKING) -> str:
-    return site.clients[0].run("ceph", "-c", _conf(site), "--connect-timeout", "10", *words, patience=patience)
+def _ceph(site: Site, *words: str) -> str:
+    ceph = ("ceph", "-c", _conf(site), "--connect-timeout", "10", "-f", "json")
+    return site.clients[0].run(*ceph, *words, patience=ASKING)
 
 
 def _told(site: Site, commands: str) -> None:
@@ -142,22 +154,10 @@ def _told(site: Site, commands: str) -> None:
 
 def _quorum(site: Site) -> int:
     try:
-        return len(json.loads(_ceph(site, "quorum_status", "-f", "json"))["quorum"])
+        return len(json.loads(_ceph(site, "quorum_status"))["quorum"])
     except (LabError, ValueError):
         return 0
 
 
 def _conf(site: Site) -> str:
     return str(site.directory / "ceph.conf")
-
-
-def _health(told: Any) -> Health:
-    checks = told["health"]["checks"]
-    raised = [check["summary"]["message"] for check in checks.values() if not check.get("muted")]
-    why = "; ".join(raised) or "every copy is where it belongs"
-    disks = told["osdmap"]
-    served = any(mds["status"] == "up:active" for mds in told["fsmap"]["by_rank"])
-    if told["health"]["status"] == "HEALTH_OK":  # also in the moment before it is noticed that no MDS is active
-        return Health("healthy", why) if served else Health("healing", "no MDS is active")
-    away = disks["num_up_osds"] < disks["num_osds"] or "MON_DOWN" in checks
-    return Health("degraded" if away else "healing", why)

@@ -5,19 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal, Protocol
+from typing import Protocol
 
+from infra.domain.store_health import Health
 from infra.lab.zones import Client, Zone
-
-State = Literal["healthy", "healing", "degraded", "unknown"]
-
-
-@dataclass(frozen=True, slots=True)
-class Health:
-    """``healthy``: every copy is where it belongs. ``why``: the engine's words, one line."""
-
-    state: State
-    why: str
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,11 +6,11 @@ set help`, and what an outage showed.
 
 from __future__ import annotations
 
-import xml.etree.ElementTree as ElementTree
 from concurrent.futures import ThreadPoolExecutor
 from itertools import chain
 
-from infra.lab.engine import Health, Site
+from infra.domain.store_health import Health, of_gluster
+from infra.lab.engine import Site
 from infra.lab.errors import LabError
 from infra.lab.mounts import is_mounted
 from infra.lab.processes import wait_until
@@ -49,8 +49,8 @@ class GlusterFS:
         first.run(*_gluster("volume", "create", VOLUME, "replica", str(len(bricks)), *bricks, "force"))
         first.run(*_gluster("volume", "set", VOLUME, *chain.from_iterable(OPTIONS.items())))
         first.run(*_gluster("volume", "start", VOLUME))
-        if not wait_until(lambda: self.health(site).state == "healthy", PATIENCE, every=0.5):
-            raise LabError(f"the volume is not healthy: {self.health(site).why}")
+        if not wait_until(lambda: self.health(site).word == "healthy", PATIENCE, every=0.5):
+            raise LabError(f"the volume is not healthy: {self.health(site).text}")
 
     def start(self, site: Site, zone: Zone) -> None:
         """glusterd starts the zone's brick and self-heal daemon by itself."""
@@ -71,17 +71,18 @@ class GlusterFS:
             raise LabError(f"GlusterFS is not mounted at {client.mount}")
 
     def health(self, site: Site) -> Health:
-        """Healthy: every brick answers, and none knows of anything to heal. A brick that is away answers "-"."""
-        why = "no zone answers"
+        told = Health("unknown", "every zone is down")
         for zone in site.zones:
             if zone.init() is None:
                 continue
             try:
-                told = zone.run(*_gluster("volume", "heal", VOLUME, "info", "summary", "--xml"), patience=ASKING)
-                return _health(told)
-            except (LabError, ElementTree.ParseError) as error:
-                why = str(error)
-        return Health("unknown", why)
+                heal = zone.run(*_gluster("volume", "heal", VOLUME, "info", "summary", "--xml"), patience=ASKING)
+                told = of_gluster(heal, zone.run(*_gluster("volume", "info", VOLUME, "--xml"), patience=ASKING))
+            except LabError as error:
+                told = Health("unknown", str(error))
+            if told.word not in ("unknown", "no quorum"):  # a zone that is cut off can tell of itself alone
+                break
+        return told
 
 
 def _gluster(*words: str) -> tuple[str, ...]:
@@ -91,16 +92,3 @@ def _gluster(*words: str) -> tuple[str, ...]:
 def _knows_all(zone: Zone, others: int) -> bool:
     told = zone.run(*_gluster("peer", "status"))
     return told.count("Peer in Cluster (Connected)") == others
-
-
-def _health(told: str) -> Health:
-    bricks = ElementTree.fromstring(told).findall(".//brick")
-    away = [brick.findtext("name", "?") for brick in bricks if brick.findtext("status") != "Connected"]
-    counts = [brick.findtext("totalNumberOfEntries", "-") for brick in bricks]
-    if not bricks:
-        return Health("unknown", "no brick is told of")
-    if away:
-        return Health("degraded", f"bricks away: {', '.join(away)}")
-    if set(counts) != {"0"}:
-        return Health("healing", f"entries to heal by brick: {', '.join(counts)}")
-    return Health("healthy", f"{len(bricks)} bricks, nothing to heal")

@@ -16,9 +16,10 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+from infra.domain.store_health import Health
 from infra.guests.apt import missing_packages
 from infra.lab.cephfs import CephFS
-from infra.lab.engine import Engine, Health, Site
+from infra.lab.engine import Engine, Site
 from infra.lab.errors import LabError
 from infra.lab.glusterfs import GlusterFS
 from infra.lab.mounts import is_mounted, let_go

@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
+from infra.domain.store_health import Health
 from infra.drivers.store.mount import ImageStore
-from infra.lab.engine import Health
 from infra.lab.errors import LabError
 from infra.lab.lab import Lab, require
 from infra.lab.processes import wait_until
@@ -33,12 +33,12 @@ class Yard:
         """Bring every zone back, and wait until the engine is well."""
         for zone in self.lab.zones:
             self.lab.heal(zone)
-        wait_until(lambda: self.lab.health().state == "healthy", HEAL, every=0.5)
+        wait_until(lambda: self.lab.health().word == "healthy", HEAL, every=0.5)
         return self.lab.health()
 
     def told(self, *states: str) -> Health:
         """The engine's health, once it is one of these."""
-        wait_until(lambda: self.lab.health().state in states, HEAL, every=0.5)
+        wait_until(lambda: self.lab.health().word in states, HEAL, every=0.5)
         return self.lab.health()
 
 

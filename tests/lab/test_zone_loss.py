@@ -46,8 +46,8 @@ async def test_one_zone_is_lost_and_returns(yard: Yard, place: Path, how: str, z
             f"healed in {time.monotonic() - returned:.1f} s; {len(load.repeated)} repeated"
         )
     assert load.wrong == []
-    assert degraded.state == "degraded"
-    assert healed.state == "healthy", healed.why
+    assert degraded.word == "degraded"
+    assert healed.word == "healthy", healed.text
     assert max(upload, read) < DEADLINE
     await expect_all(yard)
 
@@ -60,7 +60,7 @@ async def test_below_two_zones_nothing_is_acknowledged(yard: Yard, place: Path) 
     with pytest.raises(StoreError):
         await yard.store("a", patience=AWAY).publish(some_image(place / "refused"), unheard)
     healed = await asyncio.to_thread(yard.healed)
-    assert healed.state == "healthy", healed.why
+    assert healed.word == "healthy", healed.text
     yard.acknowledged.append((await yard.store("a").publish(some_image(place / "again"), unheard)).digest)
     await expect_all(yard)
 

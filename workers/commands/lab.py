@@ -97,5 +97,13 @@ def _lines(status: Status) -> list[str]:
         f"mount {name}: {path if mounted else 'not mounted: `puchify lab up` mounts it'}"
         for name, path, mounted in status.mounts
     ]
-    use = f"to use it: PUCHIFY_IMAGE_STORE={status.mounts[0][1]}"
-    return [*table(rows), "", f"store {status.engine}: {status.health.state}, {status.health.why}", *mounts, use]
+    wrong = [f"to be changed: {setting}" for setting in status.health.settings]
+    use = f"to use it: PUCHIFY_IMAGE_STORE={status.mounts[0][1]} PUCHIFY_IMAGE_STORE_ENGINE={status.engine}"
+    return [
+        *table(rows),
+        "",
+        f"store {status.engine}: {status.health.word}, {status.health.text}",
+        *wrong,
+        *mounts,
+        use,
+    ]
