@@ -13,6 +13,10 @@ from infra.lab.errors import LabError
 PATIENCE = 60.0
 """Seconds a program has when nobody says otherwise; the machine may be busy."""
 
+MERCY = 2.0  # seconds
+given_up: list[subprocess.Popen[bytes]] = []
+"""Whoever could not be killed; kept, since forgetting a child that runs is a fault."""
+
 
 def run(*argv: str, patience: float = PATIENCE, text: str = "", complaints: bool = False) -> str:
     """Run it with ``text`` as its input; what it said on stdout, and with ``complaints`` on stderr as well.
@@ -33,7 +37,7 @@ def run(*argv: str, patience: float = PATIENCE, text: str = "", complaints: bool
         try:
             code = child.wait(patience)
         except subprocess.TimeoutExpired:
-            child.kill()
+            _give_up(child)
             raise LabError(f"`{_shown(argv)}` did not end within {patience:.0f} s") from None
         out.seek(0)
         err.seek(0)
@@ -42,6 +46,15 @@ def run(*argv: str, patience: float = PATIENCE, text: str = "", complaints: bool
         last = (complaint or said).strip().splitlines()[-3:]
         raise LabError(f"`{_shown(argv)}` failed: {' / '.join(last) or f'exit code {code}'}")
     return said + complaint if complaints else said
+
+
+def _give_up(child: subprocess.Popen[bytes]) -> None:
+    """Kill it. One that cannot be killed now is not waited for; it goes when its mount does."""
+    child.kill()
+    try:
+        child.wait(MERCY)
+    except subprocess.TimeoutExpired:
+        given_up.append(child)
 
 
 def _shown(argv: tuple[str, ...]) -> str:

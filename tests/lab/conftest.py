@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -53,7 +54,9 @@ def yard(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactor
     lab = Lab(tmp_path_factory.mktemp("lab") / request.param, print)
     try:
         lab.up(request.param)
-        yield Yard(lab)
+        yard = Yard(lab)
+        asyncio.run(yard.store("a").mark("the lab's"))
+        yield yard
     finally:
         lab.down()
 

@@ -15,6 +15,7 @@ import pytest
 
 from infra.drivers.store.errors import StoreError
 from infra.lab.lab import Lab
+from tests.cli.run import puchify
 from tests.lab.conftest import Yard
 from tests.lab.load import Load, some_image, unheard
 
@@ -59,6 +60,9 @@ async def test_below_two_zones_nothing_is_acknowledged(yard: Yard, place: Path) 
     await asyncio.to_thread(yard.lab.kill, "z1")
     with pytest.raises(StoreError):
         await yard.store("a", patience=AWAY).publish(some_image(place / "refused"), unheard)
+    mount = str(yard.lab.clients["a"].mount)
+    checked = await asyncio.to_thread(puchify, "store", "check", mount, "--quorum-lost", "--patience", str(AWAY))
+    assert checked.code == 0, checked.out
     healed = await asyncio.to_thread(yard.healed)
     assert healed.word == "healthy", healed.text
     yard.acknowledged.append((await yard.store("a").publish(some_image(place / "again"), unheard)).digest)
