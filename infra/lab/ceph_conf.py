@@ -45,6 +45,11 @@ osd_crush_update_on_start = false
 mds_beacon_mon_down_grace = 5
 mds_beacon_grace = 10
 mon_lease = 3
+# A cut zone's OSD is given up after this silence, 20 s unless told. Zones are lost here every other minute: a mon that
+# takes that for slowness would have ever more patience.
+osd_heartbeat_grace = 10
+osd_heartbeat_interval = 3
+mon_osd_adjust_heartbeat_grace = false
 # This machine's disk is everybody's; how full it is says nothing of the lab.
 mon_data_avail_warn = 1
 mon_data_avail_crit = 1

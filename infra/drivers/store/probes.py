@@ -164,9 +164,11 @@ def visible_elsewhere(store: Path, progress: Progress, second: str) -> str:
         with names(store, 2) as (tmp, final):
             with suppress(FileNotFoundError):
                 os.stat(other / final.name)
+            progress(0)  # each step may wait until the other mount has let go of what it knew
             write(tmp, content)
             tmp.rename(final)
             sync(store)
+            progress(0)
             begun = time.monotonic()
             wait_for(other / final.name, content, progress)
             slowest = max(slowest, time.monotonic() - begun)
