@@ -111,6 +111,10 @@ def read_an_image(store: Path, progress: Progress) -> str:
     return f"{chosen[:12]}, {size / MIB:.1f} MiB, is right"
 
 
+GONE = (errno.ESTALE, errno.ENOENT)
+"""What another mount may answer of a file that was replaced; GlusterFS opens one only when it is first read."""
+
+
 def replace_under_a_reader(store: Path, progress: Progress, second: str | None) -> str:
     """Who has the old file open reads it to its end, who opens it then reads the new one: never a mix."""
     reading = Path(second) if second else store
@@ -138,7 +142,7 @@ def _begin(reader: int, may_be_stale: bool) -> bytes | None:
     try:
         return os.read(reader, MIB)
     except OSError as error:
-        if may_be_stale and error.errno == errno.ESTALE:
+        if may_be_stale and error.errno in GONE:
             return None
         raise
 
@@ -148,7 +152,7 @@ def _read_on(reader: int, begin: bytes, size: int, may_be_stale: bool) -> bool:
     try:
         content = begin + rest(reader)
     except OSError as error:
-        if may_be_stale and error.errno == errno.ESTALE:
+        if may_be_stale and error.errno in GONE:
             return True
         raise
     if content != begin[:1] * size:
