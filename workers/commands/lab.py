@@ -81,8 +81,9 @@ def down(directory: Directory = None) -> None:
 def _lab(directory: Path | None) -> Lab:
     from infra.config import settings
     from infra.lab.lab import Lab
+    from workers.local.place import Place
 
-    return Lab(directory or settings().state / "lab", typer.echo)
+    return Lab(directory or Place(settings().state).lab, typer.echo)
 
 
 def _lines(status: Status) -> list[str]:

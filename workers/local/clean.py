@@ -13,6 +13,7 @@ from pathlib import Path
 
 from infra.config import Settings
 from infra.db.cluster import DEATH_SIGNAL
+from infra.lab.lab import Lab
 from infra.runtime_dir import RuntimeDir
 from workers.local.libvirt_ground import LibvirtGround
 from workers.local.place import Place, resolved
@@ -34,6 +35,8 @@ async def clean_up(settings: Settings, teller: Teller) -> None:
             await end_leftover(pid_file, number, PATIENCE)
         if guests_left(place.libvirt):
             await _clear(settings, runtime, teller)
+        if place.lab.exists():  # never delete through its mounts
+            await asyncio.to_thread(Lab(place.lab, teller.say).down)
     shutil.rmtree(runtime.state)
     teller.say(f"Removed {runtime.state}.")
 

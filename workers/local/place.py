@@ -53,6 +53,10 @@ class Place:
         return self.state / "images"
 
     @property
+    def lab(self) -> Path:
+        return self.state / "lab"
+
+    @property
     def libvirt(self) -> Path:
         return self.state / "libvirt"
 
