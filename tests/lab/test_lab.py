@@ -36,11 +36,15 @@ def lab(private_network: None, tmp_path: Path) -> Iterator[Lab]:
 @pytest.fixture
 def ground(lab: Lab) -> Lab:
     """Its network and its zones, without a store."""
+    break_ground(lab)
+    return lab
+
+
+def break_ground(lab: Lab) -> None:
     lab.network.ensure_switch()
     for zone in lab.zones.values():
         lab.network.ensure_machine(zone.name, zone.address)
         zone.start()
-    return lab
 
 
 def remains(lab: Lab) -> list[object]:
@@ -71,6 +75,13 @@ def test_a_killed_up_is_cleared_away(lab: Lab) -> None:
     assert f"PUCHIFY_IMAGE_STORE={lab.clients['a'].mount}" in ended.out
     assert remains(lab)
     assert puchify("lab", "down", "--directory", str(lab.directory)).code == 0
+    assert remains(lab) == []
+
+
+def test_cleaning_takes_it_down(private_network: None, tmp_path: Path) -> None:
+    lab = Lab(tmp_path / "state" / "lab")
+    break_ground(lab)
+    assert puchify("clean", state=tmp_path / "state").code == 0
     assert remains(lab) == []
 
 
