@@ -44,6 +44,8 @@ osd_crush_update_on_start = false
 # uploads would block for more than a minute whenever that zone is lost.
 mds_beacon_mon_down_grace = 5
 mds_beacon_grace = 10
+# What one client made, another sees when the MDS has journaled it: at the latest after this, 5 s unless told.
+mds_tick_interval = 1
 mon_lease = 3
 # A cut zone's OSD is given up after this silence, 20 s unless told. Zones are lost here every other minute: a mon that
 # takes that for slowness would have ever more patience.
