@@ -19,6 +19,7 @@ from api.internal import enrolments, hosts
 from api.metrics import metrics
 from api.queries import readable_query
 from api.rate_limit import Turnstile
+from api.routes.image_uploads import UPLOAD_HEADERS
 from api.routing import ROUTERS
 from api.services import Services, Use
 from api.stories import Stories
@@ -27,6 +28,7 @@ from infra.db.keys import server_secret
 from infra.db.pool import open_pool, open_quick_pool, ping
 from infra.domain.errors import Unavailable
 from infra.domain.rate_limit import Pace
+from infra.drivers.store.mount import ImageStore
 from infra.temporal.connect import connect
 
 # Who asks is known at the edge, before a route is found; this says so in the document.
@@ -63,11 +65,11 @@ def _surround(app: FastAPI, settings: Settings) -> None:
         app.add_middleware(
             CORSMiddleware,
             allow_origins=settings.cors_origins,
-            allow_methods=["GET", "POST", "PUT", "DELETE"],
-            allow_headers=["Authorization", "Content-Type", "Idempotency-Key", "Prefer"],
+            allow_methods=["GET", "HEAD", "POST", "PUT", "DELETE"],
+            allow_headers=["Authorization", "Content-Type", "Idempotency-Key", "Prefer", *UPLOAD_HEADERS],
             expose_headers=[
                 *(edge.HEADER, "RateLimit-Limit", "RateLimit-Remaining", "RateLimit-Reset", "Retry-After"),
-                "Preference-Applied",
+                *("Preference-Applied", *UPLOAD_HEADERS),
             ],
         )
     app.add_middleware(edge.Edge)
@@ -89,6 +91,7 @@ def lifespan_of(settings: Settings) -> Any:
                 pool=pool,
                 authenticator=Authenticator(pool, turnstile, secret),
                 stories=Stories(client),
+                store=ImageStore(settings.image_store),
             )
             yield
 

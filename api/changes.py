@@ -42,6 +42,7 @@ LOOK = 1.0
 
 ChangeBooks = Callable[[Connection], Awaitable[Any]]
 Body = Mapping[str, Any]
+LookAgain = Callable[[Connection, Body], Awaitable[Body]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,9 +93,16 @@ class ChangeRequest:
         return action
 
     async def once(
-        self, make: Callable[[Connection], Awaitable[Body]], body: BaseModel | None = None, status: int = 201
+        self,
+        make: Callable[[Connection], Awaitable[Body]],
+        body: BaseModel | None = None,
+        status: int = 201,
+        look: LookAgain | None = None,
     ) -> Response:
-        """Do it in one transaction and answer with what it returns; or as the earlier request with this key was."""
+        """Do it in one transaction and answer with what it returns; or as the earlier request with this key was.
+
+        ``look``: what else of the answer is told as it is after the wait, beside the actions.
+        """
         key = key_of(self.key, self.project_id, self.route, body)
 
         async def do() -> Answer:
@@ -104,7 +112,7 @@ class ChangeRequest:
             answer = await idempotency.once(connection, key, do)
         await asyncio.gather(*(self._carry_out(change) for change in self._begun))
         if self.wait and self._begun:
-            answer = replace(answer, body=await self._as_it_ended(answer.body))
+            answer = replace(answer, body=await self._as_it_ended(answer.body, look))
         headers = {"Preference-Applied": f"wait={self.wait}"} if self.wait else None
         return Response(answer.body, answer.status, headers, media_type="application/json")
 
@@ -114,7 +122,7 @@ class ChangeRequest:
         except Unavailable:
             log.warning("action %s waits for the sweep", change.action_id, exc_info=True)
 
-    async def _as_it_ended(self, body: str) -> str:
+    async def _as_it_ended(self, body: str, look: LookAgain | None) -> str:
         """The answer, with its actions as they are after the wait."""
         await asyncio.gather(*(self._ends(change) for change in self._begun))
         ended = [await self._action(change) for change in self._begun]
@@ -123,6 +131,9 @@ class ChangeRequest:
             told["action"] = by_id.get(one["id"], one)
         if "actions" in told:
             told["actions"] = [by_id.get(one["id"], one) for one in told["actions"]]
+        if look:
+            async with self.services.pool.connection() as connection:
+                told |= await look(connection, told)
         return json.dumps(told, ensure_ascii=False)
 
     async def _ends(self, change: Change) -> None:

@@ -54,7 +54,7 @@ TAGS = {
     "datacenters": "Parts of locations, for older clients: newer ones know only locations.",
     "server_types": "The plans that servers are ordered by.",
     "load_balancer_types": "The plans that load balancers are ordered by.",
-    "images": "What servers are made of: system images, and the project's own.",
+    "images": "What servers are made of: system images, and the project's own, which it uploads.",
     "isos": "ISO images, listed only.",
     "pricing": "Prices as the catalog has them. Nothing is billed.",
     "floating_ips": "None can be made: lists are empty, each id is absent.",
@@ -81,8 +81,8 @@ T = TypeVar("T", bound=type)
 
 
 class ErrorBody(TypedDict):
-    """Clients branch on ``code``. ``details`` names the fields of ``invalid_input`` and ``uniqueness_error``, and the
-    limits of ``resource_limit_exceeded``; it is null otherwise."""
+    """Clients branch on ``code``. ``details`` names the fields of ``invalid_input`` and ``uniqueness_error``, the
+    limits of ``resource_limit_exceeded``, and the ``offset`` at which an upload goes on; it is null otherwise."""
 
     code: str
     message: str

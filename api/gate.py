@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import re
 from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
@@ -25,6 +26,8 @@ WIRE = "/api/v1/"
 OPENAPI = "/api/v1/openapi.json"
 """For everybody: it says what there is, not what anybody has."""
 SAFE = frozenset({"GET", "HEAD", "OPTIONS"})
+UPLOAD = re.compile(r"/api/v1/images/[^/]+/upload")
+"""Whose body is an image: its route reads it part by part, and knows how long it may be."""
 DRAIN = 16  # times the limit that is read and thrown away, so that the client gets to read the refusal
 DRAIN_SECONDS = 5.0
 
@@ -37,7 +40,10 @@ class Gate:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
             return await self._app(scope, receive, send)
-        body = _Body(receive, self._body_limit)
+        is_upload = scope["method"] == "PUT" and UPLOAD.fullmatch(scope["path"]) is not None
+        body = _Body(
+            receive, self._body_limit, is_upload, b"100-continue" in dict(scope["headers"]).get(b"expect", b"")
+        )
         reply = _Reply(send, body)
         try:
             await self._pass(scope, body, reply)
@@ -82,29 +88,39 @@ class _Reply:
     async def send(self, message: Message) -> None:
         if message["type"] == "http.response.start":
             self.begun = True
-            if self._body.refused:
+            if self._body.refused or (message["status"] >= 400 and self._body.is_unread_upload):
                 await self._body.drain()
             MutableHeaders(scope=cast(dict[str, Any], message)).update(self.headers)
         await self._send(message)
 
 
 class _Body:
-    """The way in: counts what comes, so that nothing larger than the limit is ever held."""
+    """The way in: counts what comes, so that nothing larger than the limit is ever held. An upload is held by nobody.
 
-    def __init__(self, receive: Receive, limit: int) -> None:
+    ``asks_first``: the client sends its body when it is told to.
+    """
+
+    def __init__(self, receive: Receive, limit: int, is_upload: bool, asks_first: bool) -> None:
         self._receive = receive
         self._limit = limit
+        self._is_upload = is_upload
+        self._asks_first = asks_first
         self.refused = False
         self._seen = 0
         self._more = True
 
+    @property
+    def is_unread_upload(self) -> bool:
+        """Whether its client is still sending: one that asks first and was not told to is not."""
+        return self._is_upload and self._more and (self._seen > 0 or not self._asks_first)
+
     def announced(self, length: str) -> None:
-        if length.isdecimal() and int(length) > self._limit:
+        if not self._is_upload and length.isdecimal() and int(length) > self._limit:
             raise self._too_large()
 
     async def receive(self) -> Message:
         message = await self._count()
-        if self._seen > self._limit:
+        if self._seen > self._limit and not self._is_upload:
             raise self._too_large()
         return message
 
@@ -112,7 +128,8 @@ class _Body:
         """Read on for a moment: a connection that is closed with data unread is reset, and the answer lost with it."""
         with suppress(TimeoutError):
             async with asyncio.timeout(DRAIN_SECONDS):
-                while self._more and self._seen < DRAIN * self._limit:
+                until = self._seen + DRAIN * self._limit if self._is_upload else DRAIN * self._limit
+                while self._more and self._seen < until:
                     await self._count()
 
     async def _count(self) -> Message:

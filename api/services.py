@@ -12,6 +12,7 @@ from api.stories import Stories
 from infra.config import Settings
 from infra.db.keys import Caller
 from infra.db.pool import Pool
+from infra.drivers.store.mount import ImageStore
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,6 +21,7 @@ class Services:
     pool: Pool
     authenticator: Authenticator
     stories: Stories
+    store: ImageStore
 
 
 async def services_of(request: Request) -> Services:

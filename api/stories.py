@@ -9,7 +9,7 @@ import asyncio
 import logging
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
-from typing import Any
+from typing import Any, Literal
 
 from temporalio.client import (
     Client,
@@ -25,7 +25,7 @@ from infra.domain.changes import Change
 from infra.domain.errors import Unavailable
 from infra.domain.models import Admission, DeleteOrder, ServerOrder
 from infra.temporal import begin
-from infra.temporal.names import provision_id
+from infra.temporal.names import import_id, provision_id
 from infra.temporal.timeline import timeline_of
 
 log = logging.getLogger(__name__)
@@ -84,6 +84,16 @@ class Stories:
         async with _answering(BEGINNING):
             with suppress(WorkflowAlreadyStartedError):
                 await begin.begin_change(self._client, change)
+
+    async def tell_import(self, image_id: int, signal: Literal["uploaded", "abandon"]) -> None:
+        """All of an image is there, or its owner gave it up. One whose story has ended, or is not begun, need not hear
+        it. Unavailable: it was not told, and finds out by itself."""
+        async with _answering(BEGINNING):
+            try:
+                await self._client.get_workflow_handle(import_id(image_id)).signal(signal)
+            except RPCError as error:
+                if error.status is not RPCStatusCode.NOT_FOUND:
+                    raise
 
     async def wait(self, workflow_id: str, seconds: float) -> None:
         """Until the story has ended, however it ends, or the time is up; the books tell the rest."""

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import re
 from functools import cache
+from ipaddress import ip_network
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -21,6 +22,11 @@ def _origin(value: str) -> str:
     return value
 
 
+def _network(value: str) -> str:
+    return str(ip_network(value))
+
+
+CheckedNetwork = Annotated[str, AfterValidator(_network)]
 LogLevel = Annotated[Literal["DEBUG", "INFO", "WARNING", "ERROR"], BeforeValidator(str.upper)]
 Origin = Annotated[str, AfterValidator(_origin)]
 
@@ -101,6 +107,18 @@ class Settings(BaseSettings):
         None, description="The ceph.conf with which the health of CephFS is asked for. Empty: where Ceph looks itself."
     )
     image_store_volume: str = Field("images", description="The GlusterFS volume that it is on.")
+    image_scratch: Path = Field(
+        Path(".puchify/scratch"), description="Where region workers take uploaded images apart: a local directory."
+    )
+    images_at_once: int = Field(
+        20, ge=0, description="Images that a project may bring in at a time; each takes room until it is made."
+    )
+    upload_patience: float = Field(
+        86_400, gt=0, description="Seconds without a byte after which the upload of an image is given up."
+    )
+    source_refused: list[CheckedNetwork] = Field(
+        [], description="Public networks that images are not fetched from all the same (JSON list): one's own."
+    )
     libvirt_uri: str = Field("qemu:///system", description="`puchify up` sets it to its private libvirtd.")
     host_slots: int = Field(200, description="Steps a host does at a time; most of them wait for a guest to boot.")
     address_pools: list[str] = Field(

@@ -15,6 +15,9 @@ from activities.addresses import AddressBook
 from activities.audits import Audits
 from activities.changes import Changes
 from activities.hosts import Hosts
+from activities.image_files import ImageFiles
+from activities.image_sources import ImageSources
+from activities.imports import Imports
 from activities.orders import Orders
 from activities.placement import Placements
 from activities.power import Power
@@ -22,9 +25,12 @@ from activities.quota import Quotas
 from activities.records import Records
 from activities.store import StoreCare
 from infra.config import Settings
+from infra.db import image_imports
 from infra.db.placement_inputs import Notes
 from infra.db.pool import Pool, open_pool
 from infra.db.warm_hosts import WarmHosts
+from infra.drivers.scratch import Scratch
+from infra.drivers.web import Web
 from infra.temporal import versions
 from infra.temporal.connect import connect
 from infra.temporal.names import region_queue
@@ -35,6 +41,7 @@ from workflows.audit_region import AuditRegion
 from workflows.care_for_images import CareForImages
 from workflows.change_resource import ChangeResource
 from workflows.delete_server import DeleteServer
+from workflows.import_image import ImportImage
 from workflows.options import UNWIND
 from workflows.power_server import PowerServer
 from workflows.provision_server import ProvisionServer
@@ -42,19 +49,36 @@ from workflows.sweep_orders import SweepOrders
 
 log = logging.getLogger(__name__)
 
-STORIES = (ProvisionServer, DeleteServer, PowerServer, ChangeResource, SweepOrders, AuditRegion, CareForImages)
+STORIES = (
+    *(ProvisionServer, DeleteServer, PowerServer, ChangeResource, ImportImage),
+    *(SweepOrders, AuditRegion, CareForImages),
+)
+SLOTS = 500
+"""Steps that a worker does at a time. Those of imports may take hours, most of them waiting: the others must not."""
+SCRATCH_EVERY = 600.0
+"""Seconds between two looks for scratch that other workers were to clear away."""
 
 
 def region_worker(
-    client: Client, pool: Pool, settings: Settings, stories: Sequence[type] = STORIES, warm: WarmHosts | None = None
+    client: Client,
+    pool: Pool,
+    settings: Settings,
+    stories: Sequence[type] = STORIES,
+    warm: WarmHosts | None = None,
+    web: Web | None = None,
 ) -> Worker:
-    """``warm``: the hosts, where somebody keeps them so; without, a placement reads what changed since the last one."""
+    """``warm``: the hosts, where somebody keeps them so; without, a placement reads what changed since the last one.
+    ``web``: where images are fetched from; unless given, the public web."""
     quotas, records = Quotas(pool), Records(pool, Timelines(client))
     placements = Placements(pool, warm or WarmHosts(settings.location), Notes(pool))
     address_book = AddressBook(pool, settings.address_rest)
     changes, power = Changes(pool, Timelines(client), data_planes()), Power(pool, Timelines(client))
     orders, audits = Orders(pool, client, settings.sweep_after, UNWIND), Audits(pool, settings.audit_grace)
-    care = StoreCare(pool, image_store(settings), settings.image_grace, settings.image_verify_every)
+    store, scratch = image_store(settings), Scratch(settings.image_scratch)
+    care = StoreCare(pool, store, settings.image_grace, settings.image_verify_every)
+    files = ImageFiles(pool, store, scratch)
+    sources = ImageSources(pool, store, web or Web(tuple(settings.source_refused)), settings.timeout_factor)
+    imports = Imports(pool, Timelines(client), store, scratch, settings.upload_patience)
     return Worker(
         client,
         task_queue=region_queue(settings.location),
@@ -66,10 +90,13 @@ def region_worker(
             *(records.finish, records.fail, records.read_holdings, records.finish_delete, records.bury),
             *(changes.follow_change, changes.read_machine, changes.finish_change),
             *(power.finish_power, power.settle_power),
+            *(imports.read_import, imports.finish_import, imports.fail_import, imports.clear_import),
+            *(sources.fetch_source, files.gather_image, files.convert_image, files.publish_image),
             Hosts(pool, client, settings.worker_pulse).hear_host,
             *(orders.stop_create, orders.sweep_orders, audits.audit_region),
             *(care.check_images, care.sweep_store),
         ],
+        max_concurrent_activities=SLOTS,
         deployment_config=versions.deployment(settings),
         # A worker that dies takes its cache with it: its stories wait this long before another worker may go on.
         sticky_queue_schedule_to_start_timeout=timedelta(seconds=2),
@@ -84,10 +111,38 @@ async def run_region(settings: Settings, stop: asyncio.Event) -> None:
         client = await connect(settings)
         await ensure_schedules(client, settings)
         warm = WarmHosts(settings.location)
-        async with kept_warm(warm, pool), region_worker(client, pool, settings, warm=warm):
+        async with (
+            kept_warm(warm, pool),
+            kept_clear(Scratch(settings.image_scratch), pool),
+            region_worker(client, pool, settings, warm=warm),
+        ):
             if await versions.take_over(client, settings):
                 log.info("new orders are done by version '%s' from now on", settings.build_id)
             await stop.wait()
+
+
+@asynccontextmanager
+async def kept_clear(scratch: Scratch, pool: Pool) -> AsyncIterator[None]:
+    """No scratch of images that nobody makes any more: of a worker that was killed, or whose story ended elsewhere."""
+
+    async def again_and_again() -> None:
+        while True:
+            try:
+                async with pool.connection() as connection:
+                    wanted = await image_imports.under_way(connection)
+                if left := await scratch.sweep(wanted):
+                    log.info("scratch of %d images that are not made any more is cleared away", len(left))
+            except Exception:  # next time is soon
+                log.exception("scratch is not cleared away")
+            await asyncio.sleep(SCRATCH_EVERY)
+
+    clearing = asyncio.create_task(again_and_again())
+    try:
+        yield
+    finally:
+        clearing.cancel()
+        with suppress(asyncio.CancelledError):
+            await clearing
 
 
 @asynccontextmanager

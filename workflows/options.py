@@ -48,6 +48,9 @@ REBOOT_PATIENCE = 60 * FACTOR
 SHUTDOWN_PATIENCE = 300 * FACTOR
 """A guest that is told to shut down and has not by then is one that goes on running."""
 
+IMPORT_WITHIN = 7 * 24 * 3600
+"""An image that is not there by then, however slowly its bytes still come, is given up. (Tests wait no less.)"""
+
 UNWIND_WITHIN = 330
 UNWIND = UNWIND_WITHIN * FACTOR
 """A story that is to stop has given all back after this: the step in hand, then every undo as late as it may be.
@@ -121,6 +124,15 @@ STEPS: dict[str, Step] = {
     "press_power": Step("host", PRESS + 15, 60, "the guest has a moment to obey"),
     "finish_power": Step("region", 10, None, "the owner must learn how it ended"),
     "settle_power": Step("region", 10, None, "the owner must learn how it ended"),
+    # an image that is brought in: steps that say each second that they are at work
+    "read_import": Step("region", 10, 600, "the books"),
+    "fetch_source": Step("region", 12 * 3600, 24 * 3600, "gigabytes from a source that may be slow", beat=15),
+    "gather_image": Step("region", 4 * 3600, 12 * 3600, "gigabytes out of the store, which may be away", beat=15),
+    "convert_image": Step("region", 4 * 3600, 12 * 3600, "gigabytes on local disks", beat=15),
+    "publish_image": Step("region", 4 * 3600, 12 * 3600, "gigabytes into the store, which may be away", beat=15),
+    "finish_import": Step("region", 10, None, "the owner must learn that it is done"),
+    "fail_import": Step("region", 10, None, "the owner must learn how it ended"),
+    "clear_import": Step("region", 600, None, "nothing is left of the way, whenever the store is back", beat=15),
     # these look at the world again next time
     "sweep_orders": Step("region", 60, 60, "next time is in ten seconds", tries=1),
     "audit_region": Step("region", 120, 120, "next time is in a minute", tries=1),

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+import logging
+from collections.abc import Mapping
+from contextlib import suppress
+from typing import Annotated, Any
 
 from fastapi import APIRouter, Query
 from fastapi.responses import Response
@@ -11,21 +14,76 @@ from api.changes import Changing
 from api.documented import failing
 from api.pagination import Page, meta
 from api.routes.paths import PathId
-from api.schemas.actions import ActionAnswer
+from api.schemas.actions import ActionAnswer, action_wire
 from api.schemas.fields import ChangeProtection
-from api.schemas.images import ImageAnswer, ImagesAnswer, UpdateImage, image_wire
+from api.schemas.images import (
+    CreatedImage,
+    CreateImage,
+    ImageAnswer,
+    ImagesAnswer,
+    UpdateImage,
+    image_wire,
+    upload_wire,
+)
 from api.services import Asking, Use
-from infra.db import images
+from infra.db import image_imports, images
+from infra.db.image_imports import NewImport
 from infra.db.images import Architecture, ImageChange, ImageFilter, ImageType
+from infra.db.pool import Connection
 from infra.domain.changes import Resource
-from infra.domain.errors import Forbidden, NotFound
+from infra.domain.errors import Forbidden, InvalidInput, NotFound, QuotaExceeded, Unavailable, UniquenessError
+from infra.domain.imports import CREATE_IMAGE
 from infra.domain.labels import parse_selector
-from infra.domain.refusals import Protected
+from infra.domain.refusals import Protected, ResourceInUse
+
+log = logging.getLogger(__name__)
 
 router = APIRouter(tags=["images"])
 
 STATUSES = ("available", "creating", "unavailable")
 ServerId = Annotated[int, Query(ge=1, lt=2**63)]
+
+
+@router.post(
+    "/images",
+    status_code=201,
+    response_model=CreatedImage,
+    responses=failing(UniquenessError, QuotaExceeded),
+    tags=["Puchify extensions"],
+)
+async def create_image(changing: Changing, body: CreateImage) -> Response:
+    """An image of one's own, out of a qcow2, raw or VMDK file: uploaded to ``upload.url``, or fetched from
+    ``source_url``. Its action ends when servers can be made of it; one that fails leaves no image."""
+    new = NewImport(
+        changing.project_id,
+        body.name,
+        body.description,
+        dict(body.labels),
+        body.architecture,
+        *(body.sha256, body.size, body.format, body.source_url),
+    )
+
+    async def make(connection: Connection) -> dict[str, Any]:
+        largest = await image_imports.largest(connection)
+        if body.size is not None and body.size > largest:
+            raise InvalidInput.field("size", f"must be at most {largest}: no server type has a larger disk")
+        await image_imports.keep_room(connection, changing.project_id, changing.services.settings.images_at_once)
+        id = await image_imports.make_image(connection, new)
+        action = await changing.begin(connection, CREATE_IMAGE, Resource("image", id))
+        await image_imports.make_import(connection, id, action.id, new)
+        made = await image_imports.get(connection, changing.project_id, id)
+        return {
+            "image": image_wire(await images.get(connection, changing.project_id, id)),
+            "action": action_wire(action),
+            "upload": None if body.source_url else upload_wire(made, largest),
+        }
+
+    async def look(connection: Connection, told: Mapping[str, Any]) -> dict[str, Any]:
+        with suppress(NotFound):
+            return {"image": image_wire(await images.get(connection, changing.project_id, told["image"]["id"]))}
+        return {}
+
+    return await changing.once(make, body, look=look)
 
 
 @router.get("/images")
@@ -73,11 +131,17 @@ async def update_image(use: Use, asking: Asking, id: PathId, body: UpdateImage) 
         return {"image": image_wire(await images.update(connection, asking.project_id, id, change))}
 
 
-@router.delete("/images/{id:one}", status_code=204, responses=failing(NotFound, Forbidden, Protected))
+@router.delete("/images/{id:one}", status_code=204, responses=failing(NotFound, Forbidden, Protected, ResourceInUse))
 async def delete_image(use: Use, asking: Asking, id: PathId) -> None:
-    """Snapshots and backups only. Servers that were made from it still show it."""
+    """Snapshots and backups only. Servers that were made from it still show it; while one is being made, it stays. One
+    that is ``creating`` is given up, and its action fails."""
     async with use.pool.connection() as connection:
-        await images.delete(connection, asking.project_id, id)
+        was_creating = await images.delete(connection, asking.project_id, id)
+    if was_creating:
+        try:
+            await use.stories.tell_import(id, "abandon")
+        except Unavailable:
+            log.warning("the import of image %s was not told that it is deleted: it looks by itself", id, exc_info=True)
 
 
 @router.post(

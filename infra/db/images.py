@@ -20,7 +20,7 @@ from infra.db.selectors import conditions
 from infra.db.terms import moment_of
 from infra.domain.errors import Forbidden, NotFound
 from infra.domain.labels import Selector
-from infra.domain.refusals import Protected
+from infra.domain.refusals import Protected, ResourceInUse
 
 COLUMNS = (
     *("id", "project_id", "type", "status", "name", "description", "os_flavor", "os_version", "architecture"),
@@ -41,7 +41,8 @@ AFTERLIFE = timedelta(days=90)
 
 @dataclass(frozen=True, slots=True)
 class CatalogueImage:
-    """``name`` is None for snapshots and backups. ``project_id`` None: a system image, seen by all.
+    """``name`` is None for snapshots and backups without one. ``project_id`` None: a system image, seen by all.
+    ``disk_gib`` is 0 while it is not known: then nothing can be made of it.
 
     ``digest`` None: described, and not built yet. Deprecated at ``deprecated``, it can be ordered until
     ``unavailable_after``. ``size_gb``: what a snapshot or backup takes.
@@ -155,17 +156,27 @@ async def update(connection: Connection, project_id: int, image_id: int, change:
     return found
 
 
-async def delete(connection: Connection, project_id: int, image_id: int) -> None:
-    """Forbidden: a system image. Protected: its protection must be lifted first."""
-    done = await connection.execute(
-        f"UPDATE images SET deleted = now() WHERE {OWN} AND NOT protected", {"id": image_id, "project": project_id}
-    )
-    if done.rowcount:
-        return
-    found = await get(connection, project_id, image_id)
-    if found.protected:
+NEEDED = """
+SELECT EXISTS (SELECT FROM servers WHERE image_id = %(id)s AND status = 'initializing') AS needed"""
+
+
+async def delete(connection: Connection, project_id: int, image_id: int) -> bool:
+    """Whether it was still being made: whoever makes it has to be told. Forbidden: a system image. Protected: its
+    protection must be lifted first. ResourceInUse: a server is being made of it."""
+    values = {"id": image_id, "project": project_id}
+    async with connection.transaction():
+        # Locked against orders that name it: one is seen here, or comes after.
+        found = await connection.execute(f"SELECT status FROM images WHERE {OWN} AND NOT protected FOR UPDATE", values)
+        if own := await found.fetchone():
+            needed = await (await connection.execute(NEEDED, values)).fetchone()
+            if needed and needed["needed"]:
+                raise ResourceInUse(f"image with ID {image_id} is still in use: a server is being made of it")
+            await connection.execute("UPDATE images SET deleted = now() WHERE id = %(id)s", values)
+            return bool(own["status"] == "creating")
+    found_there = await get(connection, project_id, image_id)
+    if found_there.protected:
         raise Protected("image deletion is protected")
-    raise _not_yours(found, "deleted")
+    raise _not_yours(found_there, "deleted")
 
 
 async def protect(connection: Connection, project_id: int, image_id: int, protected: bool | None) -> None:

@@ -18,7 +18,16 @@ from temporalio.common import (
 from infra.domain.changes import Change
 from infra.domain.models import DeleteOrder, ServerOrder
 from infra.domain.power import POWER
-from infra.temporal.names import LOCATION, PROJECT_ID, SERVER_ID, change_id, delete_id, provision_id, region_queue
+from infra.temporal.names import (
+    LOCATION,
+    PROJECT_ID,
+    SERVER_ID,
+    change_id,
+    delete_id,
+    import_id,
+    provision_id,
+    region_queue,
+)
 
 
 class _Start(TypedDict):
@@ -47,8 +56,13 @@ async def begin_delete(client: Client, order: DeleteOrder) -> None:
 
 async def begin_change(client: Client, change: Change) -> None:
     """WorkflowAlreadyStartedError: it has ended."""
-    story = "PowerServer" if change.command in POWER else "ChangeResource"
-    await client.start_workflow(story, change, **_change(change))
+    await client.start_workflow(_story(change), change, **_change(change))
+
+
+def _story(change: Change) -> str:
+    if change.command in POWER:
+        return "PowerServer"
+    return "ImportImage" if change_id(change) == import_id(change.resource.id) else "ChangeResource"
 
 
 def _provision(order: ServerOrder) -> _Start:

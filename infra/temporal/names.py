@@ -8,6 +8,7 @@ from __future__ import annotations
 from temporalio.common import SearchAttributeKey
 
 from infra.domain.changes import Change
+from infra.domain.imports import CREATE_IMAGE
 
 SERVER_ID = SearchAttributeKey.for_keyword("ServerId")
 PROJECT_ID = SearchAttributeKey.for_keyword("ProjectId")
@@ -25,7 +26,13 @@ def delete_id(server_id: int) -> str:
     return f"server-{server_id}-delete"
 
 
+def import_id(image_id: int) -> str:
+    return f"image-{image_id}-import"
+
+
 def change_id(change: Change) -> str:
+    if change.command == CREATE_IMAGE and change.resource.type == "image":
+        return import_id(change.resource.id)
     return f"{change.resource.type}-{change.resource.id}-{change.command}-{change.action_id}"
 
 

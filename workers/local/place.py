@@ -57,6 +57,10 @@ class Place:
         return self.state / "lab"
 
     @property
+    def scratch(self) -> Path:
+        return self.state / "scratch"
+
+    @property
     def libvirt(self) -> Path:
         return self.state / "libvirt"
 
@@ -113,9 +117,10 @@ def resolved(settings: Settings, place: Place, database_url: str) -> Settings:
         "host_key": kept_secret(place.host_key),
         "host_path": place.state / "host",
         "image_store": place.images,
+        "image_scratch": place.scratch,
     }
     told = unless_chosen(settings, ours)
-    for name in ("host_path", "image_store"):
+    for name in ("host_path", "image_store", "image_scratch"):
         told[name] = told[name].resolve()
     return settings.model_copy(update={**told, "host": driver_of(settings), "state": place.state})
 
