@@ -21,5 +21,6 @@ pytest_plugins = [
     "tests.fix_deployment",
     "tests.fix_shell",
     "tests.db.fix_scene",
+    "tests.imports.fix_imports",
     "tests.host.fix_host",
 ]

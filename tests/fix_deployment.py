@@ -86,6 +86,7 @@ class Deployment:
             "IMAGE_STORE": settings.image_store,
             "SWEEP_AFTER": 2,
             "ADDRESS_REST": settings.address_rest,
+            "IMAGE_SCRATCH": settings.image_scratch,
             "GUEST_PATIENCE": settings.guest_patience,
             **self.settings,
         }

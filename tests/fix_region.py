@@ -263,6 +263,7 @@ def region_settings(books: str, temporal: TemporalCluster, directory: Path) -> S
         worker_pulse=1,  # the quickest there is: silence is known after two and a half
         rate_limit=0,
         image_store=directory / "images",
+        image_scratch=directory / "scratch",
     )
 
 

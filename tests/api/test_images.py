@@ -1,6 +1,6 @@
 """Images, as hcloud-python has them: what the system offers, and what is a project's own.
 
-Nothing makes snapshots yet, so that those here are written into the books by hand.
+Those here are written into the books by hand; how a project brings its own in is told in `tests/imports`.
 """
 
 from __future__ import annotations
@@ -54,6 +54,7 @@ class Shelf:
 @pytest_asyncio.fixture
 async def shelf(installation: Api) -> Shelf:
     await installation.offer(CATALOG)
+    await installation.region.execute("DELETE FROM image_imports")
     await installation.region.execute("DELETE FROM images WHERE project_id IS NOT NULL")
     return Shelf(installation)
 

@@ -5,8 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from tests.faults.matrix import PROGRESS, Result
-from tests.faults.steps import FAULTS, Cell, cells, why_not
-from workflows.options import STEPS
+from tests.faults.steps import FAULTS, STORY, Cell, cells, why_not
 
 
 def begin() -> None:
@@ -33,7 +32,7 @@ def _table(results: Sequence[Result]) -> list[str]:
     letters = {fault: chr(ord("A") + number) for number, fault in enumerate(FAULTS)}
     legend = [f"  {letters[fault]}  {fault:16} {says}" for fault, says in FAULTS.items()]
     head = " " * 20 + "".join(f"{letter:8}" for letter in letters.values())
-    rows = [f"{step:20}" + "".join(f"{_cell(by_name, Cell(step, fault)):8}" for fault in FAULTS) for step in STEPS]
+    rows = [f"{step:20}" + "".join(f"{_cell(by_name, Cell(step, fault)):8}" for fault in FAULTS) for step in STORY]
     title = "Fault matrix: steps x faults. ok, FAILED, n/a (reasons below), - not in this run."
     return [title, *legend, "", head, *rows]
 

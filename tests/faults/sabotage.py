@@ -17,6 +17,7 @@ from tests.faults.steps import UNDO_OF, is_undo
 from workflows.options import STEPS
 
 MARGIN = 1.0  # seconds after a try was given up: its next one is under way by then
+MIDWAY = 0.15  # seconds into a step that starts a process of its own: that one is at work by then
 HALFWAY = 0.003  # seconds into a step: a simulated host's disk is begun by then and not done
 
 
@@ -170,6 +171,13 @@ async def killed_during(delivery: Delivery) -> Any:
     os.kill(os.getpid(), signal.SIGKILL)
 
 
+async def killed_midway(delivery: Delivery) -> Any:
+    """In the middle of work that takes longer than most."""
+    task = asyncio.create_task(delivery.work())
+    await asyncio.wait([task], timeout=MIDWAY)
+    os.kill(os.getpid(), signal.SIGKILL)
+
+
 async def killed_after(delivery: Delivery) -> Any:
     await delivery.work()
     os.kill(os.getpid(), signal.SIGKILL)
@@ -206,6 +214,6 @@ WAYS: dict[str, Way] = {
     for way in (
         *(error_before, error_after, refused_before, refused_after, host_full, bug_once),
         *(answer_lost, late, slow, twice, again, after_undo, delete_arrives),
-        *(killed_during, killed_after, stays, unheard),
+        *(killed_during, killed_midway, killed_after, stays, unheard),
     )
 }

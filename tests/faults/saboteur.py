@@ -94,8 +94,11 @@ class Saboteur(ClientInterceptor, WorkerInterceptor):
 
 
 def subject_of(workflow_id: str) -> str:
-    """``server-17-provision`` is about 17, ``sweep-orders-fsn1-2026-...`` about the location fsn1."""
+    """``server-17-provision`` is about 17, ``sweep-orders-fsn1-2026-...`` about the location fsn1, an import about what
+    all of it stands for: ``image-17-import``."""
     kind, rest = workflow_id.split("-", 1)
+    if kind == "image":
+        return workflow_id
     return rest.split("-")[0] if kind == "server" else rest.split("-")[1]
 
 

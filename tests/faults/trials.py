@@ -50,7 +50,7 @@ def drawn(name: str, seed: int) -> Trial:
     dice = random.Random(f"{seed}-{name}")
     strikes = 2 if name.startswith("pair:") else dice.randint(1, 3)
     story = dice.choice(sorted(COMES_TO))
-    steps = [step for step in STEPS if STORY[step] in COMES_TO[story]]
+    steps = [step for step in STEPS if STORY.get(step) in COMES_TO[story]]
     possible = [cell for step in steps for fault in DRAWN if why_not(cell := Cell(step, fault)) is None]
     plan = tuple(_strike(cell) for cell in dice.sample(possible, strikes))
     dooms = {strike.step for strike in SETTING[story]}  # one of ours may come before what dooms the story

@@ -7,17 +7,25 @@ from __future__ import annotations
 
 import json
 from collections.abc import Awaitable, Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 import pytest
+from temporalio.api.enums.v1 import EventType
+from temporalio.client import WorkflowFailureError
 
+from api.stories import Stories
 from infra.db import orders
+from infra.domain.changes import Change
 from infra.domain.models import Resources
 from infra.drivers.simulated import Fault, Latencies
 from infra.temporal.names import change_id, delete_id, provision_id
 from tests.fix_region import NewRegion, Region, eventually
+from tests.imports.disks import raw_disk
+from tests.imports.fix_imports import deliver, order_import
 
+DISK = raw_disk()
 HISTORIES = Path(__file__).parent / "histories"
 
 
@@ -101,6 +109,29 @@ async def shutdown_that_is_obeyed_late(region: Region) -> str:
     return change_id(change)
 
 
+async def image_imported(region: Region) -> str:
+    change = await order_import(region, size=len(DISK))
+    await Stories(region.client).begin_change(change)
+    await eventually(lambda: _waits(region, change))
+    await deliver(region, change, DISK)
+    return await _imported(region, change)
+
+
+async def image_refused(region: Region) -> str:
+    change = await order_import(region, sha256="0" * 64)
+    await deliver(region, change, DISK)
+    await Stories(region.client).begin_change(change)
+    return await _imported(region, change)
+
+
+async def image_deleted_meanwhile(region: Region) -> str:
+    change = await order_import(region)
+    await Stories(region.client).begin_change(change)
+    await eventually(lambda: _waits(region, change))
+    await Stories(region.client).tell_import(change.resource.id, "abandon")
+    return await _imported(region, change)
+
+
 PACES = {"shutdown_that_is_obeyed_late": Latencies(shut_down=3600.0)}
 """Of the hosts, where a scene takes others."""
 
@@ -121,6 +152,9 @@ SCENES: dict[str, Callable[[Region], Awaitable[str]]] = {
         reboot,
         stop_that_fails_once,
         shutdown_that_is_obeyed_late,
+        image_imported,
+        image_refused,
+        image_deleted_meanwhile,
     )
 }
 
@@ -158,6 +192,18 @@ async def _commanded(region: Region, command: str) -> str:
     change = await region.command(order, command)
     await region.client.get_workflow_handle(change_id(change)).result()
     return change_id(change)
+
+
+async def _imported(region: Region, change: Change) -> str:
+    with suppress(WorkflowFailureError):
+        await region.client.get_workflow_handle(change_id(change)).result()
+    return change_id(change)
+
+
+async def _waits(region: Region, change: Change) -> bool:
+    """For the upload, by a timer."""
+    history = await region.client.get_workflow_handle(change_id(change)).fetch_history()
+    return any(event.event_type == EventType.EVENT_TYPE_TIMER_STARTED for event in history.events[-1:])
 
 
 async def _succeeded(region: Region, action_id: int) -> bool:

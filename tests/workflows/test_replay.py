@@ -21,6 +21,7 @@ from workflows.options import STEPS
 with workflow.unsafe.imports_passed_through():
     from activities.addresses import AddressBook
     from activities.changes import Changes
+    from activities.image_files import ImageFiles
     from workflows.saga import run
 
 
@@ -62,7 +63,22 @@ class OtherPower:
         await run(Changes.finish_change, change)
 
 
-OTHERS = {"ProvisionServer": OtherStory, "PowerServer": OtherPower}
+@workflow.defn(name="ImportImage", sandboxed=False)
+class OtherImport:
+    """Gathers what it has not asked for."""
+
+    @workflow.signal
+    def uploaded(self) -> None: ...
+
+    @workflow.signal
+    def abandon(self) -> None: ...
+
+    @workflow.run
+    async def run(self, change: Change) -> None:
+        await run(ImageFiles.gather_image, change)
+
+
+OTHERS = {"ProvisionServer": OtherStory, "PowerServer": OtherPower, "ImportImage": OtherImport}
 
 
 @pytest.mark.parametrize("scene", sorted(set(SCENES) - {"delete"}))
