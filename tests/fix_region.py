@@ -365,19 +365,8 @@ async def _furnish(settings: Settings, pool: Pool, client: Client, name: str, ip
             )
         ).fetchone()
     assert row is not None
-    return Region(
-        settings,
-        pool,
-        client,
-        name,
-        location_id,
-        row["project_id"],
-        row["user_id"],
-        token,
-        row["type_id"],
-        image_id,
-        {},
-    )
+    ids = (row["project_id"], row["user_id"], token, row["type_id"], image_id)
+    return Region(settings, pool, client, name, location_id, *ids, {})
 
 
 async def _add_host(region: Region, directory: Path, latencies: Latencies, room: Resources) -> None:
