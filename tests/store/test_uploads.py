@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import os
+import signal
 from itertools import pairwise
 from pathlib import Path
 
@@ -13,6 +14,7 @@ import pytest
 from infra.drivers.store.errors import ImageDamaged, ImageMissing, StoreAway, StoreFull
 from infra.drivers.store.mount import Appender, ImageStore, Segment
 from tests.store.disks import MIB
+from tests.store.processes import children
 
 IMAGE = 7
 
@@ -117,8 +119,9 @@ async def test_a_stalled_store_stops_the_upload(frozen_mount: Path) -> None:
 async def test_a_segment_is_broken_off_by_a_cancelled_write(store: ImageStore) -> None:
     """Half a piece may be on its way: what would come after it would be taken for its rest."""
     async with store.appending(IMAGE, 0) as appender:
-        writing = asyncio.create_task(appender.write(bytes(200 * MIB)))
-        await asyncio.sleep(0.05)
+        os.kill(children()[0], signal.SIGSTOP)
+        writing = asyncio.create_task(appender.write(bytes(10 * MIB)))
+        await asyncio.sleep(0)
         writing.cancel()
         with pytest.raises(asyncio.CancelledError):
             await writing
