@@ -220,14 +220,14 @@ async def test_an_old_copy_that_is_published_once_more_is_not_swept(cared: Cared
 
 async def test_publishing_beside_the_sweep_always_ends_with_the_image_there(cared: Cared) -> None:
     digest = await cared.publish()
-    for _ in range(5):
+    for _ in range(3):
         cared.age(digest)
         await asyncio.gather(cared.store.publish(cared.scratch, unheard), _sweeping(cared))
         assert set(await cared.store.images()) == {digest}
 
 
 async def _sweeping(cared: Cared) -> None:
-    for _ in range(5):
+    for _ in range(3):
         await cared.store.remove(next(iter(await cared.store.images()), "0" * 64), GRACE)
 
 
