@@ -59,9 +59,19 @@ class CephFS:
         _start(site, zone, *KINDS)
 
     def mount(self, site: Site, client: Client) -> None:
-        client.run("ceph-fuse", "-c", _conf(site), str(client.mount), patience=PATIENCE)
-        if not wait_until(lambda: is_mounted(client.mount), PATIENCE):
-            raise LabError(f"CephFS is not mounted at {client.mount}")
+        """ceph-fuse gives up at once while no MDS is active, as in the seconds after one was lost."""
+        failed = ""
+
+        def mounted() -> bool:
+            nonlocal failed
+            try:
+                client.run("ceph-fuse", "-c", _conf(site), str(client.mount), patience=PATIENCE)
+            except LabError as error:
+                failed = str(error)
+            return is_mounted(client.mount)
+
+        if not wait_until(mounted, PATIENCE, every=1):
+            raise LabError(failed or f"CephFS is not mounted at {client.mount}")
 
     def health(self, site: Site) -> Health:
         try:
