@@ -68,7 +68,8 @@ class CephFS:
                 client.run("ceph-fuse", "-c", _conf(site), str(client.mount), patience=PATIENCE)
             except LabError as error:
                 failed = str(error)
-            return is_mounted(client.mount)
+                return False
+            return wait_until(lambda: is_mounted(client.mount), ASKING)
 
         if not wait_until(mounted, PATIENCE, every=1):
             raise LabError(failed or f"CephFS is not mounted at {client.mount}")
