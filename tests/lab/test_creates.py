@@ -13,6 +13,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
+from tempfile import mkdtemp
 
 import pytest
 
@@ -46,7 +47,7 @@ class Fetching:
     place: Path
 
     async def ensure(self, image: Image, progress: Progress) -> None:
-        (into := self.place / image.digest).mkdir()
+        into = Path(mkdtemp(dir=self.place))
         try:
             await self.store.fetch(image.digest, into, progress)
         except StoreAway as error:
@@ -62,6 +63,7 @@ async def test_a_server_is_created(
 ) -> None:
     digests = [(await yard.store("a").publish(some_image(tmp_path / f"new{n}"), unheard)).digest for n in range(3)]
     yard.acknowledged += digests
+    assert (await asyncio.to_thread(yard.told, "healthy")).word == "healthy"  # three copies, of the newest image too
     async with new_region(workers=False) as region, region_worker(region.client, region.pool, region.settings):
         host_id, simulated = next(iter(region.hosts.items()))
         hands = simulated.host()

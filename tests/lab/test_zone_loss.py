@@ -51,11 +51,13 @@ async def test_one_zone_is_lost_and_returns(yard: Yard, place: Path, how: str, z
     assert degraded.word == "degraded"
     assert healed.word == "healthy", healed.text
     assert max(upload, read) < DEADLINE
+    await expect_three_copies(yard)
     await expect_all(yard)
 
 
 async def test_below_two_zones_nothing_is_acknowledged(yard: Yard, place: Path) -> None:
     yard.acknowledged.append((await yard.store("a").publish(some_image(place / "first"), unheard)).digest)
+    await expect_three_copies(yard)
     await asyncio.to_thread(yard.lab.kill, "z3")
     await expect_all(yard)  # with another zone down than those lost so far
     await asyncio.to_thread(yard.lab.kill, "z1")
@@ -66,6 +68,12 @@ async def test_below_two_zones_nothing_is_acknowledged(yard: Yard, place: Path) 
     assert healed.word == "healthy", healed.text
     yard.acknowledged.append((await yard.store("a").publish(some_image(place / "again"), unheard)).digest)
     await expect_all(yard)
+
+
+async def expect_three_copies(yard: Yard) -> None:
+    """Of the newest image too: a client that has not found a zone again yet writes to the two others."""
+    health = await asyncio.to_thread(yard.told, "healthy")
+    assert health.word == "healthy", health.text
 
 
 def checked_without_quorum(mount: Path, said: Path) -> int:
