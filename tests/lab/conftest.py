@@ -44,7 +44,7 @@ class Yard:
 
 
 @pytest.fixture(scope="session", params=["glusterfs", "cephfs"])
-def yard(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Yard]:
+def built_yard(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Yard]:
     try:
         require(request.param)
     except LabError as error:
@@ -59,6 +59,13 @@ def yard(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactor
         yield yard
     finally:
         lab.down()
+
+
+@pytest.fixture
+def yard(built_yard: Yard) -> Iterator[Yard]:
+    """The lab of the session, with every zone there again for the next test."""
+    yield built_yard
+    built_yard.healed()
 
 
 @pytest.fixture
