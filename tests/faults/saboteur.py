@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import functools
+import re
 from collections import defaultdict
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field, replace
@@ -96,9 +97,9 @@ class Saboteur(ClientInterceptor, WorkerInterceptor):
 def subject_of(workflow_id: str) -> str:
     """``server-17-provision`` is about 17, ``sweep-orders-fsn1-2026-...`` about the location fsn1, an import about what
     all of it stands for: ``image-17-import``."""
-    kind, rest = workflow_id.split("-", 1)
-    if kind == "image":
+    if re.fullmatch(r"image-\d+-import", workflow_id):
         return workflow_id
+    kind, rest = workflow_id.split("-", 1)
     return rest.split("-")[0] if kind == "server" else rest.split("-")[1]
 
 
