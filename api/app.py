@@ -28,7 +28,7 @@ from infra.db.keys import server_secret
 from infra.db.pool import open_pool, open_quick_pool, ping
 from infra.domain.errors import Unavailable
 from infra.domain.rate_limit import Pace
-from infra.drivers.store.mount import ImageStore
+from infra.drivers.store.chosen import image_store
 from infra.temporal.connect import connect
 
 # Who asks is known at the edge, before a route is found; this says so in the document.
@@ -91,7 +91,7 @@ def lifespan_of(settings: Settings) -> Any:
                 pool=pool,
                 authenticator=Authenticator(pool, turnstile, secret),
                 stories=Stories(client),
-                store=ImageStore(settings.image_store),
+                store=image_store(settings),
             )
             yield
 

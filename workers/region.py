@@ -30,13 +30,14 @@ from infra.db.placement_inputs import Notes
 from infra.db.pool import Pool, open_pool
 from infra.db.warm_hosts import WarmHosts
 from infra.drivers.scratch import Scratch
+from infra.drivers.store.chosen import image_store
 from infra.drivers.web import Web
 from infra.temporal import versions
 from infra.temporal.connect import connect
 from infra.temporal.names import region_queue
 from infra.temporal.timeline import Timelines
 from workers.schedules import ensure_schedules
-from workers.wiring import data_planes, image_store
+from workers.wiring import data_planes
 from workflows.audit_region import AuditRegion
 from workflows.care_for_images import CareForImages
 from workflows.change_resource import ChangeResource

@@ -14,7 +14,7 @@ from infra.config import Settings
 from infra.domain.changes import ResourceType
 from infra.drivers.protocols import Host
 from infra.drivers.simulated import SimulatedHost
-from infra.drivers.store.mount import SETTLE, ImageStore
+from infra.drivers.store.chosen import image_store
 
 if TYPE_CHECKING:  # every command passes here, and few need Temporal, which takes long to import
     from activities.changes import DataPlane
@@ -39,8 +39,7 @@ async def open_host(settings: Settings) -> AsyncIterator[Host]:
     options = LibvirtHost(
         root=settings.host_path,
         run=settings.host_run,
-        store=settings.image_store,
-        settle=_settle(settings),
+        store=image_store(settings),
         uri=settings.libvirt_uri,
         uplinks=tuple(settings.uplinks),
         pools=tuple(settings.address_pools),
@@ -48,15 +47,6 @@ async def open_host(settings: Settings) -> AsyncIterator[Host]:
     )
     async with open_libvirt_host(options) as host:
         yield host
-
-
-def image_store(settings: Settings) -> ImageStore:
-    return ImageStore(settings.image_store, settle=_settle(settings), marked=settings.image_store_engine != "directory")
-
-
-def _settle(settings: Settings) -> float:
-    """What is written on one machine is seen on it at once."""
-    return 0.0 if settings.image_store_engine == "directory" else SETTLE
 
 
 def data_planes() -> Mapping[ResourceType, DataPlane]:

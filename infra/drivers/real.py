@@ -33,16 +33,12 @@ log = logging.getLogger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class LibvirtHost:
-    """Where everything of a real host is. ``root``: on a file system with reflink. ``run``: short, for sockets.
-
-    ``settle``: seconds until the store shows here what another host wrote.
-    """
+    """Where everything of a real host is. ``root``: on a file system with reflink. ``run``: short, for sockets."""
 
     root: Path
     run: Path
-    store: Path
+    store: ImageStore
     uri: str
-    settle: float = 0.0
     uplinks: tuple[str, ...] = ()
     pools: tuple[str, ...] = ()
     cache_gib: int = 20
@@ -61,7 +57,7 @@ async def open_libvirt_host(options: LibvirtHost) -> AsyncIterator[Host]:
     machines = LibvirtMachines(options.uri, layout, options.accel)
     await ports.open()
     room = ImageRoom(layout, options.cache_gib * GIB)
-    images = CachedImages(layout, ImageStore(options.store, settle=options.settle), room)
+    images = CachedImages(layout, options.store, room)
     facts = HostFacts(layout, options.uri, options.uplinks, cache=room.facts, hindrances=images.hindrances)
     order = keep_in_order(ports, layout.root / "consoles")
     care = asyncio.gather(order, facts.keep_looking(), images.keep_looking())

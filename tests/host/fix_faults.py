@@ -48,7 +48,7 @@ class RealDeployment(Deployment):
             "HOST": "libvirt",
             "HOST_PATH": options.root,
             "HOST_RUN": options.run,
-            "IMAGE_STORE": options.store,
+            "IMAGE_STORE": self.real.store,
             "LIBVIRT_URI": options.uri,
             "ADDRESS_POOLS": json.dumps(options.pools),
         }
@@ -117,7 +117,7 @@ async def real_deployment(new_region: NewRegion, real_host: RealHost, tmp_path: 
 async def uncached(real_host: RealHost, tiny: Image, tmp_path: Path) -> Image:
     """An image that boots as well as `tiny` and that the host has not fetched yet."""
     copy = tmp_path / "uncached"
-    store = ImageStore(real_host.options.store, settle=0)
+    store = ImageStore(real_host.store, settle=0)
     copy.mkdir()
     await store.fetch(tiny.digest, copy, lambda _: None)
     disk = os.open(copy / "disk.raw", os.O_WRONLY)

@@ -73,6 +73,7 @@ class RealHost:
     """Where a host worker finds what it drives, and how its libvirtd is killed."""
 
     options: LibvirtHost
+    store: Path
     libvirtd: PrivateLibvirtd
     supervisor: Supervisor
     pid_dir: Path
@@ -85,6 +86,7 @@ class RealHost:
 async def real_host(private_network: None, tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[RealHost]:
     """Storage and libvirtd at work; images are added by who needs them."""
     state = tmp_path_factory.mktemp("host")
+    store = state / "store"
     with RuntimeDir(state) as runtime:
         storage = HostStorage(runtime.directory("host"), state / "host.xfs", size_gib=40)
         storage.directory.chmod(0o711)
@@ -94,8 +96,10 @@ async def real_host(private_network: None, tmp_path_factory: pytest.TempPathFact
         libvirtd.home.chmod(0o711)
         async with Supervisor(state / "pids", print) as supervisor:
             await supervisor.start(Process("libvirtd", libvirtd.argv(), state / "libvirtd.log", ready=libvirtd.ready))
-            options = LibvirtHost(storage.directory, runtime.path, state / "store", libvirtd.uri, pools=POOLS)
-            yield RealHost(options, libvirtd, supervisor, state / "pids")
+            options = LibvirtHost(
+                storage.directory, runtime.path, ImageStore(store, settle=0), libvirtd.uri, pools=POOLS
+            )
+            yield RealHost(options, store, libvirtd, supervisor, state / "pids")
         storage.close()
     shutil.rmtree(state, ignore_errors=True)
 
@@ -138,7 +142,7 @@ def debian(real_host: RealHost) -> Image:
 def _stored(real: RealHost, name: str) -> Image:
     """In a thread: a test that runs already may ask for it."""
     guest = outside(partial(ensure_image, name))
-    publishing = ImageStore(real.options.store, settle=0).publish(guest.directory, lambda _: None)
+    publishing = ImageStore(real.store, settle=0).publish(guest.directory, lambda _: None)
     with ThreadPoolExecutor(1) as thread:
         published = thread.submit(asyncio.run, publishing).result()
     return image_of(guest, published.digest)

@@ -26,7 +26,7 @@ from workers.region import region_worker
 async def uploader(new_region: NewRegion, real_host: RealHost) -> AsyncIterator[tuple[Owner, Host]]:
     """An owner in a region whose one host is real, and takes its images from where they are brought."""
     async with new_region(workers=False) as region, emptied(real_host) as host:
-        region.settings = region.settings.model_copy(update={"image_store": real_host.options.store})
+        region.settings = region.settings.model_copy(update={"image_store": real_host.store})
         (host_id,) = region.hosts
         async with (
             region_worker(region.client, region.pool, region.settings),

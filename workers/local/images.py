@@ -7,8 +7,8 @@ from collections.abc import Callable
 
 from infra.config import Settings
 from infra.db.built_images import NewImage
+from infra.drivers.store.chosen import image_store
 from infra.guests.build import ensure_image
-from workers.wiring import image_store
 
 Say = Callable[[str], None]
 

@@ -7,7 +7,7 @@ API and the region worker; at last the host worker, which asks the API what shou
 from __future__ import annotations
 
 import asyncio
-from asyncio import TaskGroup
+from asyncio import Task, TaskGroup
 
 from infra.config import Settings
 from infra.db import image_care
@@ -15,6 +15,10 @@ from infra.db.built_images import NewImage, register_image
 from infra.db.cluster import PostgresCluster
 from infra.db.migrate import migrate
 from infra.db.pool import open_pool
+from infra.drivers.store.chosen import image_store
+from infra.drivers.store.errors import StoreAway
+from infra.drivers.store.mounts import mount_of
+from infra.drivers.store.self_check import KINDS
 from infra.runtime_dir import RuntimeDir
 from infra.temporal.cluster import TemporalCluster
 from infra.temporal.connect import connect
@@ -24,7 +28,6 @@ from workers.local.ground import Ground, SimulatedGround
 from workers.local.place import Place, resolved
 from workers.processes import Supervisor
 from workers.progress import Teller
-from workers.wiring import image_store
 
 STOP_FIRST = ("host", "region", "api")  # who works, before what they work with
 STOP_LAST = ("temporal-ui", "temporal", "postgres")
@@ -46,9 +49,9 @@ class Stack:
         with self._teller.timed("PostgreSQL"):
             await self._start_postgres()
         async with TaskGroup() as together:
-            together.create_task(self._open_books())
+            opening = together.create_task(self._open_books())
             together.create_task(self._start_temporal())
-            preparing = together.create_task(self._ground.prepare())
+            preparing = together.create_task(self._prepare(opening))
         await self._offer(preparing.result())
         client = await connect(self.settings)
         with self._teller.timed("API and region worker"):
@@ -76,14 +79,27 @@ class Stack:
         await migrate(self.settings.database_url)
         async with open_pool(self.settings.database_url, 2, "puchify-up") as pool:
             await books.furnish(pool, self.settings, self.place)
+            async with pool.connection() as connection:
+                ours = await image_care.installation(connection)
+        await self._mark_store(ours)
+
+    async def _mark_store(self, ours: str) -> None:
+        """One that nobody marked; another's stays another's (`puchify store init --take-over`)."""
+        engine, path = self.settings.image_store_engine, self.settings.image_store.absolute()
+        if KINDS[engine] and mount_of(path)[0] not in KINDS[engine]:
+            raise StoreAway(f"the image store {path} is not on {engine}: is it mounted?")
+        store = image_store(self.settings)
+        if await store.marker() is None:
+            await store.mark(ours)
+
+    async def _prepare(self, opening: Task[None]) -> NewImage:
+        if self.settings.image_store_engine != "directory":
+            await opening  # only a store that is marked takes an image
+        return await self._ground.prepare()
 
     async def _offer(self, image: NewImage) -> None:
         async with open_pool(self.settings.database_url, 2, "puchify-up") as pool, pool.connection() as connection:
             await register_image(connection, image)
-            ours = await image_care.installation(connection)
-        store = image_store(self.settings)
-        if await store.marker() is None:  # another's stays another's: `puchify store init --take-over`
-            await store.mark(ours)
 
     async def _start_temporal(self) -> None:
         binaries = await asyncio.to_thread(ensure_binaries, self._teller.say)
