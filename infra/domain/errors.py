@@ -22,10 +22,10 @@
     ├── HostFailure                 the host is left behind and the server placed again
     │   ├── HostUnavailable         its worker or its hypervisor does not answer; retried first
     │   ├── HostFull                no room on the disk, no free device
+    │   ├── ImageDoubtful           it cannot read the image: the store's fault, or its own, as the region finds out
     │   └── StaleClaim              the host is told something an earlier claim may no longer ask for
     ├── ImageUnusable               422 the image cannot be deployed as asked
-    │   ├── ImageRefused            422 an image that somebody brought is not taken in
-    │   └── ImageDoubtful           the store lacks it, or has something else under its name
+    │   └── ImageRefused            422 an image that somebody brought is not taken in
     ├── GuestNotReady               504 the machine runs but does not answer in time
     ├── Unavailable                 503 unavailable: a part of Puchify does not answer
     └── ServerError                 500 server_error: our bug
@@ -179,6 +179,12 @@ class HostFull(HostFailure):
     code = "host_full"
 
 
+class ImageDoubtful(HostFailure):
+    """The books are to be told, so that it is looked at; meanwhile another host may read it."""
+
+    code = "image_doubtful"
+
+
 class StaleClaim(HostFailure):
     code = "stale_claim"
 
@@ -189,10 +195,6 @@ class ImageUnusable(PuchifyError):
 
 class ImageRefused(ImageUnusable):
     """What is in the file is not accepted as an image; the message says what it is, and what would help."""
-
-
-class ImageDoubtful(ImageUnusable):
-    """The books are to be told, so that it is looked at."""
 
 
 class GuestNotReady(PuchifyError):
