@@ -20,6 +20,8 @@ from infra.drivers.store.errors import ImageMissing, StoreError
 from infra.drivers.store.mount import ImageStore, Stored
 
 CLOCKS = 60.0  # seconds that the clocks of hosts and books may differ
+AGAIN = 3600.0
+"""Seconds after which what was found bad is read once more: the engine may have healed it, and that shows nowhere."""
 
 log = logging.getLogger(__name__)
 
@@ -51,7 +53,7 @@ class StoreCare:
             quarantined = await image_care.quarantined(connection)
             due = await image_care.due(connection, list(stored), self._verify_every)
         newer = {digest: age + CLOCKS for digest, age in quarantined.items()}
-        mended = [digest for digest, age in newer.items() if digest in stored and stored[digest].age < age]
+        mended = [d for d, age in newer.items() if d in stored and (stored[d].age < age or age > AGAIN)]
         return list(dict.fromkeys([*doubted, *mended, *([due] if due else [])]))
 
     async def _check(self, digest: str) -> bool:

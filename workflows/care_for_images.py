@@ -17,6 +17,6 @@ with workflow.unsafe.imports_passed_through():
 class CareForImages:
     @workflow.run
     async def run(self, location: str) -> tuple[ImagesChecked, StoreSwept]:
-        """What came of it, for whoever looks at it in the UI."""
-        checked = await run(StoreCare.check_images, location)
-        return checked, await run(StoreCare.sweep_store, location)
+        """What came of it, for whoever looks at it in the UI. The sweep is short, and does not wait for long reads."""
+        swept = await run(StoreCare.sweep_store, location)
+        return await run(StoreCare.check_images, location), swept

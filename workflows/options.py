@@ -56,7 +56,7 @@ UNWIND = UNWIND_WITHIN * FACTOR
 """A story that is to stop has given all back after this: the step in hand, then every undo as late as it may be.
 One that has not (a bug of ours, waiting for a mend) is ended by force, and the delete gives back what it holds."""
 
-CHECK_WITHIN = 3600
+CHECK_WITHIN = 6 * 3600
 """Reading images back, as many as are doubted: a hundred gigabytes at the speed of a store that heals."""
 
 Place = Literal["local", "region", "host"]

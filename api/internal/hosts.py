@@ -14,7 +14,7 @@ from pydantic import Field
 from api.routes.paths import PathId
 from api.schemas.fields import LARGEST_ID, Wire
 from api.services import Use
-from infra.db import hosts, reports, wanted_images
+from infra.db import hosts, image_care, reports, wanted_images
 from infra.domain.errors import Forbidden, NotFound
 from infra.domain.models import PARTS, HostReport, Link, MachineState, Part, Tombstone, Turned
 from infra.domain.seed import seed_of
@@ -112,7 +112,7 @@ class Doubt(Wire):
 async def doubt(use: Use, host: Host, body: Doubt) -> dict[str, Any]:
     """The host did not find an image, or read it twice and it was something else. The region looks and decides."""
     async with use.pool.connection() as connection:
-        await wanted_images.doubt(connection, body.digest)
+        await image_care.doubt(connection, body.digest)
     return {}
 
 

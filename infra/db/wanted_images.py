@@ -1,4 +1,4 @@
-"""Images as hosts see them: which are worth having before they are ordered, and which a host found damaged."""
+"""Images as hosts see them: which are worth having before they are ordered."""
 
 from __future__ import annotations
 
@@ -23,8 +23,6 @@ ORDER BY (i.project_id IS NULL) DESC, coalesce(used.uses, 0) DESC, i.id
 LIMIT %(most)s
 """
 
-DOUBT = "UPDATE images SET doubted = now() WHERE digest = %s AND doubted IS NULL AND quarantined IS NULL"
-
 
 async def of_host(connection: Connection, host_id: int) -> list[Image]:
     """The most wanted first, each digest once."""
@@ -33,8 +31,3 @@ async def of_host(connection: Connection, host_id: int) -> list[Image]:
     for row in rows:
         wanted.setdefault(row["digest"], Image(**row))
     return list(wanted.values())
-
-
-async def doubt(connection: Connection, digest: str) -> None:
-    """Note that a host found it to be something else. One that is not known is nobody's concern."""
-    await connection.execute(DOUBT, (digest,))

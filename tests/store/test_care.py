@@ -159,6 +159,19 @@ async def test_an_image_in_quarantine_that_is_published_again_is_available_again
     assert (await cared.row(digest))["status"] == "available"
 
 
+async def test_what_the_engine_healed_is_found_good_an_hour_later(cared: Cared) -> None:
+    digest = await cared.offered()
+    good = cared.file(digest).read_bytes()
+    cared.spoil(digest)
+    await cared.doubt(digest)
+    assert await cared.check() == ImagesChecked([], [digest])
+    await asyncio.to_thread(cared.file(digest).write_bytes, good)
+    cared.age(digest)  # healing leaves the times as they were
+    assert await cared.check() == ImagesChecked([], [])
+    await cared.all("UPDATE images SET quarantined = now() - make_interval(secs => %s) WHERE digest = %s", 3700, digest)
+    assert await cared.check() == ImagesChecked([digest], [])
+
+
 async def test_the_image_that_was_read_longest_ago_is_read_when_it_is_time(cared: Cared) -> None:
     first, second, third = [await cared.offered(name) for name in ("one", "two", "three")]
     for digest, days in ((first, 8), (second, 9), (third, 1)):
