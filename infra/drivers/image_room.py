@@ -24,6 +24,8 @@ ORIGIN = "user.puchify.image"
 """On a server's disk: the digest of the image that it was made of."""
 REST = 900.0
 """Seconds after its last use that an image counts as in use: a create is on its way from one step to the next."""
+SPARE = 1 / 16
+"""The share of the storage that stays free when all images here are in use and one more has to exceed the limit."""
 HOUR = 3600
 MOST_TOLD = 500  # images in a report
 BOOT_FILES = ("vmlinux", "initrd", "cmdline")
@@ -32,10 +34,11 @@ log = logging.getLogger(__name__)
 
 
 class ImageRoom:
-    """Blocking. ``limit``: bytes. ``rest``: seconds, as REST."""
+    """Blocking. ``limit``: bytes. ``rest``: seconds, as REST. ``spare``: as SPARE."""
 
-    def __init__(self, layout: HostLayout, limit: int, rest: float = REST) -> None:
+    def __init__(self, layout: HostLayout, limit: int, rest: float = REST, spare: float = SPARE) -> None:
         self.limit = limit
+        self._spare = spare
         self._layout = layout
         self._locks = ImageLocks(layout.locks)
         self._rest = rest
@@ -62,6 +65,11 @@ class ImageRoom:
         for image in leaving(self.content(), self.limit, needed):
             self._evict(image)
         return max(0, sum(image.size for image in self.content()) + needed - self.limit)
+
+    def can_exceed(self, needed: int) -> bool:
+        """Whether the storage has room for ``needed`` bytes over the limit, for as long as all that is here is used."""
+        storage = shutil.disk_usage(self._layout.root)
+        return storage.free - needed >= storage.total * self._spare
 
     def clear(self) -> int:
         """Let go of all that is not in use; how many images that were."""

@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import errno
 import logging
+import os
 import shutil
 from collections import Counter
 from collections.abc import Awaitable, Callable, Iterator
@@ -147,13 +148,14 @@ class CachedImages:
         await run(None, partial(self._room.make, 0))
 
     async def _make_room(self, image: Image) -> None:
-        """HostFull: all that is here is in use."""
+        """HostFull: all that is here is in use, and the storage is nearly full."""
         content = await run(None, self._room.content)
         if sum(cached.size for cached in content) + image.disk_gib * GIB <= self._room.limit:
             return  # however full it is
         stored = (await self._store.images()).get(image.digest)
-        lacking = await run(None, partial(self._room.make, stored.size)) if stored is not None else 0
-        if lacking:
+        if stored is None or not await run(None, partial(self._room.make, stored.size)):
+            return
+        if not await run(None, partial(self._room.can_exceed, stored.size)):
             raise HostFull("there is no room for the server's image")
 
     async def _bring(self, image: Image) -> None:
@@ -204,5 +206,6 @@ def _begin(unfinished: Path) -> None:
 
 
 def _publish(unfinished: Path, target: Path) -> None:
+    os.utime(unfinished)  # its first use is now, however long the fetch took
     unfinished.rename(target)
     sync(target.parent)

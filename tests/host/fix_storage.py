@@ -79,10 +79,11 @@ class Cache:
     images: CachedImages
 
     def again(self, **changes: Any) -> Cache:
-        """The same as another worker would see it. ``changes``: `limit` and `rest` of the room, `patience` of the
-        store."""
+        """The same as another worker would see it. ``changes``: `limit`, `rest` and `spare` of the room, or `patience`
+        of the store."""
         store = ImageStore(self.at, changes.get("patience", 60), settle=0)
-        room = ImageRoom(self.layout, changes.get("limit", self.room.limit), changes.get("rest", REST))
+        rest, spare = changes.get("rest", REST), changes.get("spare", 0.0)
+        room = ImageRoom(self.layout, changes.get("limit", self.room.limit), rest, spare)
         return replace(self, store=store, room=room, images=CachedImages(self.layout, store, room))
 
     async def publish(self, name: str, mib: int = 4, kernel: bool = False) -> Image:

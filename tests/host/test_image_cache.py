@@ -70,10 +70,23 @@ async def test_the_cache_is_within_its_limit_before_a_fetch_and_after(cache: Cac
         assert sum(image.size for image in small.room.content()) <= small.room.limit
 
 
-async def test_what_is_in_use_stays_and_then_there_is_no_room(cache: Cache) -> None:
+async def test_what_is_in_use_stays_and_the_limit_is_exceeded_while_it_is(cache: Cache) -> None:
     image, other = await cache.publish("image"), await cache.publish("other")
     await fetched(cache, image)
-    small = cache.again(limit=6 * MIB)
+    small = cache.again(limit=6 * MIB, rest=0)
+    with ImageLocks(cache.layout.locks).try_hold(image.digest, alone=False):
+        await small.images.ensure(other, unheard)
+        assert image.digest in cache.cached()
+
+    await small.images.ensure(await cache.publish("third"), unheard)
+
+    assert image.digest not in cache.cached()
+
+
+async def test_what_is_in_use_stays_and_on_a_full_storage_there_is_no_room(cache: Cache) -> None:
+    image, other = await cache.publish("image"), await cache.publish("other")
+    await fetched(cache, image)
+    small = cache.again(limit=6 * MIB, spare=1.0)
     with ImageLocks(cache.layout.locks).try_hold(image.digest, alone=False) as cloning:
         assert cloning
         with pytest.raises(HostFull, match="no room for the server's image"):
