@@ -95,13 +95,14 @@ def term_problems(field: str, type: Termed | None, location: Location | None, no
 async def _image(
     connection: Connection, project_id: int, asked: int | str, server_type: ServerType | None
 ) -> CatalogueImage | None:
-    """A name stands once for each architecture: the one that fits the type, or else any (to say what is wrong)."""
+    """The one that fits the type, or else any (to say what is wrong). A name stands once for each architecture; where a
+    system image got the name of one that a project has, it goes before."""
     if isinstance(asked, str) and "\0" not in asked:
         wanted = ImageFilter(project_id, name=asked, include_deprecated=True)
         found = await images.find_all(connection, wanted, Window(per_page=10))
         fitting = [one for one in found.items if server_type and one.architecture == server_type.architecture]
         if found.items:
-            return (fitting or found.items)[0]
+            return min(fitting or found.items, key=lambda one: one.project_id is not None)
     if (id := as_id(asked)) is not None:
         with suppress(NotFound):
             return await images.get(connection, project_id, id)

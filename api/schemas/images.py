@@ -77,7 +77,7 @@ class CreatedFromWire(TypedDict):
     id=1,
     type="system",
     status="available",
-    name="debian",
+    name="debian-12",
     description="Debian 12",
     image_size=None,
     disk_size=2,

@@ -77,6 +77,7 @@ def data_runs(disk: int, size: int, breathe: Callable[[], None] = lambda: None) 
     runs: Runs = []
     for begin, end in _allocated(disk, size):
         for at in range(begin - begin % GRAIN, end, GRAIN):
+            breathe()
             block = os.pread(disk, min(GRAIN, size - at), at)
             if block == ZEROS or block == ZEROS[: len(block)] or (runs and sum(runs[-1]) > at):
                 continue
@@ -84,7 +85,6 @@ def data_runs(disk: int, size: int, breathe: Callable[[], None] = lambda: None) 
                 runs[-1] = (runs[-1][0], runs[-1][1] + len(block))
             else:
                 runs.append((at, len(block)))
-        breathe()
     return runs
 
 
