@@ -14,7 +14,7 @@ run: setup
 	PUCHIFY_STATE=$(STATE) $(VENV)/bin/puchify up $(ARGS)
 
 test: setup lint $(CLIENTS)/.ready $(VENV)/.lab
-	$(PY) -m pytest --numprocesses 2 --dist loadfile
+	$(PY) -m pytest --numprocesses 2 --dist loadgroup
 
 # A thousand creates through a network that loses and repeats; `make test` orders fewer. SEED draws other faults.
 duplicates: setup
@@ -24,7 +24,7 @@ duplicates: setup
 # SEED=7 draws others, RUNS=2000 draws more. Guests have less time than elsewhere, so that deadlines are near.
 faults: setup
 	PUCHIFY_GUEST_PATIENCE=60 FAULTS_ALL=1 FAULTS_ONLY="$(ONLY)" FAULTS_SEED=$(SEED) FAULTS_RUNS=$(RUNS) \
-	  $(PY) -m pytest -q tests/faults tests/host/test_faults.py
+	  $(PY) -m pytest -q tests/faults tests/host/test_faults.py tests/imports/test_faults.py
 
 bench: setup
 	$(PY) -m tests.bench $(if $(QUICK),--quick) $(if $(HOST),--host $(HOST)) $(if $(STORE),--store $(STORE))
@@ -38,7 +38,7 @@ soak: setup
 	MINUTES=$(or $(MINUTES),10) SEED=$(SEED) $(PY) -m pytest -q tests/e2e/soak.py
 
 # Requests made out of the OpenAPI document, valid and not, in chains; `make test` takes a minute of them.
-fuzz: setup $(CLIENTS)/.ready
+fuzz: fuzz-images $(CLIENTS)/.ready
 	MINUTES=$(or $(MINUTES),15) $(PY) -m pytest -s tests/clients/test_openapi.py
 
 # Images that nobody thought of, drawn by what they reach in the inspector; `make test` takes some seconds of them.

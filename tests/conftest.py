@@ -3,6 +3,7 @@
 import os
 
 import hypothesis  # its plugin would import it while a failure is reported, too deep for CPython 3.11
+import pytest
 
 # What an example takes says nothing on a machine that is busy.
 hypothesis.settings.register_profile("untimed", deadline=None)
@@ -12,6 +13,15 @@ hypothesis.settings.load_profile("untimed")
 os.environ.setdefault("PUCHIFY_TIMEOUT_FACTOR", "0.2")
 # Compressed as well, and still enough for a Debian that boots emulated on a busy machine.
 os.environ.setdefault("PUCHIFY_GUEST_PATIENCE", "2000")
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """What shares a lab is one process's work; otherwise a file is."""
+    for item in items:
+        lab = "tests/lab" in item.nodeid
+        item.add_marker(pytest.mark.xdist_group("lab" if lab else item.nodeid.partition("::")[0]))
+
 
 pytest_plugins = [
     "tests.fix_netns",

@@ -6,10 +6,11 @@ import tracemalloc
 
 import pytest
 
+from infra.domain.errors import ImageRefused
 from infra.domain.image_header import Format, identify
 from tests.images import bad_qcow2, bad_raw, bad_vmdk
 from tests.images.bad_qcow2 import Made
-from tests.images.good import Good, patched
+from tests.images.good import LIMIT, Good, patched
 from tests.images.sources import Bytes, look, refusal
 
 ALL = {
@@ -37,12 +38,13 @@ def test_a_bad_image_takes_little_memory_to_refuse(good: Good, make: Made) -> No
     source = Bytes(content)
     tracemalloc.start()
     try:
-        refusal(content)
+        with pytest.raises(ImageRefused):
+            identify(source, LIMIT)
         identified = tracemalloc.get_traced_memory()[1]
     finally:
         tracemalloc.stop()
     assert identified < 8 * 2**20
-    assert source.largest <= 2**20
+    assert 0 < source.largest <= 2**20
 
 
 @pytest.mark.parametrize("form", ["qcow2-v3", "vmdk-stream", "raw-gpt", "raw-mbr"])

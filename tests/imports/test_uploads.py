@@ -195,8 +195,8 @@ async def test_a_header_that_cannot_be_is_named(owner: Owner, headers: dict[str,
 SPOILT = {
     "another sha256": ({"sha256": "0" * 64}, slice(None), "sha256"),
     "another format": ({"format": "vmdk"}, slice(None), "vmdk"),
-    "cut off": ({}, slice(0, MIB), ""),
-    "no disk": ({}, slice(512, 4096), ""),
+    "cut off": ({}, slice(0, MIB), "cut off"),
+    "no disk": ({}, slice(512, 4096), "partition table"),
 }
 
 
