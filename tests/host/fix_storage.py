@@ -45,7 +45,7 @@ class StoredImage:
 
 @pytest.fixture(scope="module")
 def storage(private_network: None, tmp_path_factory: pytest.TempPathFactory) -> Iterator[HostStorage]:
-    yield from storage_of(tmp_path_factory.mktemp("storage"), 48)
+    yield from storage_of(tmp_path_factory.mktemp("storage"), 32)
 
 
 def storage_of(directory: Path, size_gib: int) -> Iterator[HostStorage]:

@@ -31,9 +31,9 @@ async def test_a_host_tells_what_it_offers_and_what_is_free_of_it(facts: HostFac
 
     report = await facts.report(1)
 
-    assert report.disk_gib == 44  # of 48, a sixteenth of which is never offered
+    assert report.disk_gib == 29  # of 32, a sixteenth of which is never offered
     assert report.free_disk_gib is not None
-    assert 40 <= report.free_disk_gib <= 44
+    assert 25 <= report.free_disk_gib <= 29
     assert report.facts["disk_promised_gib"] == 5
     assert report.images == ["a" * 64]
     assert report.memory_mib == psutil.virtual_memory().total // 2**20 - RESERVE_MIB
