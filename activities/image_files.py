@@ -12,6 +12,7 @@ import errno
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 from temporalio import activity
@@ -26,9 +27,11 @@ from infra.domain.image_header import Identified, identify
 from infra.domain.imports import GIB, Phase, StoredImage
 from infra.drivers.convert import convert_to_raw
 from infra.drivers.image_file import opened
+from infra.drivers.reflink import sync
 from infra.drivers.scratch import UNFINISHED, Scratch
 from infra.drivers.store.errors import ImageDamaged, ImageMissing, StoreError, StoreFull
 from infra.drivers.store.mount import ImageStore, Segment
+from infra.drivers.threads import run
 
 AT_ONCE = 4
 """Images that one worker takes apart at a time; the others wait, and say so."""
@@ -124,8 +127,16 @@ class ImageFiles:
         fresh = work.image.with_name(f"image{UNFINISHED}")
         fresh.mkdir()
         await convert_to_raw(work.source, identified, fresh / "disk.raw", work.done, self._patience)
-        fresh.rename(work.image)
+        await run(None, partial(_keep, fresh, work.image))
         work.source.unlink()
+
+
+def _keep(fresh: Path, final: Path) -> None:
+    """What has its final name is complete, after a power cut too: no name is on the disks before what it stands for."""
+    for path in (*fresh.iterdir(), fresh):
+        sync(path)
+    fresh.rename(final)
+    sync(final.parent)
 
 
 def _identify(work: Work) -> Identified:
