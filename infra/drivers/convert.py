@@ -45,8 +45,9 @@ async def convert_to_raw(
     """Make ``target`` (replaced if it is there) the disk in ``source``, sparse. ``progress``: bytes of the disk so far.
 
     ``patience``: seconds without progress after which it is given up; the whole has that and what the slowest
-    conversion takes. ImageRefused: the content is bad, or takes too long. OSError: ENOSPC when the target's file system
-    is full. Unavailable: this machine cannot confine. Nothing is left of the target then, nor when cancelled.
+    conversion takes. ImageRefused: the content is bad, or takes more work than such a disk can. Unavailable: it takes
+    too long, which is the machine's doing, or this machine cannot confine. OSError: ENOSPC when the target's file
+    system is full. Nothing is left of the target then, nor when cancelled.
     """
     work = _copied if identified.format == "raw" else _converted
     finished = False
@@ -136,7 +137,7 @@ async def _watch(
                 seen, moved = now, clock()
             progress(seen)
             if clock() - moved > patience or clock() - began > patience + size / SLOWEST:
-                raise ImageRefused("the image takes longer to convert than it may")
+                raise Unavailable("the image takes too long to convert at the moment")
     finally:
         working.cancel()
         await asyncio.wait([working])
