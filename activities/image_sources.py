@@ -17,13 +17,15 @@ from infra.db import image_imports
 from infra.db.image_imports import Import, Writing
 from infra.db.pool import Pool
 from infra.domain.changes import Change
-from infra.domain.errors import Conflict, ImageUnusable, InvalidInput, NotFound, Unavailable
+from infra.domain.errors import Conflict, ImageUnusable, InvalidInput, NotFound, RateLimited, Unavailable
 from infra.drivers.store.mount import ImageStore
 from infra.drivers.web import Opened, SourceBroke, Web
-from infra.receiving import BrokenOff, paced, receive
+from infra.receiving import BrokenOff, TooSlow, paced, receive
 
 TRIES = 6
 """How often in a row a source may break off without having sent anything."""
+SLOW = 6
+"""How often a source may be broken off because it sends next to nothing."""
 PATIENCE = 60.0
 """Seconds without a byte after which a connection is given up."""
 
@@ -39,19 +41,21 @@ class ImageSources:
     @activity.defn
     async def fetch_source(self, change: Change) -> None:
         """Until all of it is there. ImageUnusable: it is not to be had, or is not what was said of it."""
-        image_id, broken, before = change.resource.id, 0, -1
+        image_id, broken, slow, before = change.resource.id, 0, 0, -1
         async with beating():
             while (found := await self._open(image_id)) and found.uploaded is None:
                 broken, before = (0 if found.received > before else broken), found.received
                 try:
-                    with _ends_told():
+                    with _ends_told(), self._store.shares.taken(found.project_id):
                         await self._fetch(found)
                 except NotFound:
                     continue  # deleted meanwhile
                 except (SourceBroke, BrokenOff) as cause:
-                    broken += 1
-                    if broken == TRIES:
-                        raise ImageUnusable(f"the image's source broke off {TRIES} times: {_why(cause)}") from cause
+                    broken, slow = broken + 1, slow + isinstance(cause, TooSlow)
+                    if broken == TRIES or slow == SLOW:
+                        raise ImageUnusable(
+                            f"the image's source broke off {max(broken, slow)} times: {_why(cause)}"
+                        ) from cause
                     await asyncio.sleep(self._pause * 2 ** (broken - 1))
 
     async def _open(self, image_id: int) -> Import | None:
@@ -89,6 +93,8 @@ def _ends_told() -> Iterator[None]:
         raise ImageUnusable(f"the image's source has {'; '.join(cause.reasons)}") from cause
     except Conflict as cause:
         raise Unavailable("another try goes on with it") from cause
+    except RateLimited as cause:
+        raise Unavailable(cause.message) from cause
 
 
 async def _parts(opened: Opened) -> AsyncIterator[bytes]:

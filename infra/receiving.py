@@ -17,11 +17,16 @@ from infra.db import image_imports
 from infra.db.image_imports import Writing
 from infra.db.pool import Pool
 from infra.domain.errors import InvalidInput, ResourceUnavailable, Unavailable
+from infra.drivers.store.children import StoreBusy
 from infra.drivers.store.errors import StoreError, StoreFull
 from infra.drivers.store.mount import ImageStore
 
 EVERY_BYTES = 32 * 2**20
 EVERY_SECONDS = 2.0
+LEAST = 64 * 2**10
+"""Bytes a second: who brings less keeps a place from the others."""
+LOOK = 60.0
+"""Seconds of waiting for bytes over which that is looked at; what the store takes is nobody's slowness."""
 
 
 class Appending(Protocol):
@@ -35,6 +40,13 @@ class Appending(Protocol):
 
 class BrokenOff(Exception):
     """Whoever brought the bytes went away in the middle, or fell silent. What came is kept."""
+
+
+class TooSlow(BrokenOff):
+    """They came, and too few of them."""
+
+    def __init__(self) -> None:
+        super().__init__(f"fewer than {LEAST // 2**10} KiB/s came")
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,7 +123,7 @@ async def receive(
     """All of ``parts``, until they end or break off. ``whole``: with their end, all of the image is there.
 
     A part None: nothing came for a moment. BrokenOff: they did not end by themselves, and are not all.
-    ResourceUnavailable: the store is full. Unavailable: it is away. Whatever it is, what came before counts.
+    ResourceUnavailable: the store is full. Unavailable: it is away or busy. Whatever it is, what came before counts.
     """
     try:
         async with store.appending(writing.image_id, writing.start) as file:
@@ -132,25 +144,49 @@ async def receive(
             return await receiving.finish(whole)
     except StoreFull as cause:
         raise ResourceUnavailable("the image store is full; go on with the upload later") from cause
+    except StoreBusy as cause:
+        raise Unavailable("too many images are brought in at this moment; go on with the upload in a moment") from cause
     except StoreError as cause:
         raise Unavailable("the image store does not answer; go on with the upload in a moment") from cause
 
 
+@dataclass(slots=True)
+class _Pace:
+    """What came in how many seconds of waiting for it."""
+
+    waited: float = 0.0
+    came: int = 0
+
+    def add(self, waited: float, came: int) -> None:
+        """TooSlow: less than the least."""
+        self.waited += waited
+        self.came += came
+        if self.waited >= LOOK:
+            if self.came < LEAST * self.waited:
+                raise TooSlow
+            self.waited, self.came = 0.0, 0
+
+
 async def paced(parts: AsyncIterator[bytes], patience: float) -> AsyncIterator[bytes | None]:
-    """The same parts, with a None for each moment in which none came. BrokenOff: none came for ``patience`` seconds."""
-    silent_since = time.monotonic()
+    """The same parts, with a None for each moment in which none came. BrokenOff: none came for ``patience`` seconds, or
+    too little in a longer time."""
+    silent_since, pace = time.monotonic(), _Pace()
     coming = asyncio.ensure_future(anext(parts, None))
     try:
         while True:
+            began = time.monotonic()
             await asyncio.wait([coming], timeout=min(EVERY_SECONDS, patience))
+            waited = time.monotonic() - began
             if not coming.done():
                 if time.monotonic() - silent_since >= patience:
                     raise BrokenOff
+                pace.add(waited, 0)
                 yield None
                 continue
             if (part := coming.result()) is None:
                 return
             silent_since, coming = time.monotonic(), asyncio.ensure_future(anext(parts, None))
             yield part
+            pace.add(waited, len(part))
     finally:
         coming.cancel()

@@ -24,7 +24,7 @@ from infra.db import image_imports
 from infra.db.image_imports import Import, WrongOffset
 from infra.domain.errors import InvalidInput, NotFound, PuchifyError, ResourceUnavailable, Unavailable
 from infra.domain.refusals import ServiceError
-from infra.receiving import BrokenOff, paced, receive
+from infra.receiving import BrokenOff, TooSlow, paced, receive
 
 log = logging.getLogger(__name__)
 
@@ -71,16 +71,21 @@ async def upload_image(
 
     A request that breaks off has brought what arrived: ask for the offset and go on there. ``conflict``: the offset is
     another one, told in ``details.offset`` and in the header, or another request goes on with the upload.
+    ``rate_limit_exceeded``: the project uploads as many as it may at a time. One that brings less than 64 KiB/s for a
+    minute is broken off.
     """
     offset, complete = _offset(upload_offset), _complete(upload_complete)
     try:
         found, limit = await _found(use, asking.project_id, id)
         _check(request, found, offset, limit)
-        async with use.pool.connection() as connection:
-            writing = await image_imports.take_place(connection, found, offset)
-        received = await receive(
-            use.pool, use.store, writing, paced(_parts(request), PATIENCE), limit, whole=complete is not False
-        )
+        with use.store.shares.taken(asking.project_id):
+            async with use.pool.connection() as connection:
+                writing = await image_imports.take_place(connection, found, offset)
+            received = await receive(
+                use.pool, use.store, writing, paced(_parts(request), PATIENCE), limit, whole=complete is not False
+            )
+    except TooSlow as cause:
+        raise Unavailable(f"the upload was broken off: {cause}; ask for its offset and go on there") from cause
     except BrokenOff as cause:
         raise Unavailable("the upload broke off; ask for its offset and go on there") from cause
     except WrongOffset as wrong:

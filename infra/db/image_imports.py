@@ -63,6 +63,7 @@ class Import:
     uploaded: datetime | None
     touched: datetime
     silent: float
+    project_id: int
     image_gone: bool
 
 
@@ -95,7 +96,7 @@ INSERT INTO image_imports (image_id, action_id, source_url, sha256, size, format
 VALUES (%(image_id)s, %(action_id)s, %(source_url)s, %(sha256)s, %(size)s, %(format)s)"""
 
 SELECT = """
-SELECT m.*, extract(epoch FROM now() - m.touched)::float8 AS silent, i.deleted IS NOT NULL AS image_gone
+SELECT m.*, extract(epoch FROM now() - m.touched)::float8 AS silent, i.project_id, i.deleted IS NOT NULL AS image_gone
 FROM image_imports m JOIN images i ON i.id = m.image_id
 """
 

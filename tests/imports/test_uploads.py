@@ -11,6 +11,7 @@ import pytest
 from api.stories import Stories
 from infra.db import keys
 from infra.domain.errors import Unavailable
+from infra.receiving import TooSlow, paced
 from infra.temporal.names import import_id
 from tests.api.raw import Answer, speak
 from tests.api.refusals import fields_of, outcome_of
@@ -339,6 +340,37 @@ async def test_a_connection_that_falls_silent_is_given_up_and_what_came_is_kept(
 
     assert (answer.status, answer.error["code"]) == (503, "unavailable")
     assert await owner.offset(id) == 1000
+
+
+async def test_who_trickles_is_broken_off(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("infra.receiving.LOOK", 0.2)
+
+    with pytest.raises(TooSlow, match="64 KiB/s"):
+        [part async for part in paced(dripping(asyncio.Event()), 60)]
+
+
+async def test_a_project_uploads_so_many_at_a_time(owner: Owner, monkeypatch: pytest.MonkeyPatch) -> None:
+    """So that the places of the others are theirs."""
+    monkeypatch.setattr("infra.receiving.EVERY_SECONDS", 0.05)
+    ids = [(await owner.begin())["image"]["id"] for _ in range(5)]
+    enough = asyncio.Event()
+    uploading = [asyncio.create_task(owner.put(id, dripping(enough), Upload_Complete="?0")) for id in ids[:4]]
+    for id in ids[:4]:
+        await eventually(lambda id=id: owner.offset(id))  # type: ignore[misc]
+
+    refused = await owner.put(ids[4], b"x")
+    enough.set()
+    replies = await asyncio.gather(*uploading)
+
+    assert (refused.status_code, refused.json()["error"]["code"]) == (429, "rate_limit_exceeded")
+    assert [reply.status_code for reply in replies] == [200] * 4
+    assert (await owner.put(ids[4], b"x", Upload_Complete="?0")).status_code == 200
+
+
+async def dripping(enough: asyncio.Event) -> AsyncIterator[bytes]:
+    while not enough.is_set():
+        yield b"x"
+        await asyncio.sleep(0.02)
 
 
 async def test_who_asks_before_sending_is_refused_before_sending(owner: Owner) -> None:

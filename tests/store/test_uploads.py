@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+from infra.drivers.store.children import StoreBusy
 from infra.drivers.store.errors import ImageDamaged, ImageMissing, StoreAway, StoreFull
 from infra.drivers.store.mount import Appender, ImageStore, Segment
 from tests.store.disks import MIB
@@ -114,6 +115,18 @@ async def test_a_stalled_store_stops_the_upload(frozen_mount: Path) -> None:
     with pytest.raises(StoreAway):
         async with store.appending(IMAGE, 0) as appender:
             await _until_it_fails(appender)
+
+
+async def test_who_finds_no_place_among_the_writers_is_told_soon(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("infra.drivers.store.mount.WRITERS", 1)
+    monkeypatch.setattr("infra.drivers.store.mount.WRITER_WAIT", 0.05)
+    store = ImageStore(path, settle=0)
+    async with store.appending(IMAGE, 0):
+        with pytest.raises(StoreBusy):
+            async with store.appending(IMAGE, 0):
+                pass
+    async with store.appending(IMAGE, 0):
+        pass
 
 
 async def test_a_segment_is_broken_off_by_a_cancelled_write(store: ImageStore) -> None:

@@ -24,6 +24,10 @@ MERCY = 2.0  # seconds that a killed child has until it is left alone
 log = logging.getLogger(__name__)
 
 
+class StoreBusy(StoreAway):
+    """Others have all places, and keep them."""
+
+
 class Child:
     """One of them, running. StoreError from anything but ``end``: it is of no more use."""
 
@@ -62,11 +66,12 @@ class Child:
 
 
 class Children:
-    """``limit``: so many at a time; who comes later waits, unless all of them hang."""
+    """``limit``: so many at a time; who comes later waits, unless all of them hang, for at most ``wait`` seconds."""
 
-    def __init__(self, limit: int, patience: float) -> None:
+    def __init__(self, limit: int, patience: float, wait: float | None = None) -> None:
         self._limit = limit
         self._patience = patience
+        self._wait = wait
         self._running = 0
         self._hanging: set[asyncio.Task[None]] = set()
         self._changed = asyncio.Condition()
@@ -90,12 +95,16 @@ class Children:
             await _to_its_end(self._end(child, verb))
 
     async def _take_place(self) -> None:
-        async with self._changed:
-            while self._running == self._limit:
-                if len(self._hanging) == self._limit:
-                    raise StoreAway("the image store does not answer: all that was asked of it hangs")
-                await self._changed.wait()
-            self._running += 1
+        """StoreBusy: none got free in time."""
+        try:
+            async with asyncio.timeout(self._wait), self._changed:
+                while self._running == self._limit:
+                    if len(self._hanging) == self._limit:
+                        raise StoreAway("the image store does not answer: all that was asked of it hangs")
+                    await self._changed.wait()
+                self._running += 1
+        except TimeoutError:
+            raise StoreBusy(f"none of {self._limit} places at the image store got free in {self._wait} s") from None
 
     async def _leave_place(self) -> None:
         async with self._changed:

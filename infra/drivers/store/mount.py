@@ -20,6 +20,7 @@ from infra.drivers.store.children import Child, Children
 from infra.drivers.store.errors import ImageMissing, StoreAway
 from infra.drivers.store.pack import FILES
 from infra.drivers.store.segments import name_of
+from infra.drivers.store.shares import Shares
 from infra.drivers.threads import run
 
 DIGEST = re.compile(r"[0-9a-f]{64}")
@@ -27,6 +28,8 @@ BREATH = 1.0  # seconds between two words of progress
 FRAME = 4  # bytes of a length
 PIECE = 2**20  # bytes written to a segment at a time
 WRITERS = 16  # uploads that one process receives at a time
+WRITER_WAIT = 10.0  # seconds that one more waits for its place: who brings the bytes is told, and comes again
+PROJECT_WRITERS = 4  # of them, of one project: nobody has all places
 SETTLE = 15.0
 """Seconds within which a name that one host made is seen by all (reference figures: GlusterFS 1 s, CephFS 5 s)."""
 
@@ -66,6 +69,7 @@ class ImageStore:
 
     ``settle``: seconds that a name is waited for which another host may just have made; 0 on one machine.
     ``marked``: a directory without the store's marker is taken for one on which the store is not mounted.
+    ``shares``: by project, of the writers that this process has.
     Every method raises StoreError, and ``progress`` is called every second until it answers.
     """
 
@@ -75,7 +79,8 @@ class ImageStore:
         self._where = {"store": path.absolute(), "marked": marked}
         self._settle = settle
         self._children = Children(children, patience)
-        self._writers = Children(WRITERS, patience)
+        self._writers = Children(WRITERS, patience, WRITER_WAIT)
+        self.shares = Shares(PROJECT_WRITERS)
 
     async def publish(self, directory: Path, progress: Progress) -> Published:
         """Store the image whose files (`pack.FILES`) are in a local directory, and read it back.
@@ -123,7 +128,7 @@ class ImageStore:
 
     @asynccontextmanager
     async def appending(self, image_id: int, start: int) -> AsyncIterator[Appender]:
-        """A new segment of an upload, whose first byte is the upload's ``start``-th."""
+        """A new segment of an upload; its first byte is the upload's ``start``-th. StoreBusy: too many are written."""
         name = name_of(start)
         async with self._writers.start("append", **self._where, image_id=image_id, name=name) as child:
             await child.line()  # it is there
