@@ -113,6 +113,10 @@ class Settings(BaseSettings):
     images_at_once: int = Field(
         20, ge=0, description="Images that a project may bring in at a time; each takes room until it is made."
     )
+    images_per_project: int = Field(100, ge=0, description="Images that a project may keep, those on their way too.")
+    image_gb_per_project: float = Field(
+        1000, ge=0, description="What a project's images may take in the image store, in GiB."
+    )
     upload_patience: float = Field(
         86_400, gt=0, description="Seconds without a byte after which the upload of an image is given up."
     )

@@ -27,7 +27,7 @@ from api.schemas.images import (
 )
 from api.services import Asking, Use
 from infra.db import image_imports, images
-from infra.db.image_imports import NewImport
+from infra.db.image_imports import NewImport, Room
 from infra.db.images import Architecture, ImageChange, ImageFilter, ImageType
 from infra.db.pool import Connection
 from infra.domain.changes import Resource
@@ -63,11 +63,14 @@ async def create_image(changing: Changing, body: CreateImage) -> Response:
         *(body.sha256, body.size, body.format, body.source_url),
     )
 
+    settings = changing.services.settings
+    room = Room(settings.images_at_once, settings.images_per_project, settings.image_gb_per_project)
+
     async def make(connection: Connection) -> dict[str, Any]:
         largest = await image_imports.largest(connection)
         if body.size is not None and body.size > largest:
             raise InvalidInput.field("size", f"must be at most {largest}: no server type has a larger disk")
-        await image_imports.keep_room(connection, changing.project_id, changing.services.settings.images_at_once)
+        await image_imports.keep_room(connection, changing.project_id, room, body.size)
         id = await image_imports.make_image(connection, new)
         action = await changing.begin(connection, CREATE_IMAGE, Resource("image", id))
         await image_imports.make_import(connection, id, action.id, new)

@@ -112,18 +112,46 @@ async def largest_disk(connection: Connection) -> int:
     return int(row["gib"]) if row else 0
 
 
-UNDER_WAY = """
-SELECT count(*) AS n FROM images WHERE project_id = %s AND status = 'creating' AND deleted IS NULL"""
+@dataclass(frozen=True, slots=True)
+class Room:
+    """What a project may have: images on their way ``at_once``, ``images`` in all, and GiB of them in the store."""
+
+    at_once: int
+    images: int
+    gib: float
 
 
-async def keep_room(connection: Connection, project_id: int, at_once: int) -> None:
-    """Until the transaction ends nobody else begins an image of the project. QuotaExceeded: it makes as many as it may
-    at a time."""
+KEPT = """
+SELECT count(*) FILTER (WHERE i.status = 'creating') AS creating, count(*) AS images,
+       coalesce(sum(coalesce(i.size_gb, m.size / %(gib)s, 0)), 0)::float8 AS gib
+FROM images i LEFT JOIN image_imports m ON m.image_id = i.id
+WHERE i.project_id = %(project_id)s AND i.deleted IS NULL"""
+
+
+async def keep_room(connection: Connection, project_id: int, room: Room, size: int | None = None) -> None:
+    """Until the transaction ends nobody else begins an image of the project. QuotaExceeded: it makes, or has, as many
+    as it may. ``size``: bytes of the image's file, where they were said; of one on its way they count as its size."""
     await connection.execute("SELECT FROM projects WHERE id = %s FOR NO KEY UPDATE", (project_id,))
-    row = await (await connection.execute(UNDER_WAY, (project_id,))).fetchone()
-    if (used := int(row["n"]) if row else 0) >= at_once:
-        limit = {"name": "project_limit", "resource": "images_creating", "limit": at_once, "used": used, "asked": 1}
-        raise QuotaExceeded(f"a project brings in at most {at_once} images at a time", {"limits": [limit]})
+    values = {"project_id": project_id, "gib": float(GIB)}
+    row = await (await connection.execute(KEPT, values)).fetchone() or {"creating": 0, "images": 0, "gib": 0.0}
+    asked = (size or 0) / GIB
+    counted: tuple[tuple[str, str, float, float, float, bool], ...] = (
+        ("images_creating", "brings in at most {} images at a time", room.at_once, row["creating"], 1, True),
+        ("images", "has at most {} images", room.images, row["images"], 1, True),
+        ("image_gb", "has at most {} GB of images", room.gib, row["gib"], asked, row["gib"] < room.gib),
+    )
+    broken = [
+        (said.format(f"{limit:g}"), _limit(resource, limit, used, more))
+        for resource, said, limit, used, more, open_yet in counted
+        if used + more > limit or not open_yet
+    ]
+    if broken:
+        words = " and ".join(said for said, _ in broken)
+        raise QuotaExceeded(f"a project {words}", {"limits": [limit for _, limit in broken]})
+
+
+def _limit(resource: str, limit: float, used: float, asked: float) -> dict[str, Any]:
+    return {"name": "project_limit", "resource": resource, "limit": limit, "used": used, "asked": asked}
 
 
 async def make_image(connection: Connection, new: NewImport) -> int:

@@ -18,7 +18,7 @@ from tests.api.refusals import fields_of, outcome_of
 from tests.fix_api import serving_api
 from tests.fix_region import NewRegion, eventually, serving_another_project
 from tests.imports.disks import MIB, Kind, disk_file, raw_disk, sha256
-from tests.imports.fix_imports import Owner
+from tests.imports.fix_imports import Owner, owner_of
 
 
 async def unpacked(owner: Owner, image_id: int, into: Path) -> bytes:
@@ -270,6 +270,33 @@ async def test_a_project_brings_in_so_many_at_a_time(module_region: NewRegion) -
             assert sorted(outcome_of(reply) for reply in replies) == ["201"] * 3 + ["resource_limit_exceeded"] * 3
             await api.http.delete(f"/images/{made[0]}")
             assert (await api.http.post("/images", json={})).status_code == 201
+
+
+@pytest.mark.parametrize(
+    ("limits", "resource"), [({"images_per_project": 1}, "images"), ({"image_gb_per_project": 0.001}, "image_gb")]
+)
+async def test_a_project_keeps_so_much(module_region: NewRegion, limits: dict[str, float], resource: str) -> None:
+    async with module_region(0) as region:
+        region.settings = region.settings.model_copy(update=limits)
+        async with serving_api(region) as api:
+            owner = owner_of(api)
+            kept = await owner.bring_in(raw_disk(size=4 * MIB, seed=61, filled=3 * MIB))
+
+            refused = await owner.http.post("/images", json={})
+            await owner.http.delete(f"/images/{kept['id']}")
+            again = await owner.http.post("/images", json={})
+
+    assert (refused.status_code, refused.json()["error"]["code"]) == (403, "resource_limit_exceeded")
+    assert [limit["resource"] for limit in refused.json()["error"]["details"]["limits"]] == [resource]
+    assert again.status_code == 201
+
+
+async def test_what_was_announced_counts(module_region: NewRegion) -> None:
+    async with module_region(0) as region:
+        region.settings = region.settings.model_copy(update={"image_gb_per_project": 2})
+        async with serving_api(region) as api:
+            replies = [await api.http.post("/images", json={"size": 2**30}) for _ in range(3)]
+    assert [reply.status_code for reply in replies] == [201, 201, 403]
 
 
 async def test_every_wrong_field_is_named_at_once(owner: Owner) -> None:
