@@ -166,9 +166,9 @@ def _opened(answer: httpcore.Response, asked: int) -> Opened:
 
 
 def _validator(answer: httpcore.Response) -> str | None:
-    """RFC 9110: a strong entity tag, or else a date."""
-    tag = _header(answer, "etag")
-    return tag if tag.startswith('"') else _header(answer, "last-modified") or None
+    """RFC 9110: a strong entity tag, or else a date. One that could not be sent back is none."""
+    tag, date = _header(answer, "etag"), _header(answer, "last-modified")
+    return next((one for one in (tag if tag.startswith('"') else "", date) if one and one.isascii()), None)
 
 
 def _header(answer: httpcore.Response, name: str) -> str:

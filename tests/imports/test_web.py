@@ -159,3 +159,13 @@ async def test_a_certificate_of_somebody_else_is_refused(web: Web, server: WebSe
     with pytest.raises(SourceRefused, match="certificate"):
         await read(other, f"https://other.example.org:{server.port}/file")
     assert server.asked == []
+
+
+async def test_a_tag_that_cannot_be_sent_back_is_not_kept(web: Web, server: WebServer) -> None:
+    server.headers = {"ETag": '"gro\u00df"', "Last-Modified": "Sun, 01 Nov 2026 00:00:00 GMT"}
+    async with web.open(server.url("/file"), 0, None) as opened:
+        assert opened.validator == "Sun, 01 Nov 2026 00:00:00 GMT"
+
+    server.headers = {"ETag": '"gro\u00df"', "Last-Modified": "\u00fcberall"}
+    async with web.open(server.url("/file"), 0, None) as opened:
+        assert opened.validator is None

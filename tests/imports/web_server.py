@@ -18,7 +18,7 @@ NAME = "images.example.org"
 @dataclass
 class WebServer:
     """``files`` by path; ``redirects`` likewise. ``breaks``: after how many bytes each of the next answers breaks off.
-    ``asked``: the requests so far, as path and range."""
+    ``headers``: of a whole file. ``asked``: the requests so far, as path and range."""
 
     port: int
     trust: ssl.SSLContext
@@ -26,6 +26,7 @@ class WebServer:
     redirects: dict[str, str] = field(default_factory=dict)
     statuses: dict[str, int] = field(default_factory=dict)
     breaks: list[int] = field(default_factory=list)
+    headers: dict[str, str] = field(default_factory=dict)
     asked: list[tuple[str, str]] = field(default_factory=list)
     validates: bool = True
     stalls: bool = False
@@ -43,7 +44,7 @@ class WebServer:
             self.asked.append((path, asked[1] if asked else ""))
             status, headers, body = self._of(path, part)
             told = "".join(f"{name}: {value}\r\n" for name, value in headers.items())
-            writer.write(f"HTTP/1.1 {status} X\r\nConnection: close\r\n{told}\r\n".encode())
+            writer.write(f"HTTP/1.1 {status} X\r\nConnection: close\r\n{told}\r\n".encode("latin-1"))
             await self._send(writer, body)
         writer.transport.abort() if self.breaks else writer.close()
 
@@ -58,7 +59,7 @@ class WebServer:
             start = int(found[1])
             of = {"Content-Range": f"bytes {start}-{len(whole) - 1}/{len(whole)}"}
             return 206, {**headers, **of, "Content-Length": len(whole) - start}, whole[start:]
-        return 200, {**headers, "Content-Length": len(whole)}, whole
+        return 200, {**headers, **self.headers, "Content-Length": len(whole)}, whole
 
     def _tag(self, path: str) -> str:
         return f'"{hash(self.files.get(path))}"'
