@@ -11,8 +11,10 @@ import asyncio
 import socket
 import ssl
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Sequence
-from contextlib import asynccontextmanager
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
+from functools import partial
 from ipaddress import ip_address, ip_network
 from typing import Any
 from urllib.parse import urljoin
@@ -26,6 +28,10 @@ Resolve = Callable[[str, int], Awaitable[Sequence[str]]]
 
 REDIRECTS = 5
 TIMES = {"connect": 15.0, "read": 60.0, "write": 15.0, "pool": 15.0}  # seconds
+ANSWER_WITHIN = 60.0
+"""Seconds for the whole way to the headers of the last answer: the times above are for each read."""
+ASKING = ThreadPoolExecutor(4, thread_name_prefix="names")
+"""Who asks for names: one that nobody answers takes a thread for half a minute, and none of the process's own."""
 MOVED = frozenset({301, 302, 303, 307, 308})
 
 
@@ -39,7 +45,8 @@ class SourceBroke(Exception):
 
 async def resolve(name: str, port: int) -> list[str]:
     """Every address that a name has. OSError: it has none."""
-    found = await asyncio.get_running_loop().getaddrinfo(name, port, type=socket.SOCK_STREAM)
+    asking = partial(socket.getaddrinfo, name, port, type=socket.SOCK_STREAM)
+    found = await asyncio.get_running_loop().run_in_executor(ASKING, asking)
     return list(dict.fromkeys(str(one[4][0]) for one in found))
 
 
@@ -120,8 +127,13 @@ class Web:
         async with (
             httpcore.AsyncConnectionPool(self.trust, network_backend=connections) as pool,
             _broken_told(),
-            self._final(pool, url, _asking(start, validator)) as answer,
+            AsyncExitStack() as held,
         ):
+            try:
+                async with asyncio.timeout(ANSWER_WITHIN):
+                    answer = await held.enter_async_context(self._final(pool, url, _asking(start, validator)))
+            except TimeoutError as cause:
+                raise SourceBroke("it does not answer in time") from cause
             yield _opened(answer, start if validator else 0)
 
     @asynccontextmanager

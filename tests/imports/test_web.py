@@ -169,3 +169,13 @@ async def test_a_tag_that_cannot_be_sent_back_is_not_kept(web: Web, server: WebS
     server.headers = {"ETag": '"gro\u00df"', "Last-Modified": "\u00fcberall"}
     async with web.open(server.url("/file"), 0, None) as opened:
         assert opened.validator is None
+
+
+async def test_an_answer_whose_head_never_ends_is_given_up(
+    web: Web, server: WebServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("infra.drivers.web.ANSWER_WITHIN", 0.5)
+    server.drips = True
+
+    with pytest.raises(SourceBroke, match="in time"):
+        await read(web, server.url("/file"))

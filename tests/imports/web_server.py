@@ -30,6 +30,7 @@ class WebServer:
     asked: list[tuple[str, str]] = field(default_factory=list)
     validates: bool = True
     stalls: bool = False
+    drips: bool = False
 
     def url(self, path: str) -> str:
         return f"https://{NAME}:{self.port}{path}"
@@ -42,6 +43,8 @@ class WebServer:
             same = re.search(r"(?im)^if-range: *(.*?)\r$", head)
             part = asked[1] if asked and (not same or same[1] == self._tag(path)) else ""
             self.asked.append((path, asked[1] if asked else ""))
+            if self.drips:
+                await _drip(writer)
             status, headers, body = self._of(path, part)
             told = "".join(f"{name}: {value}\r\n" for name, value in headers.items())
             writer.write(f"HTTP/1.1 {status} X\r\nConnection: close\r\n{told}\r\n".encode("latin-1"))
@@ -76,6 +79,15 @@ class WebServer:
         await writer.drain()
         await asyncio.sleep(0.05)  # what is sent arrives before the connection is gone
         writer.transport.abort()
+
+
+async def _drip(writer: asyncio.StreamWriter) -> None:
+    """A head without an end."""
+    writer.write(b"HTTP/1.1 200 X\r\n")
+    while not writer.is_closing():
+        writer.write(b"X-More: x\r\n")
+        await writer.drain()
+        await asyncio.sleep(0.05)
 
 
 @asynccontextmanager
