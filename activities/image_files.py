@@ -9,14 +9,18 @@ from __future__ import annotations
 
 import asyncio
 import errno
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
+from typing import TypeVar
+from weakref import WeakValueDictionary
 
 from temporalio import activity
 
+from activities.heartbeats import beating
 from activities.image_progress import Done, telling
 from infra.db import image_imports
 from infra.db.image_imports import Import
@@ -33,9 +37,19 @@ from infra.drivers.store.errors import ImageDamaged, ImageMissing, StoreError, S
 from infra.drivers.store.mount import ImageStore, Segment
 from infra.drivers.threads import run
 
+T = TypeVar("T")
+
 AT_ONCE = 4
 """Images that one worker takes apart at a time; the others wait, and say so."""
+OF_A_PROJECT = 2
+"""Of these, of one project: nobody waits for all of another's images."""
 FULL = (errno.ENOSPC, errno.EDQUOT)
+FULL_FOR = 1800.0
+"""Seconds for which room is waited for, in the store or in the scratch: others' images leave, or an operator helps."""
+FULL_PAUSE = 60.0
+"""Seconds between two looks: each look writes into what room there is."""
+UNSEEN_FOR = 300.0
+"""Seconds for which a part that was acknowledged may not be seen here: another host made it, or a mount is away."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,6 +75,22 @@ class Work:
         return self.image / "disk.raw"
 
 
+class Places:
+    """``most`` at a time, of one project ``each``; the others wait, in their order."""
+
+    def __init__(self, most: int, each: int) -> None:
+        self._all = asyncio.Semaphore(most)
+        self._each = each
+        self._own: WeakValueDictionary[int, asyncio.Semaphore] = WeakValueDictionary()
+
+    @asynccontextmanager
+    async def of(self, project_id: int) -> AsyncIterator[None]:
+        own = self._own.get(project_id) or asyncio.Semaphore(self._each)
+        self._own[project_id] = own  # for as long as anybody has it, or waits
+        async with own, self._all:
+            yield
+
+
 class ImageFiles:
     def __init__(self, pool: Pool, store: ImageStore, scratch: Scratch, patience: float = 120) -> None:
         """``patience``: seconds that a conversion may be silent."""
@@ -68,27 +98,39 @@ class ImageFiles:
         self._store = store
         self._scratch = scratch
         self._patience = patience
-        self._room = asyncio.Semaphore(AT_ONCE)
+        self._places = Places(AT_ONCE, OF_A_PROJECT)
 
     @activity.defn
     async def gather_image(self, change: Change) -> None:
         """The file as its owner has it. ImageUnusable: it is not what was said of it."""
-        async with self._at_work(change, "gather") as work:
-            await self._ensure_gathered(work)
+        await _once_there_is_room(partial(self._gather, change))
 
     @activity.defn
     async def convert_image(self, change: Change) -> None:
         """The disk in it. ImageUnusable: there is none, or none that we take."""
-        async with self._at_work(change, "convert") as work:
-            await self._ensure_converted(work)
+        await _once_there_is_room(partial(self._convert, change))
 
     @activity.defn
     async def publish_image(self, change: Change) -> StoredImage:
-        """In the store, read back and found right. ResourceUnavailable: there is no room in it."""
+        """In the store, read back and found right. ResourceUnavailable: there is no room in it, and none gets free."""
+        return await _once_there_is_room(partial(self._publish, change))
+
+    async def _gather(self, change: Change) -> None:
+        async with self._at_work(change, "gather") as work:
+            await self._ensure_gathered(work)
+
+    async def _convert(self, change: Change) -> None:
+        async with self._at_work(change, "convert") as work:
+            await self._ensure_converted(work)
+
+    async def _publish(self, change: Change) -> StoredImage:
         async with self._at_work(change, "publish") as work:
             await self._ensure_converted(work)
             size = work.done.total = work.disk.stat().st_size
-            published = await self._store.publish(work.image, work.done)
+            try:
+                published = await self._store.publish(work.image, work.done)
+            except (ImageMissing, ImageDamaged) as cause:  # of what the store was given just now, not of the upload
+                raise Unavailable("the image store did not keep the image; it is stored once more") from cause
             return StoredImage(published.digest, published.size, size)
 
     @asynccontextmanager
@@ -103,7 +145,7 @@ class ImageFiles:
         segments = [Segment(name, start, length) for name, start, length in parts]
         async with telling(self._pool, change.action_id, phase, found.received) as done:
             with _troubles_told():
-                async with self._room, self._scratch.held(image_id) as directory:
+                async with self._places.of(found.project_id), self._scratch.held(image_id) as directory:
                     yield Work(found, segments, limit, directory, done)
 
     async def _ensure_gathered(self, work: Work) -> None:
@@ -139,6 +181,23 @@ def _keep(fresh: Path, final: Path) -> None:
     sync(final.parent)
 
 
+async def _once_there_is_room(step: Callable[[], Awaitable[T]]) -> T:
+    """ResourceUnavailable: there has been none for too long. Whoever waits for it has no place of those who work."""
+    async with beating():
+        while True:
+            try:
+                return await step()
+            except ResourceUnavailable:
+                if _tried_for() >= FULL_FOR:
+                    raise
+            await asyncio.sleep(FULL_PAUSE)
+
+
+def _tried_for() -> float:
+    """Seconds since this step was first asked for."""
+    return (datetime.now(UTC) - activity.info().scheduled_time).total_seconds()
+
+
 def _identify(work: Work) -> Identified:
     with opened(work.source) as source:
         return identify(source, work.limit, work.found.format)
@@ -151,7 +210,11 @@ def _troubles_told() -> Iterator[None]:
         yield
     except StoreFull as cause:
         raise ResourceUnavailable("the image store is full; try again later") from cause
-    except (ImageMissing, ImageDamaged) as cause:
+    except ImageMissing as cause:
+        if _tried_for() < UNSEEN_FOR:
+            raise Unavailable("a part of the upload cannot be seen at the moment; it is looked for again") from cause
+        raise ImageUnusable("the upload is not there any more as it was received") from cause
+    except ImageDamaged as cause:
         raise ImageUnusable("the upload is not there any more as it was received") from cause
     except StoreError as cause:
         raise Unavailable("the image store does not answer; try again in a moment") from cause

@@ -18,13 +18,14 @@ import pytest
 import pytest_asyncio
 from temporalio.testing import ActivityEnvironment
 
-from activities.image_files import ImageFiles
+from activities.image_files import ImageFiles, Places
 from api.stories import Stories
 from infra.db import image_imports
 from infra.domain.changes import Change
-from infra.domain.errors import Unavailable
+from infra.domain.errors import ImageUnusable, Unavailable
 from infra.domain.imports import FinishedImport
 from infra.drivers.scratch import Scratch
+from infra.drivers.store.errors import ImageDamaged, ImageMissing
 from infra.drivers.store.mount import ImageStore
 from infra.temporal.names import change_id
 from tests.faults.process import Mortal, living
@@ -163,6 +164,58 @@ async def test_another_machine_goes_on_with_what_was_received(module_region: New
         assert stored.digest in await store.images()
         async with region.pool.connection() as connection:
             await image_imports.finish(connection, FinishedImport(change, stored), [])
+
+
+@pytest.mark.parametrize("trouble", [ImageMissing("gone"), ImageDamaged("not what was written")])
+async def test_what_the_store_does_not_keep_is_stored_once_more(
+    module_region: NewRegion, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, trouble: Exception
+) -> None:
+    """It says nothing of the upload."""
+    async with module_region(0, workers=False) as region:
+        change = await begun(region)
+        files = ImageFiles(region.pool, ImageStore(region.settings.image_store, settle=0), Scratch(tmp_path))
+        with monkeypatch.context() as patched:
+            patched.setattr(ImageStore, "publish", partial(_raise, trouble))
+            with pytest.raises(Unavailable):
+                await ActivityEnvironment().run(files.publish_image, change)
+
+        assert (await ActivityEnvironment().run(files.publish_image, change)).virtual_size == len(DISK)
+
+
+async def test_a_part_that_is_not_seen_is_looked_for_again_for_some_time(
+    module_region: NewRegion, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with module_region(0, workers=False) as region:
+        change = await begun(region)
+        store = ImageStore(region.settings.image_store, settle=0)
+        files = ImageFiles(region.pool, store, Scratch(tmp_path))
+        await store.discard(change.resource.id)
+
+        monkeypatch.setattr("activities.image_files._tried_for", lambda: 10.0)
+        with pytest.raises(Unavailable):
+            await ActivityEnvironment().run(files.gather_image, change)
+        monkeypatch.setattr("activities.image_files._tried_for", lambda: 301.0)
+        with pytest.raises(ImageUnusable, match="not there any more"):
+            await ActivityEnvironment().run(files.gather_image, change)
+
+
+async def _raise(trouble: Exception, *_: Any) -> None:
+    raise trouble
+
+
+async def test_a_project_leaves_places_to_others() -> None:
+    places, taken, enough = Places(4, 2), [], asyncio.Event()
+
+    async def work(project_id: int) -> None:
+        async with places.of(project_id):
+            taken.append(project_id)
+            await enough.wait()
+
+    working = [asyncio.create_task(work(project_id)) for project_id in (1, 1, 1, 1, 1, 2, 3)]
+    await eventually(lambda: asyncio.sleep(0, sorted(taken) == [1, 1, 2, 3]))
+    enough.set()
+    await asyncio.gather(*working)
+    assert sorted(taken) == [1, 1, 1, 1, 1, 2, 3]
 
 
 KILLS = [

@@ -57,7 +57,32 @@ async def test_a_full_store_is_told_and_the_upload_goes_on_when_there_is_room(
     assert (await cramped.ended(made))["status"] == "success"
 
 
-async def test_a_store_that_is_full_at_the_end_gives_everything_back(cramped: Owner) -> None:
+async def test_a_store_that_is_full_at_the_end_is_waited_for(
+    cramped: Owner, small_mount: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    looks = 0
+
+    def looked() -> float:
+        nonlocal looks
+        looks += 1
+        return 0.0
+
+    monkeypatch.setattr("activities.image_files.FULL_PAUSE", 0.1)
+    monkeypatch.setattr("activities.image_files._tried_for", looked)
+    made = await cramped.begin()
+    assert (await cramped.put(made["image"]["id"], raw_disk(size=4 * MIB, seed=54, filled=3 * MIB))).is_success
+
+    await eventually(lambda: asyncio.sleep(0, looks > 1))
+    await asyncio.to_thread((small_mount / "ballast").unlink)
+
+    assert (await cramped.ended(made))["status"] == "success"
+    await cramped.assert_nothing_left(made["image"]["id"])
+
+
+async def test_a_store_that_is_full_for_long_gives_everything_back(
+    cramped: Owner, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("activities.image_files.FULL_FOR", 0)
     made = await cramped.begin()
     assert (await cramped.put(made["image"]["id"], raw_disk(size=4 * MIB, seed=52, filled=3 * MIB))).is_success
 
