@@ -110,6 +110,15 @@ async def test_a_full_store_stops_the_upload(tiny_mount: Path) -> None:
             await appender.sync()
 
 
+async def test_a_writer_that_kept_nothing_takes_no_room(tiny_mount: Path) -> None:
+    """In a full store the next try would find less."""
+    store = ImageStore(tiny_mount, settle=0)
+    async with store.appending(IMAGE, 0) as appender:
+        with pytest.raises(StoreFull):
+            await _until_it_fails(appender, sync=False)
+    assert list((tiny_mount / "uploads" / str(IMAGE)).iterdir()) == []
+
+
 async def test_a_stalled_store_stops_the_upload(frozen_mount: Path) -> None:
     store = ImageStore(frozen_mount, patience=0.5, settle=0)
     with pytest.raises(StoreAway):
@@ -142,7 +151,8 @@ async def test_a_segment_is_broken_off_by_a_cancelled_write(store: ImageStore) -
             await appender.sync()
 
 
-async def _until_it_fails(appender: Appender) -> None:
+async def _until_it_fails(appender: Appender, sync: bool = True) -> None:
     while True:
         await appender.write(os.urandom(MIB))
-        await appender.sync()
+        if sync:
+            await appender.sync()

@@ -67,15 +67,24 @@ def probe(store: Path, name: str, **told: Any) -> str:
 
 
 def append(store: Path, image_id: int, name: str) -> None:
-    """Pieces come in on standard input, each after its length. A sync is answered with the bytes that are safe."""
-    segment = segments.Segment(store, image_id, name)
+    """Pieces come in on standard input, each after its length. A sync is answered with the bytes that are safe.
+
+    One that fails before it was asked for any of them leaves nothing: it would only take room.
+    """
+    segment, promised = segments.Segment(store, image_id, name), 0
     say({"at": 0})
-    while len(head := sys.stdin.buffer.read(FRAME)) == FRAME:
-        if length := int.from_bytes(head, "big"):
-            segment.write(sys.stdin.buffer.read(length))
-        else:
-            say({"synced": segment.sync()})
-    segment.close()
+    try:
+        while len(head := sys.stdin.buffer.read(FRAME)) == FRAME:
+            if length := int.from_bytes(head, "big"):
+                segment.write(sys.stdin.buffer.read(length))
+            else:
+                promised = segment.sync()
+                say({"synced": promised})
+        segment.close()
+    except StoreError:
+        if not promised:
+            segment.drop()
+        raise
 
 
 VERBS: Mapping[str, Callable[..., object]] = {

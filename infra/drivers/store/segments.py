@@ -30,8 +30,9 @@ class Segment:
 
     def __init__(self, store: Path, image_id: int, name: str) -> None:
         directory = ensured(store / UPLOADS / str(image_id))
+        self._path = directory / name
         with on_the_mount("beginning a segment"):
-            self._file = os.open(directory / name, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o644)
+            self._file = os.open(self._path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o644)
             sync(directory)
         self._length = self._synced = 0
 
@@ -51,6 +52,11 @@ class Segment:
     def close(self) -> None:
         with on_the_mount("closing a segment"):
             os.close(self._file)
+
+    def drop(self) -> None:
+        """Nobody was told of it. As far as the mount lets: whoever clears the upload away does the rest."""
+        with suppress(OSError):
+            self._path.unlink(missing_ok=True)
 
 
 def collect(
