@@ -165,7 +165,9 @@ async def delete(connection: Connection, project_id: int, image_id: int) -> bool
     protection must be lifted first. ResourceInUse: a server is being made of it."""
     values = {"id": image_id, "project": project_id}
     async with connection.transaction():
-        # Locked against orders that name it: one is seen here, or comes after.
+        # An order locks the row, as its foreign key does: one that is written by now is waited for, and seen below. One
+        # that waits for this lock is taken all the same: it chose the image while it was there, and the store keeps
+        # what a server is being made of, from when its order is in the books.
         found = await connection.execute(f"SELECT status FROM images WHERE {OWN} AND NOT protected FOR UPDATE", values)
         if own := await found.fetchone():
             needed = await (await connection.execute(NEEDED, values)).fetchone()
