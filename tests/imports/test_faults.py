@@ -18,7 +18,7 @@ import pytest
 import pytest_asyncio
 from temporalio.testing import ActivityEnvironment
 
-from activities.image_files import ImageFiles, Places
+from activities.image_files import ImageFiles, Places, _keep
 from api.stories import Stories
 from infra.db import image_imports
 from infra.domain.changes import Change
@@ -164,6 +164,18 @@ async def test_another_machine_goes_on_with_what_was_received(module_region: New
         assert stored.digest in await store.images()
         async with region.pool.connection() as connection:
             await image_imports.finish(connection, FinishedImport(change, stored), [])
+
+
+def test_a_disk_survives_a_power_cut_before_it_has_its_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    synced: list[tuple[str, bool]] = []
+    fresh, image = tmp_path / "image.part", tmp_path / "image"
+    monkeypatch.setattr("activities.image_files.sync", lambda path: synced.append((path.name, image.exists())))
+    fresh.mkdir()
+    (fresh / "disk.raw").touch()
+
+    _keep(fresh, image)
+
+    assert synced == [("disk.raw", False), ("image.part", False), (tmp_path.name, True)]
 
 
 @pytest.mark.parametrize("trouble", [ImageMissing("gone"), ImageDamaged("not what was written")])

@@ -121,6 +121,22 @@ async def test_a_source_without_the_image_leaves_nothing(
     await owner.assert_nothing_left(made["image"]["id"])
 
 
+async def test_a_source_that_trickles_is_given_up(
+    owner: Owner, source: str, server: WebServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Though each try brings something: it would keep a place from the others for a day."""
+    monkeypatch.setattr("infra.receiving.LOOK", 0.2)
+    monkeypatch.setattr("infra.receiving.EVERY_SECONDS", 0.05)
+    server.stalls = True
+    made = await owner.begin(source_url=source)
+
+    action = await owner.ended(made)
+
+    assert action["error"]["code"] == "image_unusable"
+    assert "64 KiB/s" in action["error"]["message"]
+    assert len(server.asked) == 6
+
+
 async def test_a_delete_stops_the_fetching(owner: Owner, source: str, server: WebServer) -> None:
     server.stalls = True
     made = await owner.begin(source_url=source)
