@@ -82,9 +82,14 @@ async def create_image(changing: Changing, body: CreateImage) -> Response:
         }
 
     async def look(connection: Connection, told: Mapping[str, Any]) -> dict[str, Any]:
+        """As it is after the wait. What is not under way any more has no upload."""
+        id, now = told["image"]["id"], dict[str, Any](upload=None)
         with suppress(NotFound):
-            return {"image": image_wire(await images.get(connection, changing.project_id, told["image"]["id"]))}
-        return {}
+            now["image"] = image_wire(await images.get(connection, changing.project_id, id))
+            under_way = await image_imports.get(connection, changing.project_id, id)
+            if told["upload"]:
+                now["upload"] = upload_wire(under_way, await image_imports.largest(connection))
+        return now
 
     return await changing.once(make, body, look=look)
 

@@ -200,7 +200,7 @@ async def _broken_told() -> AsyncIterator[None]:
             raise SourceRefused(
                 f"the certificate of the image's source is not valid: {distrust.verify_message}"
             ) from cause
-        raise SourceBroke(str(cause)[:200] or "the connection breaks") from cause
+        raise SourceBroke("the connection breaks") from cause
 
 
 async def _told(parts: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
