@@ -69,7 +69,7 @@ class CheckedConnections(httpcore.AsyncNetworkBackend):
     ) -> httpcore.AsyncNetworkStream:
         """SourceRefused: any of the name's addresses is not public."""
         addresses = await self.checked(host, port, timeout)
-        broken: Exception = httpcore.ConnectError("it has no address")
+        broken: Exception = SourceBroke("it has no address")
         for address in addresses:
             try:
                 return await self._plain.connect_tcp(str(address), port, timeout, None, socket_options)
@@ -82,7 +82,7 @@ class CheckedConnections(httpcore.AsyncNetworkBackend):
             async with asyncio.timeout(timeout):
                 told = await self._ask(host, port)
         except (OSError, UnicodeError, TimeoutError) as cause:
-            raise httpcore.ConnectError(f"the name {host} cannot be found") from cause
+            raise SourceBroke(f"the name {host} cannot be found") from cause
         addresses = [ip_address(one.partition("%")[0]) for one in told]
         if not all(address in self._allow or is_public(address, self._refused) for address in addresses):
             raise SourceRefused(f"images are fetched from public addresses only, and {host} is none")
