@@ -1,5 +1,5 @@
-"""A load as in production: one host stores images without a pause, another fetches them; how long each took, and what
-was acknowledged.
+"""A load as in production: images are uploaded and stored without a pause, another host fetches them; how long each
+took, and what was acknowledged.
 
 All of it through ImageStore, so a mount that hangs can hang nobody here. What fails is tried again, as in production.
 """
@@ -7,6 +7,7 @@ All of it through ImageStore, so a mount that hangs can hang nobody here. What f
 from __future__ import annotations
 
 import asyncio
+import hashlib
 import itertools
 import random
 import shutil
@@ -19,7 +20,7 @@ from pathlib import Path
 from typing import TypeVar
 
 from infra.drivers.store.errors import StoreAway, StoreError
-from infra.drivers.store.mount import ImageStore
+from infra.drivers.store.mount import ImageStore, Published, Segment
 from tests.store.disks import MIB, sparse_disk
 
 T = TypeVar("T")
@@ -84,11 +85,23 @@ class Load:
     async def _upload_on(self) -> None:
         for number in itertools.count():
             directory = some_image(self.place / f"new{number}")
-            published = await self._insist(self.uploads, partial(self.a.publish, directory, unheard))
+            published = await self._insist(self.uploads, partial(self._bring_in, number, directory))
             shutil.rmtree(directory)
             if published is not None:
                 self.acknowledged.append(published.digest)
             await asyncio.sleep(PAUSE)
+
+    async def _bring_in(self, number: int, directory: Path) -> Published:
+        """As an image is that its owner uploads: received on one machine, gathered and stored on another."""
+        content = (directory / "disk.raw").read_bytes()
+        async with self.b.appending(number, 0) as segment:
+            await segment.write(content)
+            acknowledged = Segment(segment.name, 0, await segment.sync())
+        gathered = await self.a.collect(number, [acknowledged], self.place / "gathered", unheard)
+        if gathered != hashlib.sha256(content).hexdigest():
+            self.wrong.append(f"upload {number} was gathered as something else")
+        await self.a.discard(number)
+        return await self.a.publish(directory, unheard)
 
     async def _read_on(self) -> None:
         chance = random.Random(7)
