@@ -242,8 +242,8 @@ async def _superseded(connection: Connection, writing: Writing) -> WrongOffset |
     return WrongOffset(told, {"offset": now.received})
 
 
-async def begin_anew(connection: Connection, writing: Writing, validator: str | None) -> bool:
-    """What was fetched so far is of no use: the source begins at its first byte. False: another has the place."""
+async def begin_anew(connection: Connection, writing: Writing, validator: str | None) -> None:
+    """What was fetched so far is of no use: the source begins anew. Nothing, where another has the place."""
     async with connection.transaction():
         done = await connection.execute(
             "UPDATE image_imports SET received = 0, validator = %s WHERE image_id = %s AND writer = %s",
@@ -251,7 +251,6 @@ async def begin_anew(connection: Connection, writing: Writing, validator: str | 
         )
         if done.rowcount:
             await connection.execute("DELETE FROM image_segments WHERE image_id = %s", (writing.image_id,))
-        return done.rowcount == 1
 
 
 async def segments(connection: Connection, image_id: int) -> list[tuple[str, int, int]]:

@@ -52,7 +52,8 @@ ELSEWHERE = frozenset(
         *("finish_import", "fail_import", "clear_import"),
     }
 )
-"""Steps that no server's life comes to. They are struck in `tests/imports/test_faults.py`."""
+"""Steps that no server's life comes to. They are struck in `tests/imports/test_faults.py`, and `fetch_source` in
+`tests/imports/test_sources.py`."""
 
 UNDO_OF = {
     "reserve_quota": "release_quota",
