@@ -182,7 +182,7 @@ class HostFull(HostFailure):
 class ImageDoubtful(HostFailure):
     """The books are to be told, so that it is looked at; meanwhile another host may read it."""
 
-    code = "image_doubtful"
+    code = "image_unreadable"
 
 
 class StaleClaim(HostFailure):

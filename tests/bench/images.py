@@ -17,6 +17,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from unittest.mock import patch
 
 from infra.domain.models import Image
@@ -143,8 +144,8 @@ class Ground:
 
 @asynccontextmanager
 async def _ground(state: Path, data_mib: int, mount: Path) -> AsyncIterator[Ground]:
-    with _storage(state) as root:
-        layout = HostLayout(root, state / "run")
+    with _storage(state) as root, TemporaryDirectory(prefix="puchify-") as run:  # short: sockets are in there
+        layout = HostLayout(root, Path(run))
         layout.prepare()
         store, room = ImageStore(mount, settle=0), ImageRoom(layout, ROOM_GIB * GIB, rest=0)
         built, qcow2 = state / "built", root / "image.qcow2"

@@ -13,7 +13,7 @@ from typing import ClassVar
 
 import pytest
 
-from infra.domain.errors import GuestNotReady, HostFailure, HostFull, ImageUnusable
+from infra.domain.errors import GuestNotReady, HostFailure, HostFull, ImageDoubtful
 from infra.domain.models import Image, Machine
 from infra.domain.seed import seed_of
 from infra.drivers.protocols import Host, Progress
@@ -112,8 +112,8 @@ class HostContract:
         assert all(progress == sorted(progress) for progress in heard)
         await host.images.ensure(image, ignored)
 
-    async def test_an_image_that_the_store_lacks_is_unusable(self, host: Host, image: Image) -> None:
-        with pytest.raises(ImageUnusable):
+    async def test_an_image_that_the_store_lacks_is_doubtful(self, host: Host, image: Image) -> None:
+        with pytest.raises(ImageDoubtful):
             await host.images.ensure(replace(image, digest="deadbeef" * 8), ignored)
 
     async def test_a_disk_too_large_for_the_host_is_refused(self, host: Host, machine: Machine) -> None:

@@ -15,7 +15,7 @@ from unittest.mock import patch
 import pytest
 from pycdlib import PyCdlib
 
-from infra.domain.errors import HostFull, ImageUnusable
+from infra.domain.errors import HostFull, ImageDoubtful
 from infra.domain.seed import Seed
 from infra.drivers.image_room import ImageRoom
 from infra.drivers.images import CachedImages
@@ -126,7 +126,7 @@ async def test_a_damaged_image_is_not_cached(
     with (tmp_path / f"store/images/{digest}.tar").open("r+b") as stored:
         stored.seek(MIB)
         stored.write(b"flipped")
-    with pytest.raises(ImageUnusable, match="damaged"):
+    with pytest.raises(ImageDoubtful, match="damaged"):
         await images.ensure(replace(IMAGE, digest=digest), lambda _: None)
     assert not list(layout.tmp.iterdir())
     assert not layout.image(digest).exists()

@@ -106,7 +106,7 @@ def _misfits(life: Life) -> list[str]:
         Fate.DELETED: {"deleted", *MAY_FAIL},
         Fate.CUT_SHORT: {"deleted", *MAY_FAIL},
         Fate.TOO_LARGE: {"resource_limit_exceeded"},
-        Fate.NO_IMAGE: {"image_unusable", *MAY_FAIL},
+        Fate.NO_IMAGE: {"image_unreadable", *MAY_FAIL},
     }
     return [] if life.outcome in fits[life.fate] else [f"it ended with {life.outcome or 'nothing'}"]
 

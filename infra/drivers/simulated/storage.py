@@ -7,7 +7,7 @@ import json
 import sqlite3
 from dataclasses import asdict
 
-from infra.domain.errors import HostFull, ImageUnusable
+from infra.domain.errors import HostFull, ImageDoubtful, ImageUnusable
 from infra.domain.models import Image
 from infra.domain.seed import Seed
 from infra.drivers.protocols import Progress
@@ -43,7 +43,7 @@ class SimulatedImages:
 
     async def _fetch(self, image: Image, progress: Progress) -> None:
         if image.digest == ABSENT_DIGEST:
-            raise ImageUnusable("the image is not in the store")
+            raise ImageDoubtful("the image is not in the store")
         for part in range(1, FETCH_PARTS + 1):
             await asyncio.sleep(self.body.latencies.fetch / FETCH_PARTS)
             fetched = (image.disk_gib << 30) * part // FETCH_PARTS
