@@ -72,8 +72,10 @@ setup: $(VENV)/.ready
 # PostgreSQL is Puchify's own, under the state directory: the distribution shall not make a cluster of its own while the
 # package is installed. Then its own configuration is put where ucf left it, so that nothing of ours stays behind.
 CLUSTERS := /etc/postgresql-common/createcluster.conf
+# Whether a package is there: one that was removed is known to dpkg as well.
+INSTALLED := [ "$$(dpkg-query -Wf "\$${db:Status-Status}" "$$0" 2>/dev/null)" = installed ]
 $(VENV)/.packages: infra/packages.txt
-	@missing=$$(sed -e '/^# Lab:/,$$d' -e 's/#.*//' $< | xargs -n1 sh -c 'dpkg -s "$$0" >/dev/null 2>&1 || echo "$$0"'); \
+	@missing=$$(sed -e '/^# Lab:/,$$d' -e 's/#.*//' $< | xargs -n1 sh -c '$(INSTALLED) || echo "$$0"'); \
 	if [ -n "$$missing" ]; then \
 	  echo "Installing" $$missing; \
 	  [ "$$(id -u)" = 0 ] || { echo "make setup installs packages: run it as root once" >&2; exit 1; }; \
@@ -89,7 +91,7 @@ $(VENV)/.packages: infra/packages.txt
 POLICY := /usr/sbin/policy-rc.d
 UNITS := ceph-crash.service smartmontools.service uuidd.service uuidd.socket
 $(VENV)/.lab: infra/packages.txt $(VENV)/.packages
-	@missing=$$(sed -n '/^# Lab:/,$$p' $< | sed 's/#.*//' | xargs -n1 sh -c 'dpkg -s "$$0" >/dev/null 2>&1 || echo "$$0"'); \
+	@missing=$$(sed -n '/^# Lab:/,$$p' $< | sed 's/#.*//' | xargs -n1 sh -c '$(INSTALLED) || echo "$$0"'); \
 	if [ -n "$$missing" ]; then \
 	  echo "Installing" $$missing; \
 	  [ "$$(id -u)" = 0 ] || { echo "make lab-setup installs packages: run it as root once" >&2; exit 1; }; \
