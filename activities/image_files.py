@@ -30,8 +30,8 @@ from infra.domain.errors import ImageUnusable, ResourceUnavailable, Unavailable
 from infra.domain.image_header import Identified, identify
 from infra.domain.imports import GIB, Phase, StoredImage
 from infra.drivers.convert import convert_to_raw
+from infra.drivers.durable import sync
 from infra.drivers.image_file import opened
-from infra.drivers.reflink import sync
 from infra.drivers.scratch import UNFINISHED, Scratch
 from infra.drivers.store.errors import ImageDamaged, ImageMissing, StoreError, StoreFull
 from infra.drivers.store.mount import ImageStore, Segment

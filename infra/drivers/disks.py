@@ -21,11 +21,12 @@ from pathlib import Path
 from infra.domain.errors import HostFull, HostUnavailable, ImageUnusable
 from infra.domain.models import Image
 from infra.domain.partitions import CannotGrow
+from infra.drivers.durable import sync
 from infra.drivers.grow import GrowError, grow
 from infra.drivers.image_locks import ImageLocks
 from infra.drivers.image_room import note_origin
 from infra.drivers.layout import GIB, HostLayout, offered_gib, servers_in
-from infra.drivers.reflink import clone, sync
+from infra.drivers.reflink import clone
 from infra.drivers.threads import KeyedLocks, SingleFlight, run
 
 NEARLY_FULL = 32 * 2**20  # bytes free: a tool that failed then, failed for lack of room

@@ -21,11 +21,11 @@ from pathlib import Path
 from infra.domain.errors import HostFull, HostUnavailable, ImageDoubtful
 from infra.domain.models import Image
 from infra.drivers.disks import storage_errors
+from infra.drivers.durable import sync
 from infra.drivers.image_locks import ImageLocks
 from infra.drivers.image_room import ImageRoom
 from infra.drivers.layout import GIB, HostLayout
 from infra.drivers.protocols import Progress
-from infra.drivers.reflink import sync
 from infra.drivers.store.errors import ImageDamaged, ImageMissing, StoreError
 from infra.drivers.store.mount import ImageStore
 from infra.drivers.threads import SingleFlight, run

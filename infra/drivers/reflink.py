@@ -81,12 +81,3 @@ def can_clone(directory: Path) -> bool:
                 return False
             raise
     return True
-
-
-def sync(path: Path) -> None:
-    """Let a finished file or directory survive a power cut before anything says that it is finished."""
-    handle = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)

@@ -18,6 +18,7 @@ from itertools import pairwise
 from pathlib import Path
 from uuid import uuid4
 
+from infra.drivers.durable import sync
 from infra.drivers.store.errors import ImageMissing, StoreFull, StoreUnfit, on_the_mount
 from infra.drivers.store.mounts import mount_of
 from infra.drivers.store.pack import Progress
@@ -35,7 +36,7 @@ from infra.drivers.store.probe_files import (
     wait_until_seen,
     write,
 )
-from infra.drivers.store.stored_files import SUFFIX, TMP, images, marker, sync, verify
+from infra.drivers.store.stored_files import SUFFIX, TMP, images, marker, verify
 from infra.drivers.store.streams import write_all
 
 MIB = 2**20

@@ -12,9 +12,10 @@ from contextlib import suppress
 from pathlib import Path
 from uuid import uuid4
 
+from infra.drivers.durable import sync
 from infra.drivers.store.errors import ImageDamaged, on_the_mount
 from infra.drivers.store.pack import Progress
-from infra.drivers.store.stored_files import age, closing_file, ensured, listed, looked_at, open_file, patiently, sync
+from infra.drivers.store.stored_files import age, closing_file, ensured, listed, looked_at, open_file, patiently
 from infra.drivers.store.streams import CHUNK, SYNC_EVERY, Hashing, write_all
 
 UPLOADS = "uploads"

@@ -16,6 +16,7 @@ from threading import Event
 from typing import TypeVar
 from uuid import uuid4
 
+from infra.drivers.durable import sync
 from infra.drivers.store.errors import ImageDamaged, ImageMissing, StaleFile, StoreAway, on_the_mount
 from infra.drivers.store.pack import DISK, Progress, pack, unpack
 from infra.drivers.store.streams import CHUNK, HashedReader, HashedWriter
@@ -252,15 +253,6 @@ def ensured(directory: Path) -> Path:
                 path.mkdir(mode=0o755, exist_ok=True)
                 sync(path.parent)
     return directory
-
-
-def sync(path: Path) -> None:
-    """Let a finished file or directory survive a power cut."""
-    handle = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)
 
 
 def listed(directory: Path) -> list[os.DirEntry[str]]:
