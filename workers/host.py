@@ -67,6 +67,8 @@ async def run_host(settings: Settings, stop: asyncio.Event) -> None:
             beside = asyncio.gather(reports.keep_on(), keep_prefetching(host.images, internal_api))
             try:
                 async with host_worker(client, host, internal_api, settings, fence):
+                    # Told once more: who was sent a step before anybody here took it takes the host for a silent one.
+                    fence.moved.set()
                     await stop.wait()
             finally:
                 beside.cancel()
