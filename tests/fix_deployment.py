@@ -7,6 +7,7 @@ state outlives their workers. A supervisor starts again whoever dies.
 from __future__ import annotations
 
 import contextlib
+import itertools
 import os
 import random
 import signal
@@ -16,6 +17,7 @@ from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from datetime import timedelta
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -166,8 +168,10 @@ class Deployment:
 
 @pytest_asyncio.fixture
 async def deployment(stopped_deployment: Deployment) -> Deployment:
-    """All three at work."""
+    """All three at work, so that what is killed had begun."""
     await stopped_deployment.start()
+    for name in itertools.chain(*stopped_deployment.crew.values()):
+        await eventually(partial(stopped_deployment.serves, name), 120)
     return stopped_deployment
 
 
