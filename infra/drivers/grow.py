@@ -50,13 +50,6 @@ def grow(disk: Path, size: int) -> None:
             os.pwrite(handle, content, offset)
 
 
-def last_partition(disk: Path) -> Partition | None:
-    """The one that ends last; None without a partition table."""
-    with disk.open("rb", buffering=0) as file:
-        table = read_table(lambda offset, length: os.pread(file.fileno(), length, offset), disk.stat().st_size)
-    return None if table is None else table.last
-
-
 def _plan(handle: int, before: int, size: int) -> tuple[tuple[Partition, Partition] | None, list[tuple[int, bytes]]]:
     """The root as it is and as it will be, when it is one that can be grown here; and what is to be written."""
 

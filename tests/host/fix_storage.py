@@ -15,7 +15,7 @@ from typing import Any
 import pytest
 
 from infra.domain.models import Image
-from infra.drivers.grow import last_partition
+from infra.domain.partitions import Partition, read_table
 from infra.drivers.image_room import BOOT_FILES, REST, ImageRoom
 from infra.drivers.images import CachedImages
 from infra.drivers.layout import GIB, HostLayout
@@ -167,3 +167,10 @@ def taken_out(disk: Path) -> Path:
 def loops() -> str:
     """The loop devices in use, with what is behind them."""
     return subprocess.run(("losetup", "--list", "--noheadings"), check=True, capture_output=True, text=True).stdout
+
+
+def last_partition(disk: Path) -> Partition | None:
+    """The one that ends last; None without a partition table."""
+    with disk.open("rb", buffering=0) as file:
+        table = read_table(lambda offset, length: os.pread(file.fileno(), length, offset), disk.stat().st_size)
+    return None if table is None else table.last

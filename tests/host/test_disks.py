@@ -17,7 +17,6 @@ from infra.domain.errors import HostFull, ImageUnusable
 from infra.drivers import disks as disks_module
 from infra.drivers.disks import ClonedDisks
 from infra.drivers.grow import grow as grow_it
-from infra.drivers.grow import last_partition
 from infra.drivers.layout import GIB, HostLayout
 from infra.drivers.tools import UIDS, ToolFailed, run_tool
 from infra.drivers.xfs import HostStorage
@@ -27,6 +26,7 @@ from tests.host.fix_storage import (
     MIB,
     SECTOR,
     StoredImage,
+    last_partition,
     raw_disk,
     storage_of,
     store_image,
