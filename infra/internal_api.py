@@ -17,6 +17,7 @@ from pydantic import TypeAdapter, ValidationError
 from infra.config import Settings
 from infra.domain.errors import HostUnavailable, PuchifyError, StaleClaim, Unavailable
 from infra.domain.models import HostClaims, HostReport, Image, Machine, Tombstone
+from infra.domain.port_plan import PortPlan
 from infra.domain.seed import Seed
 from infra.trust import trust_of
 
@@ -24,6 +25,8 @@ log = logging.getLogger(__name__)
 
 _CLAIMS = TypeAdapter(HostClaims)
 _IMAGES = TypeAdapter(list[Image])
+_PLAN = TypeAdapter(PortPlan)
+_PLANS = TypeAdapter(list[PortPlan])
 _SEED = TypeAdapter(Seed)
 
 
@@ -40,6 +43,21 @@ class InternalApi:
             return _SEED.validate_json(reply.content)
         except ValidationError:  # its text would tell the seed's secrets
             raise Unavailable("the service and the host do not understand each other; try again") from None
+
+    async def port_plan(self, machine: Machine) -> PortPlan:
+        """The server's ports as the books want them now. StaleClaim: this host has no such claim on it any more."""
+        gone = StaleClaim("the server is not placed on this host any more")
+        reply = await self._call("GET", f"ports/{machine.server_id}", absent=gone, params={"epoch": machine.epoch})
+        return _PLAN.validate_json(reply.content)
+
+    async def port_plans(self) -> list[PortPlan]:
+        """Those of all servers that this host has a claim on."""
+        return _PLANS.validate_json((await self._call("GET", "ports")).content)
+
+    async def enforced(self, plan: PortPlan) -> None:
+        """The plan's firewalls, and no others, guard its server now."""
+        told = {"epoch": plan.epoch, "firewalls": list(plan.firewalls)}
+        await self._call("PUT", f"ports/{plan.server_id}/firewalls", json=told)
 
     async def claims(self) -> HostClaims:
         return _CLAIMS.validate_json((await self._call("GET", "claims")).content)

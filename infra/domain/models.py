@@ -55,10 +55,12 @@ class ServerOrder:
 
 @dataclass(frozen=True, slots=True)
 class Addresses:
-    """A server's public addresses: one IPv4 and one /64 of which the server takes ``::1``; None where not ordered."""
+    """A server's public addresses: one IPv4 and one /64 of which the server takes ``::1``; None where not ordered.
+    ``members``: its memberships in networks, by id; each is a further port."""
 
     ipv4: str | None
     ipv6_network: str | None
+    members: tuple[int, ...] = ()
 
     @property
     def ipv6(self) -> str | None:
