@@ -1,190 +1,179 @@
-"""The nftables text of a host: what guards the network, the host and the guests from each other.
+"""The nftables texts of a host: what guards the network, the host and the guests from each other.
 
-Two tables named ``puchify``. ``netdev``: what a guest may *send*, checked where it leaves its tap, so that no later
-hook sees a forged frame (stateless: connections are not tracked there yet). ``inet``: who may be forwarded to whom,
-what a guest may ask of the host, and one chain of inbound rules per server. Traffic that touches no guest is left to
-whoever rules the host.
-
-Each text is one transaction for ``nft -f -`` and converges: it may be applied again at will, on top of anything of
-ours. `PORT_CHAINS` is one server's share of it. nft 1.0.6 (Debian 12) is the oldest that has to read it.
+Three tables named ``puchify``. ``netdev``: what a guest may send (`port_guard`). ``inet``: public ports, which are
+routed; ``bridge``: private ones (`host_rules` for both, and per port the chains of `port_rules`). Each text is one
+transaction and converges: it may be applied again at will, on top of anything of ours. nft 1.0.6 (Debian 12) is the
+oldest that has to read it. Private ports need br_netfilter, with net.bridge.bridge-nf-call-iptables at 1.
 """
 
 from __future__ import annotations
 
-import re
-from collections.abc import Container, Iterable, Sequence
-from ipaddress import IPv6Network
+from collections.abc import Container, Iterable, Iterator, Sequence
 
-from infra.domain.port_names import PREFIX, server_of, tap_name
+from infra.domain.host_rules import CROSS, HOOKS, LEAVE, Chains, bridged_chains, routed_chains
+from infra.domain.port_guard import private_guard, public_guard
+from infra.domain.port_names import bridge_name, member_of, private_tap_name, server_of, tap_name
+from infra.domain.port_plan import PortPlan
+from infra.domain.port_rules import outbound, private_inbound, public_inbound
 
 TABLE = "puchify"
-GUESTS = f'"{PREFIX}*"'
+INBOUND, OUTBOUND = "in-", "out-"  # of a tap's name, for the chains about its connections
+ZONES = range(1, 2**16)
+"""Of connection tracking; 0 is what everybody else's connections are in."""
+
+Chain = tuple[str, str]
+"""Family and name."""
+
+STANDING: frozenset[Chain] = frozenset(
+    [("inet", name) for name in routed_chains((), ())] + [("bridge", name) for name in bridged_chains()]
+)
 
 
-def base_tables(uplinks: Sequence[str] = ()) -> str:
-    """What stands once per host. A guest reaches other guests, and the world through ``uplinks`` only."""
-    out = [f"oifname {{ {', '.join(map(_interface, sorted(set(uplinks))))} }} accept"] if uplinks else []
-    hooks = {hook: f" {{ type filter hook {hook} priority filter; policy accept; }}" for hook in ("forward", "input")}
-    chains = {
-        "forward": (
-            f"oifname {GUESTS} goto to_guest",
-            f"iifname {GUESTS} goto from_guest",
-        ),
-        "from_guest": (*out, "counter drop"),
-        "to_guest": (
-            "ct state vmap { established : accept, related : accept, invalid : drop }",
-            "oifname vmap @inbound",
-            "counter drop",
-        ),
-        "input": (f"iifname {GUESTS} goto guest_to_host",),
-        "guest_to_host": (
-            # Replies to what the host asked (health checks), neighbours and pings; the host serves guests nothing.
-            "ct state established,related accept",
-            "icmpv6 type { nd-neighbor-solicit, nd-neighbor-advert, echo-request } accept",
-            "icmp type echo-request accept",
-            "counter drop",
-        ),
-    }
-    return "\n".join(
-        [
-            *_ground(),
-            *(f"add chain inet {TABLE} {name}{hooks.get(name, '')}" for name in chains),
-            *(f"flush chain inet {TABLE} {name}" for name in chains),
-            f"table inet {TABLE} {{",
-            *(line for name, rules in chains.items() for line in _chain(name, rules)),
-            "}",
-            "",
-        ]
-    )
+def base_tables(uplinks: Sequence[str] = (), forbidden: Sequence[str] = ()) -> str:
+    """What stands once per host. A guest reaches other guests, and the world through ``uplinks`` only; there it never
+    reaches the ``forbidden`` ranges (the infrastructure's, of both families), nor link-local addresses."""
+    families = (("inet", routed_chains(uplinks, forbidden)), ("bridge", bridged_chains()))
+    return _text(*_ground(), *(line for family, chains in families for line in _standing(family, chains)))
 
 
 def base_removal() -> str:
     """All of ours away, the servers' chains included."""
-    return "".join(f"add table {family} {TABLE}\ndelete table {family} {TABLE}\n" for family in ("netdev", "inet"))
+    families = ("netdev", "inet", "bridge")
+    return _text(*(f"{verb} table {family} {TABLE}" for family in families for verb in ("add", "delete")))
 
 
-def port_rules(tap: str, mac: str, ipv4: str | None, ipv6_network: str | None) -> str:
-    """One server's port: anti-spoofing, and the default rules (replies, ICMP and SSH in; everything out)."""
-    chain = _chain_of(tap)
-    frame = (
-        f"ether saddr != {mac} counter drop",
-        "ether type != { arp, ip, ip6 } counter drop",  # said once: the rules below would look into a VLAN's frames
-    )
-    guard = (*frame, *_arp(mac, ipv4), *_ipv4(ipv4), *_ipv6(ipv6_network))
-    hook = f'type filter hook ingress device "{tap}" priority -300; policy drop;'
-    return "\n".join(
-        [
-            # A base chain may have lost its device (or, on Linux 6.1, itself) with an earlier tap of that name: anew.
-            *_removed(f"chain netdev {TABLE} {chain}"),
-            *_emptied(f"chain inet {TABLE} {chain}"),
-            f"table netdev {TABLE} {{",
-            *_chain(chain, (hook, *guard, "counter drop")),
-            "}",
-            f"table inet {TABLE} {{",
-            *_chain(chain, inbound_rules()),
-            "}",
-            f'add element inet {TABLE} inbound {{ "{tap}" : goto {chain} }}',
-            "",
-        ]
-    )
+def server_rules(plan: PortPlan) -> str:
+    """All ports of a server: what it may send, and the rules in effect. Its taps and `base_tables` are there before."""
+    taps = [(tap_name(plan.server_id), public_guard(plan.public))]
+    taps += [(private_tap_name(port.member_id), private_guard(port)) for port in plan.private]
+    guards = (line for tap, rules in taps for line in _guard(tap, rules))
+    return _text(*_ground(), *guards) + server_filters(plan)
 
 
-def inbound_rules() -> tuple[str, ...]:
-    """What may open a connection to a server. Replies have been let through before these are asked."""
-    return (
-        "icmp type echo-request accept",  # errors about a connection count as replies to it
-        "icmpv6 type { echo-request, nd-neighbor-solicit, nd-neighbor-advert } accept",
-        "tcp dport 22 accept",
-        "counter drop",
-    )
-
-
-def port_removal(tap: str) -> str:
-    """Everything of one server's port away; also when some or all of it is gone already."""
-    chain = _chain_of(tap)
-    return "\n".join(
-        [
-            *_ground(),
-            f"add chain inet {TABLE} {chain}",
-            f'add element inet {TABLE} inbound {{ "{tap}" : goto {chain} }}',
-            f'delete element inet {TABLE} inbound {{ "{tap}" }}',
-            *_removed(f"chain inet {TABLE} {chain}"),
-            *_removed(f"chain netdev {TABLE} {chain}"),
-            "",
-        ]
-    )
-
-
-def servers_in(chains: Iterable[str]) -> set[int]:
-    """The servers of which the named chains remain."""
-    return {server for chain in chains if (server := server_of(chain)) is not None}
-
-
-def guarded(server_id: int, chains: Container[tuple[str, str]]) -> bool:
-    """Whether the rules of a server's port are among the ``chains`` (family, name), and those that lead to them."""
-    tap = tap_name(server_id)
-    return all(chain in chains for chain in (("netdev", tap), ("inet", tap), ("inet", "forward"), ("inet", "input")))
-
-
-def _chain_of(tap: str) -> str:
-    if server_of(tap) is None:
-        raise ValueError(f"not a server's tap: {tap!r}")
-    return tap
-
-
-def _arp(mac: str, ipv4: str | None) -> tuple[str, ...]:
-    if ipv4 is None:
-        return ()
-    return (
-        f"arp htype 1 arp ptype ip arp saddr ether {mac} arp saddr ip {ipv4} accept",
-        f"arp saddr ether {mac} arp saddr ip 0.0.0.0 arp daddr ip {ipv4} accept",  # RFC 5227: is my address taken?
-    )
-
-
-def _ipv4(ipv4: str | None) -> tuple[str, ...]:
-    return () if ipv4 is None else ("meta protocol ip udp sport 67 counter drop", f"ip saddr {ipv4} accept")
-
-
-def _ipv6(ipv6_network: str | None) -> tuple[str, ...]:
-    if ipv6_network is None:
-        return ()
-    network = IPv6Network(ipv6_network)
-    bits, ours = network.prefixlen, int(network.network_address) >> (128 - network.prefixlen)
-    advert = "icmpv6 type nd-neighbor-advert"
-    return (
-        "icmpv6 type { nd-router-advert, nd-redirect } counter drop",
-        "meta protocol ip6 udp sport 547 counter drop",
-        # The target lies 8 bytes into ICMPv6; nft 1.0.6 has no name for it. 0x3fa is fe80::/10.
-        f"{advert} @th,64,{bits} {ours:#x} accept",
-        f"{advert} @th,64,10 0x3fa accept",
-        f"{advert} counter drop",
-        "ip6 saddr :: icmpv6 type { nd-neighbor-solicit, mld2-listener-report } accept",  # before it has an address
-        f"ip6 saddr {{ {network}, fe80::/10 }} accept",
-    )
-
-
-def _ground() -> list[str]:
-    return [
-        f"add table netdev {TABLE}",
-        f"add table inet {TABLE}",
-        f"add map inet {TABLE} inbound {{ type ifname : verdict; }}",
+def server_filters(plan: PortPlan) -> str:
+    """The part of `server_rules` that changes with firewalls; connections that were let through live on."""
+    public = [(tap_name(plan.server_id), public_inbound(plan), outbound(plan, LEAVE, ("ip", "ip6")))]
+    private = [
+        (private_tap_name(port.member_id), private_inbound(plan), outbound(plan, CROSS, ("ip",)))
+        for port in plan.private
     ]
+    return _text(*_filters("inet", public), *_filters("bridge", private))
 
 
-def _emptied(what: str) -> list[str]:
+def server_removal(taps: Iterable[str]) -> str:
+    """Everything about the taps away, public and private; also when some or all of it is gone already."""
+    return _text(*_ground(), *(line for tap in sorted(taps) for line in _tap_removal(tap)))
+
+
+def network_rules(vni: int, zone: int) -> str:
+    """A private network's connections are tracked by themselves: other networks have the same addresses. Nothing
+    passes its bridge before. ``zone``: of `ZONES`, on this host no other network's."""
+    if zone not in ZONES:
+        raise ValueError(f"a zone is from {ZONES.start} to {ZONES.stop - 1}, not {zone}")
+    bridge = bridge_name(vni)
+    chain = _replaced("inet", bridge, [f"ct zone set {zone}"])
+    return _text(*_ground(), *chain, f'add element inet {TABLE} networks {{ "{bridge}" : goto {bridge} }}')
+
+
+def network_removal(vni: int) -> str:
+    """Also when it is gone already."""
+    bridge = bridge_name(vni)
+    return _text(*_ground(), *_unlisted("inet", "networks", bridge, bridge), *_removed("inet", bridge))
+
+
+def guarded(plan: PortPlan, chains: Container[Chain]) -> bool:
+    """Whether everything that the plan's ports need is among the ``chains``, and what leads to it."""
+    taps = [tap_name(plan.server_id), *(private_tap_name(port.member_id) for port in plan.private)]
+    networks = {("inet", bridge_name(port.vni)) for port in plan.private}
+    needed = STANDING.union(networks, *(_chains_of(tap) for tap in taps))
+    return all(chain in chains for chain in needed)
+
+
+def taps_in(chains: Iterable[str]) -> set[str]:
+    """The taps of which any of the named chains remain."""
+    names = {name.removeprefix(INBOUND).removeprefix(OUTBOUND) for name in chains}
+    return {name for name in names if server_of(name) is not None or member_of(name) is not None}
+
+
+def _ground() -> Iterator[str]:
+    for family in ("netdev", "inet", "bridge"):
+        yield f"add table {family} {TABLE}"
+    for family, name in (("inet", "inbound"), ("inet", "outbound"), ("inet", "networks")):
+        yield f"add map {family} {TABLE} {name} {{ type ifname : verdict; }}"
+    for name in ("inbound", "outbound"):
+        yield f"add map bridge {TABLE} {name} {{ type ifname : verdict; }}"
+
+
+def _standing(family: str, chains: Chains) -> Iterator[str]:
+    """All of them are there before the first rule that leads to another."""
+    for name in chains:
+        hook = f" {{ type filter hook {HOOKS[name]}; policy accept; }}" if name in HOOKS else ""
+        yield f"add chain {family} {TABLE} {name}{hook}"
+        yield f"flush chain {family} {TABLE} {name}"
+    yield f"table {family} {TABLE} {{"
+    for name, rules in chains.items():
+        yield from _chain(name, rules)
+    yield "}"
+
+
+def _guard(tap: str, rules: Sequence[str]) -> Iterator[str]:
+    """A base chain may have lost its device (or, on Linux 6.1, itself) with an earlier tap of that name: anew."""
+    hook = f'type filter hook ingress device "{tap}" priority -300; policy drop;'
+    yield from _removed("netdev", tap)
+    yield f"table netdev {TABLE} {{"
+    yield from _chain(tap, (hook, *rules))
+    yield "}"
+
+
+def _filters(family: str, taps: Iterable[tuple[str, Sequence[str], Sequence[str]]]) -> Iterator[str]:
+    for tap, come_in, go_out in taps:
+        for prefix, name, rules in ((INBOUND, "inbound", come_in), (OUTBOUND, "outbound", go_out)):
+            yield from _replaced(family, prefix + tap, rules)
+            yield f'add element {family} {TABLE} {name} {{ "{tap}" : goto {prefix}{tap} }}'
+
+
+def _tap_removal(tap: str) -> Iterator[str]:
+    (_, guard), (family, inbound), (_, outbound) = _chains_of(tap)
+    for name, chain in (("inbound", inbound), ("outbound", outbound)):
+        yield from _unlisted(family, name, tap, chain)
+        yield from _removed(family, chain)
+    yield from _removed("netdev", guard)
+
+
+def _chains_of(tap: str) -> tuple[Chain, Chain, Chain]:
+    """What it may send, what may come in, and what may go out."""
+    if server_of(tap) is None and member_of(tap) is None:
+        raise ValueError(f"not a guest's tap: {tap!r}")
+    family = "bridge" if server_of(tap) is None else "inet"
+    return ("netdev", tap), (family, INBOUND + tap), (family, OUTBOUND + tap)
+
+
+def _replaced(family: str, chain: str, rules: Iterable[str]) -> Iterator[str]:
     """nft 1.0.6 knows no "if it is there": what was just added can be emptied, and deleted."""
-    return [f"add {what}", f"flush {what}"]
+    yield f"add chain {family} {TABLE} {chain}"
+    yield f"flush chain {family} {TABLE} {chain}"
+    yield f"table {family} {TABLE} {{"
+    yield from _chain(chain, rules)
+    yield "}"
 
 
-def _removed(what: str) -> list[str]:
-    return [*_emptied(what), f"delete {what}"]
+def _removed(family: str, chain: str) -> Iterator[str]:
+    for verb in ("add", "flush", "delete"):
+        yield f"{verb} chain {family} {TABLE} {chain}"
 
 
-def _chain(name: str, rules: Iterable[str]) -> list[str]:
-    return [f"  chain {name} {{", *(f"    {rule}" for rule in rules), "  }"]
+def _unlisted(family: str, name: str, interface: str, chain: str) -> Iterator[str]:
+    yield f"add chain {family} {TABLE} {chain}"
+    yield f'add element {family} {TABLE} {name} {{ "{interface}" : goto {chain} }}'
+    yield f'delete element {family} {TABLE} {name} {{ "{interface}" }}'
 
 
-def _interface(name: str) -> str:
-    if not re.fullmatch(r"[^\s\"/*]{1,15}", name):
-        raise ValueError(f"not the name of an interface: {name!r}")
-    return f'"{name}"'
+def _chain(name: str, rules: Iterable[str]) -> Iterator[str]:
+    yield f"  chain {name} {{"
+    for rule in rules:
+        yield f"    {rule}"
+    yield "  }"
+
+
+def _text(*lines: str) -> str:
+    return "".join(f"{line}\n" for line in lines)

@@ -28,6 +28,7 @@ from infra.domain import firewall_rules
 from infra.domain.errors import HostUnavailable
 from infra.domain.models import Machine
 from infra.domain.port_names import server_of, tap_name
+from infra.domain.port_plan import PortPlan, PublicPort
 from infra.domain.seed import GATEWAY4, GATEWAY6
 from infra.drivers import nft
 from infra.drivers.threads import KeyedLocks, run
@@ -79,7 +80,7 @@ class RoutedPorts:
     async def mend(self) -> set[int]:
         """Attach again whom somebody took the rules from (a restart of the nftables service flushes them all)."""
         chains = await self._do(partial(nft.chains, firewall_rules.TABLE))
-        bare = {server_id for server_id in self._attached if not firewall_rules.guarded(server_id, chains)}
+        bare = {id for id, machine in self._attached.items() if not firewall_rules.guarded(_plan_of(machine), chains)}
         for server_id in sorted(bare):
             async with self._locks.hold(server_id):
                 if machine := self._attached.get(server_id):
@@ -113,7 +114,7 @@ class RoutedPorts:
 
     def _attach(self, machine: Machine) -> None:
         tap, addresses = tap_name(machine.server_id), machine.addresses
-        rules = firewall_rules.port_rules(tap, machine.mac, addresses.ipv4, addresses.ipv6_network)
+        rules = firewall_rules.server_rules(_plan_of(machine))
         with IPRoute() as netlink:
             index = self._ensure_tap(netlink, machine.server_id)
             # With the base rules each time: should somebody have flushed the ruleset, no guest runs unguarded.
@@ -126,15 +127,15 @@ class RoutedPorts:
 
     def _detach(self, server_id: int) -> None:
         tap = tap_name(server_id)
-        nft.apply(firewall_rules.port_removal(tap))
+        nft.apply(firewall_rules.server_removal([tap]))
         with IPRoute() as netlink, _gone_is_fine():
             netlink.link("del", ifname=tap)  # and with it its addresses, neighbours and routes
 
     def _held(self) -> set[int]:
         with IPRoute() as netlink:
             taps = {server_of(link.get("ifname")) for link in netlink.get_links()}
-        rules = firewall_rules.servers_in(name for _, name in nft.chains(firewall_rules.TABLE))
-        return rules | {server for server in taps if server is not None}
+        rules = map(server_of, firewall_rules.taps_in(name for _, name in nft.chains(firewall_rules.TABLE)))
+        return {server for server in (*rules, *taps) if server is not None}
 
     def _ensure_tap(self, netlink: IPRoute, server_id: int) -> int:
         name, (uid, gid) = tap_name(server_id), self._owner
@@ -151,6 +152,11 @@ class RoutedPorts:
         if link.get("address") != TAP_MAC:
             netlink.link("set", index=link["index"], address=TAP_MAC, IFLA_IFALIAS=f"puchify server {server_id}")
         return int(link["index"])
+
+
+def _plan_of(machine: Machine) -> PortPlan:
+    addresses = machine.addresses
+    return PortPlan(machine.server_id, machine.epoch, PublicPort(machine.mac, addresses.ipv4, addresses.ipv6_network))
 
 
 def _link(netlink: IPRoute, name: str) -> Any:

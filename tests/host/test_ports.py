@@ -67,7 +67,7 @@ async def test_attach_again_changes_nothing(ports: RoutedPorts) -> None:
         "ip address flush dev {tap}; ip route flush dev {tap}; ip link set {tap} down",
         "nft flush ruleset",
         "nft delete table netdev puchify",
-        "nft flush chain inet puchify {tap}",
+        "nft flush chain inet puchify in-{tap}",
         "ip neigh flush dev {tap} nud permanent; ip -6 route flush proto 210",
     ],
 )

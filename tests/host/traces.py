@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from infra.domain.domain_xml import NAME_PREFIX
-from infra.domain.firewall_rules import TABLE
+from infra.domain.firewall_rules import INBOUND, OUTBOUND, TABLE
 from infra.domain.port_names import server_of
 from infra.drivers import nft
 from infra.drivers.layout import servers_in
@@ -21,8 +21,9 @@ from tests.host.fix_host import RealHost
 
 GUEST = re.compile(rf"guest={NAME_PREFIX}(\d+),")
 
-DEFINED = {"domain": 1, "disk": 1, "seed": 1, "tap": 1, "chain": 2, "route": 2}
-"""Of a server that is off. A chain each for its own packets and for those to it; a route each for IPv4 and IPv6."""
+DEFINED = {"domain": 1, "disk": 1, "seed": 1, "tap": 1, "chain": 3, "route": 2}
+"""Of a server that is off. A chain each for what it may send at all, what may come in
+and what may go out; a route each for IPv4 and IPv6."""
 RUNNING = {**DEFINED, "process": 1, "console": 1, "socket": 1}
 
 
@@ -52,7 +53,7 @@ async def traces(host: Host, real: RealHost) -> Traces:
         "console": Counter(servers_in(root / "consoles")),
         "socket": Counter(servers_in(real.options.run / "agents")),
         "tap": _servers(links),
-        "chain": _servers([name for _, name in await asyncio.to_thread(nft.chains, TABLE)]),
+        "chain": _servers([_tap(name) for _, name in await asyncio.to_thread(nft.chains, TABLE)]),
         "route": _servers(routes),
     }
     return Traces(kinds, sorted(path.name for path in (root / "tmp").iterdir()))
@@ -76,6 +77,10 @@ def processes(real: RealHost) -> dict[int, int]:
 
 def _servers(names: list[str]) -> Counter[int]:
     return Counter(server for name in names if (server := server_of(name)) is not None)
+
+
+def _tap(chain: str) -> str:
+    return chain.removeprefix(INBOUND).removeprefix(OUTBOUND)
 
 
 def _links() -> list[str]:

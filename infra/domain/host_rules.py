@@ -1,0 +1,104 @@
+"""What stands once per host, whatever guests it has: where packets of guests go through, and what they never reach.
+
+Every way ends in a drop: a guest whose own chains are missing reaches nobody, and nobody reaches it. Traffic that
+touches no guest is left to whoever rules the host. Connections are tracked in family inet only (many kernels cannot
+do it for bridges): br_netfilter shows bridged packets to that family first, which notes their state in a mark.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from ipaddress import collapse_addresses, ip_network
+
+from infra.domain.port_names import BRIDGE_PREFIX, OVERLAY_PREFIX, PREFIX, PRIVATE_PREFIX
+
+PUBLIC, PRIVATE = f'"{PREFIX}*"', f'"{PRIVATE_PREFIX}*"'
+BRIDGES, OVERLAYS = f'"{BRIDGE_PREFIX}*"', f'"{OVERLAY_PREFIX}*"'
+LEAVE, CROSS = "goto leave", "goto to_member"
+"""The verdicts on what a guest may send: by its public port, and by a private one."""
+
+METADATA4, METADATA6, GATEWAY4 = "169.254.169.254", "fe80::1", "172.31.1.1"
+LINK_LOCAL = "169.254.0.0/16"
+REPLY, STRAY = "0x1", "0x2"  # marks: of a connection that was let through; of none
+
+Chains = Mapping[str, tuple[str, ...]]
+HOOKS: Mapping[str, str] = {
+    "forward": "forward priority filter",
+    "input": "input priority filter",
+    "zone": "prerouting priority raw",
+    "state": "prerouting priority -150",  # after connections are looked up (-200)
+    "unmark": "prerouting priority -300",
+}
+"""Priority filter is -200 for bridges. With 0, Linux 6.1 skips the chain in silence where br_netfilter is on."""
+
+
+def routed_chains(uplinks: Sequence[str], forbidden: Sequence[str]) -> Chains:
+    """Of table inet. Guests reach each other, and through ``uplinks`` the world but for ``forbidden`` ranges."""
+    out = (f"oifname {_set(map(_interface, sorted(set(uplinks))))} accept",) if uplinks else ()
+    return {
+        "zone": (f"iifname {BRIDGES} goto zone_of_network",),
+        "zone_of_network": ("iifname vmap @networks", "counter drop"),
+        "state": (
+            f"iifname {BRIDGES} ct state vmap {{ established : goto reply, related : goto reply, new : accept }}",
+            f"iifname {BRIDGES} meta mark set {STRAY}",
+        ),
+        "reply": (f"meta mark set {REPLY}",),
+        "forward": (f"iifname {PUBLIC} goto guests", f"oifname {PUBLIC} goto guests"),
+        "guests": (
+            "ct state vmap { established : accept, related : accept, invalid : drop }",
+            f"iifname {PUBLIC} goto from_guest",
+            "goto to_guest",
+        ),
+        "from_guest": ("iifname vmap @outbound", "counter drop"),
+        "leave": (*_refusals(forbidden), f"oifname {PUBLIC} goto to_guest", *out, "counter drop"),
+        "to_guest": ("oifname vmap @inbound", "counter drop"),
+        "input": (f"iifname {PUBLIC} goto guest_to_host", f"iifname {BRIDGES} counter drop"),
+        "guest_to_host": (
+            # Replies to what the host asked (health checks), neighbours, pings of the gateway, and the metadata.
+            "ct state established,related accept",
+            "icmpv6 type { nd-neighbor-solicit, nd-neighbor-advert } accept",
+            f"ip daddr {GATEWAY4} icmp type echo-request accept",
+            f"ip6 daddr {METADATA6} icmpv6 type echo-request accept",
+            f"ip daddr {METADATA4} tcp dport 80 accept",
+            f"ip6 daddr {METADATA6} tcp dport 80 accept",
+            "counter drop",
+        ),
+    }
+
+
+def bridged_chains() -> Chains:
+    """Of table bridge: private networks. Their bridges belong to guests alone, the host itself is in none of them."""
+    state = (
+        "ether type arp accept",  # as a guest sends it, it has been checked at its tap
+        "ether type != ip counter drop",
+        f"meta mark {STRAY} counter drop",
+        f"meta mark {REPLY} meta mark set 0 accept",
+    )
+    return {
+        "unmark": (f"iifname {PRIVATE} meta mark set 0", f"iifname {OVERLAYS} meta mark set 0"),
+        "forward": (f"iifname {PRIVATE} goto members", f"oifname {PRIVATE} goto members"),
+        "members": (*state, f"iifname {PRIVATE} goto from_member", "goto to_member"),
+        "from_member": ("iifname vmap @outbound", "counter drop"),
+        "to_member": ("oifname vmap @inbound", f"oifname {OVERLAYS} accept", "counter drop"),
+        "input": (f"iifname {PRIVATE} counter drop", f"iifname {OVERLAYS} counter drop"),
+    }
+
+
+def _refusals(forbidden: Sequence[str]) -> tuple[str, ...]:
+    networks = [ip_network(text) for text in (LINK_LOCAL, *forbidden)]
+    return tuple(
+        f"{family} daddr {_set(str(network) for network in ranges)} counter drop"
+        for version, family in ((4, "ip"), (6, "ip6"))
+        if (ranges := list(collapse_addresses(n for n in networks if n.version == version)))  # type: ignore[type-var]
+    )
+
+
+def _set(items: Iterable[str]) -> str:
+    return f"{{ {', '.join(items)} }}"
+
+
+def _interface(name: str) -> str:
+    if not re.fullmatch(r"[^\s\"/*]{1,15}", name):
+        raise ValueError(f"not the name of an interface: {name!r}")
+    return f'"{name}"'
