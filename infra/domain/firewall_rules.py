@@ -21,6 +21,9 @@ INBOUND, OUTBOUND = "in-", "out-"  # of a tap's name, for the chains about its c
 ZONES = range(1, 2**16)
 """Of connection tracking; 0 is what everybody else's connections are in."""
 
+MAPS = (("inet", "inbound"), ("inet", "outbound"), ("inet", "networks"), ("bridge", "inbound"), ("bridge", "outbound"))
+KEYED = "type ifname : verdict"
+
 Chain = tuple[str, str]
 """Family and name."""
 
@@ -72,7 +75,7 @@ def network_rules(vni: int, zone: int) -> str:
         raise ValueError(f"a zone is from {ZONES.start} to {ZONES.stop - 1}, not {zone}")
     bridge = bridge_name(vni)
     chain = _replaced("inet", bridge, [f"ct zone set {zone}"])
-    return _text(*_ground(), *chain, f'add element inet {TABLE} networks {{ "{bridge}" : goto {bridge} }}')
+    return _text(*_ground(), *chain, _listed("inet", "networks", bridge, bridge))
 
 
 def network_removal(vni: int) -> str:
@@ -98,10 +101,8 @@ def taps_in(chains: Iterable[str]) -> set[str]:
 def _ground() -> Iterator[str]:
     for family in ("netdev", "inet", "bridge"):
         yield f"add table {family} {TABLE}"
-    for family, name in (("inet", "inbound"), ("inet", "outbound"), ("inet", "networks")):
-        yield f"add map {family} {TABLE} {name} {{ type ifname : verdict; }}"
-    for name in ("inbound", "outbound"):
-        yield f"add map bridge {TABLE} {name} {{ type ifname : verdict; }}"
+    for family, name in MAPS:
+        yield f"add map {family} {TABLE} {name} {{ {KEYED}; }}"
 
 
 def _standing(family: str, chains: Chains) -> Iterator[str]:
@@ -117,19 +118,16 @@ def _standing(family: str, chains: Chains) -> Iterator[str]:
 
 
 def _guard(tap: str, rules: Sequence[str]) -> Iterator[str]:
-    """A base chain may have lost its device (or, on Linux 6.1, itself) with an earlier tap of that name: anew."""
-    hook = f'type filter hook ingress device "{tap}" priority -300; policy drop;'
-    yield from _removed("netdev", tap)
-    yield f"table netdev {TABLE} {{"
-    yield from _chain(tap, (hook, *rules))
-    yield "}"
+    """Named with its hook each time: the chain may be there and have lost its device with an earlier tap."""
+    hook = f'{{ type filter hook ingress device "{tap}" priority -300; policy drop; }}'
+    return _replaced("netdev", tap, rules, hook)
 
 
 def _filters(family: str, taps: Iterable[tuple[str, Sequence[str], Sequence[str]]]) -> Iterator[str]:
     for tap, come_in, go_out in taps:
         for prefix, name, rules in ((INBOUND, "inbound", come_in), (OUTBOUND, "outbound", go_out)):
             yield from _replaced(family, prefix + tap, rules)
-            yield f'add element {family} {TABLE} {name} {{ "{tap}" : goto {prefix}{tap} }}'
+            yield _listed(family, name, tap, prefix + tap)
 
 
 def _tap_removal(tap: str) -> Iterator[str]:
@@ -148,9 +146,9 @@ def _chains_of(tap: str) -> tuple[Chain, Chain, Chain]:
     return ("netdev", tap), (family, INBOUND + tap), (family, OUTBOUND + tap)
 
 
-def _replaced(family: str, chain: str, rules: Iterable[str]) -> Iterator[str]:
+def _replaced(family: str, chain: str, rules: Iterable[str], hook: str = "") -> Iterator[str]:
     """nft 1.0.6 knows no "if it is there": what was just added can be emptied, and deleted."""
-    yield f"add chain {family} {TABLE} {chain}"
+    yield f"add chain {family} {TABLE} {chain} {hook}".rstrip()
     yield f"flush chain {family} {TABLE} {chain}"
     yield f"table {family} {TABLE} {{"
     yield from _chain(chain, rules)
@@ -162,9 +160,14 @@ def _removed(family: str, chain: str) -> Iterator[str]:
         yield f"{verb} chain {family} {TABLE} {chain}"
 
 
+def _listed(family: str, name: str, interface: str, chain: str) -> str:
+    """Said as a map: for `add element`, nft would first read every set of ranges that the host has."""
+    return f'add map {family} {TABLE} {name} {{ {KEYED}; elements = {{ "{interface}" : goto {chain} }}; }}'
+
+
 def _unlisted(family: str, name: str, interface: str, chain: str) -> Iterator[str]:
     yield f"add chain {family} {TABLE} {chain}"
-    yield f'add element {family} {TABLE} {name} {{ "{interface}" : goto {chain} }}'
+    yield _listed(family, name, interface, chain)
     yield f'delete element {family} {TABLE} {name} {{ "{interface}" }}'
 
 

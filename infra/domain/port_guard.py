@@ -70,7 +70,7 @@ def _ipv6(own: str | None) -> list[str]:
         f"{advert} counter drop",
         *(f"{solicit} {_target(network)} accept" for network in networks),  # RFC 4862: is my address taken?
         "ip6 saddr :: icmpv6 type mld2-listener-report accept",
-        f"ip6 saddr {_set(map(str, networks))} accept",
+        *(f"ip6 saddr {network} accept" for network in networks),
     ]
 
 
