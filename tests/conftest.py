@@ -33,4 +33,5 @@ pytest_plugins = [
     "tests.db.fix_scene",
     "tests.imports.fix_imports",
     "tests.host.fix_host",
+    "tests.network.fix_guests",
 ]
