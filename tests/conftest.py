@@ -34,4 +34,5 @@ pytest_plugins = [
     "tests.imports.fix_imports",
     "tests.host.fix_host",
     "tests.network.fix_guests",
+    "tests.network.fix_wire",
 ]

@@ -10,6 +10,7 @@ import os
 import select
 import struct
 import time
+from contextlib import suppress
 from ipaddress import IPv4Address, IPv6Address
 from types import TracebackType
 from typing import Self
@@ -38,6 +39,23 @@ class GuestEnd:
                 return True
         return False
 
+    def until(self, marker: bytes, patience: float = 5.0) -> list[bytes]:
+        """The frames that arrive, up to the first with ``marker`` in it. TimeoutError: there is none."""
+        frames, deadline = list[bytes](), time.monotonic() + patience
+        while not (frames and marker in frames[-1]):
+            if not select.select([self._fd], [], [], max(0.0, deadline - time.monotonic()))[0]:
+                raise TimeoutError(f"nothing with {marker!r} in it arrives")
+            frames.append(os.read(self._fd, 65536)[len(VNET_HEADER) :])
+        return frames
+
+    def pending(self) -> list[bytes]:
+        """The frames that have arrived."""
+        frames = []
+        with suppress(BlockingIOError):
+            while True:
+                frames.append(os.read(self._fd, 65536)[len(VNET_HEADER) :])
+        return frames
+
     def __enter__(self) -> Self:
         return self
 
@@ -53,8 +71,8 @@ def udp4(mac: str, source: str, target: str, marker: bytes, ports: tuple[int, in
     return ipv4(mac, source, target, 17, struct.pack("!HHHH", *ports, 8 + len(marker), 0) + marker)  # 0: no checksum
 
 
-def ping4(mac: str, source: str, target: str, marker: bytes) -> bytes:
-    return ipv4(mac, source, target, 1, struct.pack("!BBHHH", 8, 0, 0, 1, 1) + marker, checksum_at=2)
+def ping4(mac: str, source: str, target: str, marker: bytes, to: str = GATEWAY_MAC) -> bytes:
+    return ipv4(mac, source, target, 1, struct.pack("!BBHHH", 8, 0, 0, 1, 1) + marker, checksum_at=2, to=to)
 
 
 def udp6(mac: str, source: str, target: str, marker: bytes, ports: tuple[int, int] = (1000, 9)) -> bytes:
@@ -72,32 +90,50 @@ def advertisement(mac: str, source: str, target: str, kind: int = 136) -> bytes:
     return ipv6(mac, source, "ff02::1", 58, body, checksum_at=2)
 
 
-def arp(mac: str, sender: str, sender_mac: str | None = None, target: str = "172.31.1.1") -> bytes:
-    body = struct.pack("!HHBBH", 1, 0x0800, 6, 4, 1) + _mac(sender_mac or mac) + IPv4Address(sender).packed
+def arp(mac: str, sender: str, sender_mac: str | None = None, target: str = "172.31.1.1", operation: int = 1) -> bytes:
+    body = struct.pack("!HHBBH", 1, 0x0800, 6, 4, operation) + _mac(sender_mac or mac) + IPv4Address(sender).packed
     return ethernet(mac, body + bytes(6) + IPv4Address(target).packed, 0x0806, to="ff:ff:ff:ff:ff:ff")
 
 
-def ipv4(mac: str, source: str, target: str, protocol: int, body: bytes, checksum_at: int | None = None) -> bytes:
+def ipv4(
+    mac: str,
+    source: str,
+    target: str,
+    protocol: int,
+    body: bytes,
+    checksum_at: int | None = None,
+    to: str = GATEWAY_MAC,
+) -> bytes:
     """``checksum_at``: where the body keeps a checksum of itself."""
     if checksum_at is not None:
-        body = _with_checksum(body, checksum_at, _checksum(body))
+        body = _with_checksum(body, checksum_at, checksum(body))
     header = struct.pack("!BBHHHBBH", 0x45, 0, 20 + len(body), 1, 0, 64, protocol, 0)
     header += IPv4Address(source).packed + IPv4Address(target).packed
-    return ethernet(mac, _with_checksum(header, 10, _checksum(header)) + body, 0x0800)
+    return ethernet(mac, _with_checksum(header, 10, checksum(header)) + body, 0x0800, to)
 
 
-def ipv6(mac: str, source: str, target: str, protocol: int, body: bytes, checksum_at: int) -> bytes:
+def ipv6(
+    mac: str,
+    source: str,
+    target: str,
+    protocol: int,
+    body: bytes,
+    checksum_at: int | None = None,
+    to: str = GATEWAY_MAC,
+) -> bytes:
     """``checksum_at``: where the body keeps a checksum of itself and of the pseudo header."""
     addresses = IPv6Address(source).packed + IPv6Address(target).packed
-    body = _with_checksum(body, checksum_at, _checksum(addresses + struct.pack("!II", len(body), protocol) + body))
-    return ethernet(mac, struct.pack("!IHBB", 6 << 28, len(body), protocol, 255) + addresses + body, 0x86DD)
+    if checksum_at is not None:
+        pseudo = addresses + struct.pack("!II", len(body), protocol)
+        body = _with_checksum(body, checksum_at, checksum(pseudo + body))
+    return ethernet(mac, struct.pack("!IHBB", 6 << 28, len(body), protocol, 255) + addresses + body, 0x86DD, to)
 
 
 def _with_checksum(data: bytes, at: int, checksum: int) -> bytes:
     return data[:at] + struct.pack("!H", checksum) + data[at + 2 :]
 
 
-def _checksum(data: bytes) -> int:
+def checksum(data: bytes) -> int:
     total: int = sum(struct.unpack(f"!{(len(data) + 1) // 2}H", data + b"\0" * (len(data) % 2)))
     while total >> 16:
         total = (total & 0xFFFF) + (total >> 16)
