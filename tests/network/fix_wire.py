@@ -8,13 +8,16 @@ well: whoever holds it is the world.
 from __future__ import annotations
 
 import subprocess
+import time
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from ipaddress import ip_network
 from pathlib import Path
+from typing import Any
 
 import pytest
+from pyroute2 import IPRoute
 from pyroute2.netlink.nfnetlink.nfctsocket import NFCTSocket
 
 from infra.domain import firewall_rules
@@ -31,6 +34,7 @@ VTEP, FORBIDDEN = "10.255.0.1", ("10.255.0.0/16", "2001:db8:fff::/48")
 FAR, FAR_MAC = "10.0.0.200", "02:01:00:00:0f:ff"
 """A member of A on another host."""
 METADATA = "169.254.169.254"
+FORWARDING = 3  # BR_STATE_FORWARDING
 
 
 def plan_of(server_id: int, member_id: int, vni: int, ip: str, carries: tuple[str, ...] = ()) -> PortPlan:
@@ -70,7 +74,26 @@ class Wire:
     @contextmanager
     def ends(self, *taps: str) -> Iterator[list[GuestEnd]]:
         with ExitStack() as opened:
-            yield [opened.enter_context(GuestEnd(tap)) for tap in taps]
+            ends = [opened.enter_context(GuestEnd(tap)) for tap in taps]
+            await_carrier(*taps)
+            yield ends
+
+
+def await_carrier(*taps: str, patience: float = 10.0) -> None:
+    """Until the kernel has noticed that somebody holds the far ends: it drops what is sent before."""
+    deadline = time.monotonic() + patience
+    with IPRoute() as netlink:
+        while not all(_carries(netlink.link("get", ifname=tap)[0]) for tap in taps):
+            if time.monotonic() > deadline:
+                raise TimeoutError(f"no carrier: {', '.join(taps)}")
+            time.sleep(0.002)
+
+
+def _carries(link: Any) -> bool:
+    if link.get("operstate") != "UP" or link.get("qdisc") == "noop":
+        return False
+    port = link.get(("linkinfo", "slave_data"))
+    return port is None or port.get("state") == FORWARDING
 
 
 def forget_connections() -> None:

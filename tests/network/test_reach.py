@@ -1,0 +1,167 @@
+"""Where rules of several parties meet: guests of one host, what belongs to the platform, and the host itself."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+from collections.abc import Callable
+from dataclasses import replace
+from itertools import product
+
+import pytest
+
+from infra.domain import firewall_rules
+from infra.domain.firewalls import Rule
+from infra.domain.port_plan import PortPlan
+from infra.drivers import nft
+from tests.host.frames import GATEWAY_MAC, GuestEnd, arp, ping4, ping6
+from tests.network.fix_wire import (
+    ALICE,
+    BOB,
+    METADATA,
+    UPLINK,
+    UPLINK_MAC,
+    VTEP,
+    WORLD_MAC,
+    Wire,
+    address6,
+    forget_connections,
+    private_tap,
+    public_tap,
+)
+from tests.network.packets import Kind, Packet, encoded
+
+OUT = Rule("out", "tcp", "80", (), ("203.0.113.12/32", "2001:db8:77:c::/64", "10.0.0.3/32"))
+ELSEWHERE = replace(OUT, destination_ips=("203.0.113.99/32", "2001:db8:77:cc::/64", "10.0.0.99/32"))
+IN = Rule("in", "tcp", "80", ("203.0.113.11/32", "2001:db8:77:b::/64", "10.0.0.2/32"))
+FROM_ELSEWHERE = replace(IN, source_ips=OUT.destination_ips)
+MAC = ALICE.public.mac
+MARK = b"<000001>"
+
+
+def syn(source: str, target: str, port: int = 80, kind: Kind = "tcp", mac: str = MAC, to: str = GATEWAY_MAC) -> bytes:
+    return encoded(Packet(1, kind, target, port), mac, source, target, to)
+
+
+def arrives(sender: GuestEnd, receiver: GuestEnd, frame: bytes) -> bool:
+    """The host has passed it on, or not, by the time at which its gateway has answered."""
+    forget_connections()
+    receiver.pending()
+    sender.send(frame)
+    sender.send(ping4(MAC, str(ALICE.public.ipv4), "172.31.1.1", b"LAST"))
+    sender.until(b"LAST")
+    return any(MARK in frame for frame in receiver.pending())
+
+
+def own4(plan: PortPlan) -> str:
+    return str(plan.public.ipv4)
+
+
+@pytest.mark.parametrize(("goes", "comes"), list(product((True, False), repeat=2)))
+@pytest.mark.parametrize("address", [own4, address6])
+def test_between_public_ports_both_sides_rules_count(
+    wire: Wire, address: Callable[[PortPlan], str], goes: bool, comes: bool
+) -> None:
+    wire.apply(
+        replace(ALICE, firewalls=(1,), rules=(OUT if goes else ELSEWHERE,)),
+        replace(BOB, firewalls=(2,), rules=(IN if comes else FROM_ELSEWHERE,)),
+    )
+    with wire.ends(public_tap(ALICE), public_tap(BOB)) as (alice, bob):
+        assert arrives(alice, bob, syn(address(ALICE), address(BOB))) is (goes and comes)
+
+
+@pytest.mark.parametrize(("goes", "comes"), list(product((True, False), repeat=2)))
+def test_between_private_ports_both_sides_rules_count(wire: Wire, goes: bool, comes: bool) -> None:
+    wire.apply(
+        replace(ALICE, firewalls=(1,), rules=(OUT if goes else ELSEWHERE,)),
+        replace(BOB, firewalls=(2,), rules=(IN if comes else FROM_ELSEWHERE,)),
+    )
+    (ours,), (theirs,) = ALICE.private, BOB.private
+    with wire.ends(private_tap(ALICE), private_tap(BOB)) as (alice, bob):
+        alice.send(syn(ours.ip, theirs.ip, mac=ours.mac, to=theirs.mac))
+        alice.send(arp(ours.mac, ours.ip, target=theirs.ip) + b"LAST")
+        assert any(MARK in frame for frame in bob.until(b"LAST")) is (goes and comes)
+
+
+INFRASTRUCTURE = ["10.255.0.9", "2001:db8:fff::9", "169.254.7.7"]
+
+
+@pytest.mark.parametrize("target", [*INFRASTRUCTURE, "198.18.0.9", "2001:db8:a000::9"])
+def test_guests_reach_the_world_but_not_the_infrastructure(wire: Wire, target: str) -> None:
+    with wire.ends(public_tap(ALICE), UPLINK) as (alice, world):
+        source = address6(ALICE) if ":" in target else own4(ALICE)
+        assert arrives(alice, world, syn(source, target)) is (target not in INFRASTRUCTURE)
+
+
+@pytest.mark.parametrize(
+    ("target", "port", "reached"),
+    [
+        (METADATA, 80, True),
+        ("fe80::1", 80, True),
+        (METADATA, 22, False),
+        ("fe80::1", 22, False),
+        ("172.31.1.1", 80, False),
+        (VTEP, 80, False),
+        (VTEP, 179, False),
+        ("192.0.2.2", 80, False),
+        ("2001:db8:2::2", 80, False),
+    ],
+)
+def test_of_the_host_guests_reach_the_metadata_alone(wire: Wire, target: str, port: int, reached: bool) -> None:
+    """Nobody listens: what is reached refuses the connection."""
+    source = address6(ALICE) if ":" in target else own4(ALICE)
+    with wire.ends(public_tap(ALICE)) as (alice,):
+        alice.send(syn(source, target, port))
+        alice.send(ping4(MAC, own4(ALICE), "172.31.1.1", b"LAST"))
+        tcp = [frame for frame in alice.until(b"LAST") if len(frame) == 54 + 20 * (":" in target)]
+        assert bool(tcp) is reached
+
+
+@pytest.mark.parametrize("target", [VTEP, "192.0.2.2", METADATA, "2001:db8:2::2"])
+def test_the_hosts_other_addresses_do_not_answer_a_guest(wire: Wire, target: str) -> None:
+    with wire.ends(public_tap(ALICE)) as (alice,):
+        ping = ping6(MAC, address6(ALICE), target, MARK) if ":" in target else ping4(MAC, own4(ALICE), target, MARK)
+        alice.send(ping)
+        alice.send(ping4(MAC, own4(ALICE), "172.31.1.1", b"LAST"))
+        assert not any(MARK in frame for frame in alice.until(b"LAST"))
+
+
+def test_a_bridge_of_guests_leads_to_nothing_of_the_host(wire: Wire) -> None:
+    """Not even an answer to who has an address of the host."""
+    (port,) = ALICE.private
+    shown = subprocess.run(("ip", "-br", "link", "show", "pb-5000"), check=True, capture_output=True, text=True).stdout
+    bridge_mac = re.findall(r"(?:[0-9a-f]{2}:){5}[0-9a-f]{2}", shown)[0]
+    with wire.ends(private_tap(ALICE), private_tap(BOB), UPLINK) as (alice, bob, world):
+        alice.send(arp(port.mac, port.ip, target=VTEP))
+        alice.send(ping4(port.mac, port.ip, VTEP, MARK, bridge_mac))
+        alice.send(ping4(port.mac, port.ip, "198.18.0.9", MARK, bridge_mac))
+        alice.send(arp(port.mac, port.ip, target=BOB.private[0].ip) + b"LAST")
+        bob.until(b"LAST")
+        assert alice.pending() == []
+        assert not any(MARK in frame for frame in world.pending())
+
+
+@pytest.mark.parametrize("missing", ["rules", "network"])
+def test_a_port_without_rules_reaches_nobody(wire: Wire, missing: str) -> None:
+    if missing == "rules":
+        nft.apply(firewall_rules.server_removal([private_tap(BOB), public_tap(BOB)]))
+    else:
+        nft.apply(firewall_rules.network_removal(BOB.private[0].vni))
+    (ours,), (theirs,) = ALICE.private, BOB.private
+    with wire.ends(private_tap(ALICE), private_tap(BOB)) as (alice, bob):
+        alice.send(ping4(ours.mac, ours.ip, theirs.ip, MARK, theirs.mac))
+        bob.send(ping4(theirs.mac, theirs.ip, ours.ip, MARK, ours.mac))
+        alice.send(arp(ours.mac, ours.ip, target=theirs.ip) + b"LAST")
+        if missing == "network":
+            assert not any(MARK in frame for frame in bob.until(b"LAST"))
+        assert not any(MARK in frame for frame in [*alice.pending(), *bob.pending()])
+
+
+def test_the_world_reaches_a_guest_only_by_rules(wire: Wire) -> None:
+    """The control of the above: with its rules in place a guest is reached."""
+    with wire.ends(UPLINK, public_tap(ALICE)) as (world, alice):
+        world.send(ping4(WORLD_MAC, "198.18.0.1", own4(ALICE), MARK, UPLINK_MAC))
+        alice.until(MARK)
+        nft.apply(firewall_rules.server_removal([public_tap(ALICE)]))
+        world.send(ping4(WORLD_MAC, "198.18.0.2", own4(ALICE), MARK, UPLINK_MAC))
+        assert not any(MARK in frame for frame in alice.pending())
