@@ -103,6 +103,12 @@ def forget_connections() -> None:
 
 @pytest.fixture
 def wire(private_network: None) -> Iterator[Wire]:
+    with built() as wire:
+        yield wire
+
+
+@contextmanager
+def built() -> Iterator[Wire]:
     for sysctl in ("net/bridge/bridge-nf-call-iptables", "net/ipv4/ip_forward", "net/ipv6/conf/all/forwarding"):
         Path("/proc/sys", sysctl).write_text("1")
     ip(*_host_lines())
