@@ -17,7 +17,7 @@ from pathlib import Path
 
 from infra.guests.build import ensure_image
 from infra.temporal.install import ensure_binaries
-from tests.bench import books, crowd, images, machine, network, parallel, pipeline, reports, scheduling
+from tests.bench import books, crowd, firewalls, images, machine, network, parallel, pipeline, reports, scheduling
 from tests.bench.report import OfHost, Report
 from tests.bench.stack import Bench, running
 from tests.bench.subjects import BareTemporal, Puchify
@@ -39,6 +39,8 @@ class Effort:
     reporting_hosts: int = 10_000
     reporting_rounds: int = 3
     reporting_seconds: float = 10
+    firewall_samples: int = 20
+    firewalls_among: Sequence[int] = firewalls.SIZES
     image_mib: int = 400
     image_samples: int = 20
 
@@ -57,6 +59,8 @@ QUICK = Effort(
     reporting_hosts=30,
     reporting_rounds=1,
     reporting_seconds=1,
+    firewall_samples=2,
+    firewalls_among=(1,),
     image_mib=8,
     image_samples=2,
 )
@@ -78,13 +82,16 @@ async def run(hosts: tuple[str, ...], quick: bool, results: Path, store: Path | 
                 reporting = reporting or await reports.measure(
                     bench, effort.reporting_hosts, effort.reporting_rounds, effort.reporting_seconds
                 )
+    rules = await asyncio.to_thread(firewalls.measure, effort.firewall_samples, effort.firewalls_among)
     with state_below(results) as state:
         image_step = await images.measure(state, effort.image_mib, effort.image_samples, store)
     assert in_the_books is not None, "there is at least one host"
     assert at_the_gate is not None
     assert placing is not None
     assert reporting is not None
-    return Report(began, quick, machine.facts(), measured, in_the_books, at_the_gate, placing, reporting, image_step)
+    return Report(
+        began, quick, machine.facts(), measured, in_the_books, at_the_gate, placing, reporting, rules, image_step
+    )
 
 
 async def measure(bench: Bench, effort: Effort) -> OfHost:

@@ -9,9 +9,11 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+from infra.domain.firewalls import MOST_RANGES, MOST_RULES
 from tests.bench.books import Books
 from tests.bench.crowd import CROWD, PROCESSES, Crowd
 from tests.bench.figures import Summary
+from tests.bench.firewalls import Firewalls
 from tests.bench.images import AT_ONCE, SLOW, FirstUse, ImageStep
 from tests.bench.parallel import Rate
 from tests.bench.pipeline import Pipeline
@@ -70,6 +72,7 @@ class Report:
     crowd: Crowd
     placing: Sequence[Placing]
     reporting: Cost
+    firewalls: Sequence[Firewalls]
     images: ImageStep | None
 
     def write(self, directory: Path) -> Path:
@@ -95,6 +98,9 @@ class Report:
         yield from crowd_lines(self.crowd)
         yield from placing_lines(self.placing)
         yield from reporting_lines(self.reporting)
+        yield from (
+            firewall_lines(self.firewalls) if self.firewalls else ["\nfirewalls were not measured: that needs root"]
+        )
         yield from image_lines(self.images) if self.images else ["\nthe image step was not measured: that needs root"]
 
 
@@ -205,6 +211,20 @@ def reporting_lines(cost: Cost) -> Iterator[str]:
         yield f"{f'{table}, MiB after each round':48}" + "".join(f"{kib / 1024:9.1f}" for kib in sizes)
     for process, milliseconds in cost.through_api.items():
         yield f"{f'through the API, ms of {CPU[process]}':48}{milliseconds:9.2f}"
+
+
+def firewall_lines(measured: Sequence[Firewalls]) -> Iterator[str]:
+    yield "\n5 network: the rules of one server, on a host that has others"
+    yield f"{'':40}{'target':>8}{'p50':>9}{'p95':>9}"
+    for firewalls in measured:
+        rows = {
+            f"a firewall, {firewalls.servers} servers (load {_span(firewalls.load)})": (50, firewalls.change),
+            f"  ... of {MOST_RULES} rules with {MOST_RANGES} ranges each": (None, firewalls.largest),
+            "  ... all that its ports need": (None, firewalls.ports),
+            "  ... all of that away": (None, firewalls.removal),
+        }
+        for title, (target, of) in rows.items():
+            yield f"{title:40}{_target(target):>8}{of.p50:9.1f}{of.p95:9.1f}"
 
 
 def image_lines(step: ImageStep) -> Iterator[str]:

@@ -29,6 +29,7 @@ async def test_every_row_is_measured(tmp_path: Path) -> None:
     assert told["reporting"]["per_second"] > 0
     assert told["reporting"]["through_api"].keys() == {"postgres", "api"}
     if report.images is not None:  # root
+        assert [row["servers"] for row in told["firewalls"]] == [1]
         assert told["images"]["fetches"] == 1
     assert {"cores", "versions", "kernel"} <= told["machine"].keys()
     assert len(list(report.lines())) > len(WAYS) + len(STEPS) + len(BOOKS)
