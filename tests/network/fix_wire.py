@@ -34,6 +34,7 @@ VTEP, FORBIDDEN = "10.255.0.1", ("10.255.0.0/16", "2001:db8:fff::/48")
 FAR, FAR_MAC = "10.0.0.200", "02:01:00:00:0f:ff"
 """A member of A on another host."""
 METADATA = "169.254.169.254"
+LOOPBACK = (VTEP, METADATA)
 FORWARDING = 3  # BR_STATE_FORWARDING
 
 
@@ -109,24 +110,41 @@ def wire(private_network: None) -> Iterator[Wire]:
 
 @contextmanager
 def built() -> Iterator[Wire]:
-    for sysctl in ("net/bridge/bridge-nf-call-iptables", "net/ipv4/ip_forward", "net/ipv6/conf/all/forwarding"):
-        Path("/proc/sys", sysctl).write_text("1")
-    ip(*_host_lines())
-    _learn((overlay_name(NETWORK_A), FAR_MAC), *((private_tap(plan), plan.private[0].mac) for plan in EVERYBODY))
-    nft.apply(firewall_rules.base_tables([UPLINK], FORBIDDEN))
-    nft.apply("".join(firewall_rules.network_rules(vni, zone) for vni, zone in ZONES.items()))
-    wire = Wire()
-    wire.apply(*EVERYBODY)
-    ip(*(f"link set {tap} up" for tap in _taps()))
-    yield wire
-    ip(*(f"link del {link}" for link in (*_taps(), *map(bridge_name, ZONES))), f"address del {VTEP}/32 dev lo")
-    ip(f"address del {METADATA}/32 dev lo")
-    nft.apply(firewall_rules.base_removal())
-    forget_connections()
+    with sysctls("net/bridge/bridge-nf-call-iptables", "net/ipv4/ip_forward", "net/ipv6/conf/all/forwarding"):
+        try:
+            ip(*_host_lines())
+            _learn(
+                (overlay_name(NETWORK_A), FAR_MAC), *((private_tap(plan), plan.private[0].mac) for plan in EVERYBODY)
+            )
+            nft.apply(firewall_rules.base_tables([UPLINK], FORBIDDEN))
+            nft.apply("".join(firewall_rules.network_rules(vni, zone) for vni, zone in ZONES.items()))
+            wire = Wire()
+            wire.apply(*EVERYBODY)
+            ip(*(f"link set {tap} up" for tap in _taps()))
+            yield wire
+        finally:
+            links = (*_taps(), *map(bridge_name, ZONES))
+            ip(*(f"link del {link}" for link in links), *(f"address del {address}/32 dev lo" for address in LOOPBACK))
+            nft.apply(firewall_rules.base_removal())
+            forget_connections()
+
+
+@contextmanager
+def sysctls(*names: str) -> Iterator[None]:
+    """Switched on, and back to what they were."""
+    before = {path: path.read_text() for path in (Path("/proc/sys", name) for name in names)}
+    for path in before:
+        path.write_text("1")
+    try:
+        yield
+    finally:
+        for path, value in before.items():
+            path.write_text(value)
 
 
 def ip(*lines: str) -> None:
-    subprocess.run(("ip", "-batch", "-"), input="".join(f"{line}\n" for line in lines), check=True, text=True)
+    """What can be done of the lines is done. CalledProcessError: that was not all."""
+    subprocess.run(("ip", "-force", "-batch", "-"), input="".join(f"{line}\n" for line in lines), check=True, text=True)
 
 
 def _learn(*members: tuple[str, str]) -> None:
@@ -141,8 +159,7 @@ def _taps() -> Sequence[str]:
 
 
 def _host_lines() -> Iterator[str]:
-    yield f"address add {VTEP}/32 dev lo"
-    yield f"address add {METADATA}/32 dev lo"
+    yield from (f"address add {address}/32 dev lo" for address in LOOPBACK)
     for vni in ZONES:
         yield f"link add {bridge_name(vni)} type bridge mcast_snooping 0"
         yield f"link set {bridge_name(vni)} addrgenmode none"

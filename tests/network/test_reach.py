@@ -137,7 +137,7 @@ def test_a_bridge_of_guests_leads_to_nothing_of_the_host(wire: Wire) -> None:
         alice.send(ping4(port.mac, port.ip, "198.18.0.9", MARK, bridge_mac))
         alice.send(arp(port.mac, port.ip, target=BOB.private[0].ip) + b"LAST")
         bob.until(b"LAST")
-        assert alice.pending() == []
+        assert not any(frame[12:14] == b"\x08\x06" or MARK in frame for frame in alice.pending())
         assert not any(MARK in frame for frame in world.pending())
 
 
