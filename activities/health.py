@@ -11,6 +11,7 @@ import time
 from temporalio import activity
 
 from activities.machines import bring_up
+from activities.ports import Ports
 from infra.domain.errors import GuestNotReady
 from infra.domain.models import Machine, Readiness
 from infra.drivers import protocols
@@ -20,9 +21,10 @@ PAUSE = 0.1
 
 
 class Health:
-    def __init__(self, host: protocols.Host, patience: float) -> None:
+    def __init__(self, host: protocols.Host, ports: Ports, patience: float) -> None:
         """``patience``: seconds a guest has from its start until it is ready."""
         self._host = host
+        self._ports = ports
         self._guests = host.guests
         self._patience = patience
 
@@ -31,7 +33,7 @@ class Health:
         """GuestNotReady: not within ``patience``, and what is missing."""
         if not (await self._host.machines.held()).get(machine.server_id):  # the host went down after it was started
             activity.heartbeat("bringing the machine up again")
-            await bring_up(self._host, machine)
+            await bring_up(self._host, self._ports, machine)
         began = time.monotonic()
         missing = {*machine.addresses.all, "agent"}
         tasks = [asyncio.create_task(self._key(machine, a, missing)) for a in machine.addresses.all]

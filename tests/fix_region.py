@@ -24,6 +24,7 @@ from temporalio.client import Client
 from temporalio.worker import Replayer
 
 from activities.fence import Fence
+from activities.ports import Ports
 from api import errors
 from api.app import lifespan_of
 from api.internal import hosts as internal_hosts
@@ -316,10 +317,11 @@ async def working_host(
             internal_api, host = InternalApi(http, host_id), hands or region.hosts[host_id].host()
             with Epochs(host_path(region.settings.state, host_id) / "epochs.sqlite") as epochs:
                 fence = Fence(epochs)
-                reports = Reports(host_id, host, internal_api, fence)
+                ports = Ports(host, internal_api)
+                reports = Reports(host_id, host, internal_api, fence, ports)
                 if purge:
                     await reports.begin()
-                async with host_worker(region.client, host, internal_api, ours, fence):
+                async with host_worker(region.client, host, internal_api, ours, fence, ports):
                     yield reports
 
 

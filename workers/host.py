@@ -32,10 +32,12 @@ from workers.wiring import open_host
 from workflows.options import FACTOR, PRESS
 
 
-def host_worker(client: Client, host: Host, internal_api: InternalApi, settings: Settings, fence: Fence) -> Worker:
+def host_worker(
+    client: Client, host: Host, internal_api: InternalApi, settings: Settings, fence: Fence, ports: Ports
+) -> Worker:
+    """``ports``: the one that all of the host's ports are attached through."""
     images, disks, seeds = Images(host.images, internal_api), Disks(host.disks), Seeds(host.seeds, internal_api)
-    ports, machines = Ports(host.ports), Machines(host, PRESS * FACTOR)
-    health = Health(host, settings.guest_patience * FACTOR)
+    machines, health = Machines(host, ports, PRESS * FACTOR), Health(host, ports, settings.guest_patience * FACTOR)
     return Worker(
         client,
         task_queue=host_queue(settings.host_id),
@@ -62,11 +64,12 @@ async def run_host(settings: Settings, stop: asyncio.Event) -> None:
         client = await connect(settings)
         with Epochs(settings.host_path / "epochs.sqlite") as epochs:
             fence = Fence(epochs)
-            reports = Reports(settings.host_id, host, internal_api, fence)
+            ports = Ports(host, internal_api)
+            reports = Reports(settings.host_id, host, internal_api, fence, ports)
             await reports.begin()
             beside = asyncio.gather(reports.keep_on(), keep_prefetching(host.images, internal_api))
             try:
-                async with host_worker(client, host, internal_api, settings, fence):
+                async with host_worker(client, host, internal_api, settings, fence, ports):
                     # Told once more: who was sent a step before anybody here took it takes the host for a silent one.
                     fence.moved.set()
                     await stop.wait()

@@ -12,8 +12,10 @@ from dataclasses import dataclass
 
 from activities.fence import Fence
 from activities.machines import bring_down, bring_up
+from activities.ports import Ports
 from infra.domain.errors import StaleClaim
 from infra.domain.models import PARTS, Confirmed, HostClaims, Part
+from infra.domain.port_plan import PortPlan
 from infra.drivers.epochs import Epochs
 from infra.drivers.protocols import Host
 from infra.internal_api import InternalApi
@@ -76,18 +78,34 @@ async def purge(host: Host, fence: Fence, server_id: int, epoch: int) -> bool:
         return clean
 
 
-async def restore(host: Host, fence: Fence, claims: Iterable[Confirmed]) -> frozenset[int]:
+async def restore(
+    host: Host, ports: Ports, fence: Fence, claims: Iterable[Confirmed], plans: Iterable[PortPlan] = ()
+) -> frozenset[int]:
     """Bring the servers back that ran when the host went down, and keep those off that rested. Which of them are not so
-    yet: for another time."""
+    yet: for another time. ``plans``: of ports, just fetched, for as long as nobody else attaches any; others are."""
+    fetched = {(plan.server_id, plan.epoch): plan for plan in plans}
     down = set()
     for claim in [claim for claim in claims if claim.runs or claim.rests]:
         machine, bring_back = claim.machine, bring_up if claim.runs else bring_down
         try:
             async with fence.forward(machine.server_id, machine.epoch):
-                await bring_back(host, machine)
+                await bring_back(host, ports, machine, fetched.get((machine.server_id, machine.epoch)))
         except StaleClaim:
             continue  # its delete was quicker, or a command of its owner
         except Exception:
             log.exception("server %s should %s and does not yet", machine.server_id, "run" if claim.runs else "rest")
             down.add(machine.server_id)
     return frozenset(down)
+
+
+async def follow_plans(ports: Ports, fence: Fence, claims: Iterable[Confirmed], plans: Collection[PortPlan]) -> None:
+    """Attach the ports again of whom the books want otherwise by now, should the step that was to do it be lost."""
+    outdated = ports.outdated(plans)
+    for machine in [claim.machine for claim in claims if claim.machine.server_id in outdated]:
+        try:
+            async with fence.forward(machine.server_id, machine.epoch):
+                await ports.attach(machine)
+        except StaleClaim:
+            continue
+        except Exception:
+            log.exception("the ports of server %s are not what they should be", machine.server_id)

@@ -16,12 +16,13 @@ from dataclasses import dataclass, field, replace
 from typing import TypeVar
 
 from activities.fence import Fence
+from activities.ports import Ports
 from infra.domain.errors import HostFailure, PuchifyError
 from infra.domain.looks import Looks
 from infra.domain.models import Confirmed, Turned
 from infra.drivers.protocols import Host
 from infra.internal_api import InternalApi
-from workers.reconcile import clear_away, held_and_claimed, parts_held, restore
+from workers.reconcile import clear_away, follow_plans, held_and_claimed, parts_held, restore
 
 log = logging.getLogger(__name__)
 
@@ -32,16 +33,19 @@ T = TypeVar("T")
 class Reports:
     """One per host worker. Times are seconds. ``every``: placement takes a report for fresh for 90. ``again``: after a
     round that failed. ``pause``: between two reports at least, whatever happens. ``look_every``: between two looks at
-    the machines."""
+    the machines. ``plans_every``: between two comparisons of all ports with the books, beside the steps that change
+    them."""
 
     host_id: int
     host: Host
     internal_api: InternalApi
     fence: Fence
+    ports: Ports
     every: float = 30.0
     again: float = 10.0
     pause: float = 2.0
     look_every: float = 5.0
+    plans_every: float = 120.0
     looks: Looks = field(default_factory=Looks)
     _claims: list[Confirmed] = field(default_factory=list)
     """As the books had them at the newest round."""
@@ -50,6 +54,8 @@ class Reports:
     _heard: dict[int, float] = field(default_factory=dict)
     """By server: when its agent was last heard."""
     _turned: dict[int, Turned] = field(default_factory=dict)
+    _compared: float = 0.0
+    """When the ports last were."""
     _began: float = 0.0
     """What the last report had of turned machines, and when it was begun."""
 
@@ -59,7 +65,9 @@ class Reports:
         await self._put_in_order()
         facts = await self.host.facts.report(self.host_id)
         await self.internal_api.report(replace(facts, holds=await parts_held(self.host)))
-        self._down = await restore(self.host, self.fence, self._claims)
+        plans = await self.internal_api.port_plans()
+        self._compared = time.monotonic()
+        self._down = await restore(self.host, self.ports, self.fence, self._claims, plans)
 
     async def keep_on(self) -> None:
         """Report, again and again. Nothing that goes wrong here ends it."""
@@ -74,12 +82,15 @@ class Reports:
         """The host in order, what is down or has crashed brought up, agents asked; then told as a whole."""
         problems: list[str] = []
         await _unless_it_fails("put in order", self._put_in_order(), problems)
-        self._down = await restore(self.host, self.fence, [claim for claim in self._claims if self._is_down(claim)])
+        down = [claim for claim in self._claims if self._is_down(claim)]
+        self._down = await restore(self.host, self.ports, self.fence, down)
         running = [claim.machine.server_id for claim in self._claims if claim.status == "running"]
         heard = await _unless_it_fails("listen to agents", self.host.guests.heard(running), problems)
         now = time.monotonic()
         self._heard = {server_id: now - ago for server_id, ago in (heard or {}).items()}
         await self.tell(problems)
+        if now - self._compared >= self.plans_every:
+            await _surely(self._compare_ports)
 
     async def tell(self, problems: list[str] | None = None) -> None:
         """One report. ``problems``: what has been found already."""
@@ -110,6 +121,11 @@ class Reports:
         for claim in self._claims:  # a command that was given up before it came here is known from now on
             self.fence.epochs.see(claim.machine.server_id, claim.machine.epoch)
         await clear_away(self.host, found, self.internal_api, self.fence)
+
+    async def _compare_ports(self) -> None:
+        plans = await self.internal_api.port_plans()
+        await follow_plans(self.ports, self.fence, self._claims, plans)
+        self._compared = time.monotonic()
 
     def _is_down(self, claim: Confirmed) -> bool:
         server_id = claim.machine.server_id
@@ -148,9 +164,9 @@ async def _surely(tell: Callable[[], Awaitable[None]]) -> bool:
         await tell()
         return True
     except PuchifyError as error:  # it has said in the log what it is
-        log.warning("no report this time: %s", error)
+        log.warning("not done this time: %s", error)
     except Exception:
-        log.exception("no report this time")
+        log.exception("not done this time")
     return False
 
 

@@ -1,6 +1,8 @@
 """A machine as libvirt reads it: the domain XML of one server, decided here and only applied by the driver.
 
-Few devices, all virtio and all on the root bus at fixed slots: what is not there takes no time to boot. An image that
+Few devices, all virtio and all on the root bus at fixed slots: what is not there takes no time to boot. Only NICs of
+private networks are behind ports of their own, since nothing can be plugged into the root bus of a running machine; the
+ports are always there. An image that
 brings its kernel is booted directly (no firmware, no boot loader), any other through BIOS from its disk. Without a
 usable KVM the processor is emulated (TCG) with a bounded translation cache: without a bound, 512 MiB become over 1 GiB.
 
@@ -9,13 +11,15 @@ Source: libvirt's domain format (formatdomain.html), libvirt 9.0 and QEMU 7.2 at
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 from xml.etree import ElementTree as ET
 
 from infra.domain.models import Machine
-from infra.domain.port_names import tap_name
+from infra.domain.networks import mac_of
+from infra.domain.port_names import private_tap_name, tap_name
 
 Accel = Literal["kvm", "qemu"]
 
@@ -23,6 +27,10 @@ NAME_PREFIX = "server-"
 AGENT_CHANNEL = "org.puchify.agent.0"
 TRANSLATION_CACHE_MIB = 256
 EMULATOR = "/usr/bin/qemu-system-x86_64"
+PORTS_SLOT, PORTS = 7, range(1, 9)
+"""The buses into which NICs of private networks are plugged: the functions of one slot lead to them."""
+PRIVATE_MTU = 1450
+"""Bytes: what an underlay of 1,500 leaves of a frame in a VXLAN over IPv4."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,7 +56,28 @@ def server_of_domain(name: str) -> int | None:
     return int(number) if number != name and number.isascii() and number.isdigit() else None
 
 
-def domain_xml(machine: Machine, files: MachineFiles, accel: Accel, emulator: str = EMULATOR) -> str:
+def member_of_mac(mac: str) -> int | None:
+    """The membership whose NIC has it; None for any other."""
+    if not re.fullmatch(r"06(:[0-9a-f]{2}){5}", mac):
+        return None
+    return int(mac.removeprefix("06").replace(":", ""), 16) or None
+
+
+def private_nic(member_id: int, mtu: int, bus: int | None = None) -> ET.Element:
+    """A NIC on a membership's tap; without ``bus`` libvirt takes a port that is free."""
+    interface = _interface(mac_of(member_id), private_tap_name(member_id))
+    ET.SubElement(interface, "mtu", size=str(mtu))  # told to the guest: the tap itself has it already
+    if bus is not None:
+        _at(interface, bus, slot=0)
+    return interface
+
+
+def domain_xml(
+    machine: Machine, files: MachineFiles, accel: Accel, emulator: str = EMULATOR, private_mtu: int = PRIVATE_MTU
+) -> str:
+    """ValueError: it is in more networks than a machine has ports for."""
+    if len(machine.members) > len(PORTS):
+        raise ValueError(f"a server is in {len(PORTS)} networks at most, not in {len(machine.members)}")
     domain = ET.Element("domain", type=accel)
     _text(domain, "name", domain_name(machine.server_id))
     _text(domain, "uuid", str(machine.uuid))
@@ -60,7 +89,13 @@ def domain_xml(machine: Machine, files: MachineFiles, accel: Accel, emulator: st
     ET.SubElement(domain, "clock", offset="utc")
     for event, reaction in (("on_poweroff", "destroy"), ("on_reboot", "restart"), ("on_crash", "destroy")):
         _text(domain, event, reaction)
-    _devices(domain, machine, files, emulator)
+    devices = ET.SubElement(domain, "devices")
+    _text(devices, "emulator", emulator)
+    _devices(devices, machine, files)
+    for function, bus in enumerate(PORTS):
+        port = ET.SubElement(devices, "controller", type="pci", index=str(bus), model="pcie-root-port")
+        _at(port, 0, PORTS_SLOT, function, several=function == 0)
+    devices.extend(private_nic(member, private_mtu, bus) for bus, member in zip(PORTS, machine.members, strict=False))
     ET.indent(domain)
     return ET.tostring(domain, encoding="unicode") + "\n"
 
@@ -88,17 +123,17 @@ def _processor(domain: ET.Element, accel: Accel) -> None:
     ET.SubElement(domain, "cpu", mode="maximum", check="none")
 
 
-def _devices(domain: ET.Element, machine: Machine, files: MachineFiles, emulator: str) -> None:
-    devices = ET.SubElement(domain, "devices")
-    _text(devices, "emulator", emulator)
+def _devices(devices: ET.Element, machine: Machine, files: MachineFiles) -> None:
     ET.SubElement(devices, "controller", type="usb", model="none")
     _disk(devices, files.disk, "vda", slot=2)
     _disk(devices, files.seed, "vdb", slot=3, readonly=True)
-    _interface(devices, machine, slot=4)
+    nic = _interface(machine.mac, tap_name(machine.server_id))
+    _at(nic, 0, slot=4)
+    devices.append(nic)
     random = ET.SubElement(devices, "rng", model="virtio")
     _text(random, "backend", "/dev/urandom", model="random")
-    _slot(random, 5)
-    _slot(ET.SubElement(devices, "controller", type="virtio-serial", index="0"), 6)
+    _at(random, 0, slot=5)
+    _at(ET.SubElement(devices, "controller", type="virtio-serial", index="0"), 0, slot=6)
     channel = ET.SubElement(devices, "channel", type="unix")
     ET.SubElement(channel, "source", mode="bind", path=str(files.agent_socket))
     ET.SubElement(channel, "target", type="virtio", name=AGENT_CHANNEL)
@@ -121,20 +156,22 @@ def _disk(devices: ET.Element, path: Path, target: str, slot: int, readonly: boo
     else:
         driver.set("cache", "writeback")  # the guest's flushes are obeyed
         driver.set("discard", "unmap")  # what the guest frees, the host has back
-    _slot(disk, slot)
+    _at(disk, 0, slot)
 
 
-def _interface(devices: ET.Element, machine: Machine, slot: int) -> None:
-    interface = ET.SubElement(devices, "interface", type="ethernet")
-    ET.SubElement(interface, "mac", address=machine.mac)
-    ET.SubElement(interface, "target", dev=tap_name(machine.server_id), managed="no")  # ours, made before
+def _interface(mac: str, tap: str) -> ET.Element:
+    interface = ET.Element("interface", type="ethernet")
+    ET.SubElement(interface, "mac", address=mac)
+    ET.SubElement(interface, "target", dev=tap, managed="no")  # ours, made before
     ET.SubElement(interface, "model", type="virtio")
     ET.SubElement(interface, "rom", enabled="no")  # nothing boots from the network
-    _slot(interface, slot)
+    return interface
 
 
-def _slot(device: ET.Element, slot: int) -> None:
-    ET.SubElement(device, "address", type="pci", domain="0x0000", bus="0x00", slot=f"{slot:#04x}", function="0x0")
+def _at(device: ET.Element, bus: int, slot: int, function: int = 0, several: bool = False) -> None:
+    """``several``: the slot has more functions than this one."""
+    place = {"domain": "0x0000", "bus": f"{bus:#04x}", "slot": f"{slot:#04x}", "function": f"{function:#x}"}
+    ET.SubElement(device, "address", {"type": "pci", **place, **({"multifunction": "on"} if several else {})})
 
 
 def _text(parent: ET.Element, tag: str, text: str | None, **attributes: str) -> None:

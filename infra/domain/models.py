@@ -6,7 +6,7 @@ and passwords stay in the books and reach a host through the internal endpoint.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Literal, get_args
 from uuid import NAMESPACE_OID, UUID, uuid5
 
@@ -105,6 +105,14 @@ class Machine:
     @classmethod
     def of(cls, order: ServerOrder, claim: Claim, addresses: Addresses) -> Machine:
         return cls(order.server_id, claim.epoch, claim.host_id, order.name, order.resources, order.image, addresses)
+
+    @property
+    def members(self) -> tuple[int, ...]:
+        """Its memberships in networks, each a further NIC."""
+        return self.addresses.members
+
+    def with_members(self, members: tuple[int, ...]) -> Machine:
+        return replace(self, addresses=replace(self.addresses, members=members))
 
     @property
     def mac(self) -> str:

@@ -20,6 +20,12 @@ class PublicPort:
     ipv4: str | None = None
     ipv6_network: str | None = None
 
+    @property
+    def addresses(self) -> list[str]:
+        """Those that the server itself has; of its network, ``::1``."""
+        ipv6 = self.ipv6_network and self.ipv6_network.replace("::/64", "::1")
+        return [address for address in (self.ipv4, ipv6) if address]
+
 
 @dataclass(frozen=True, slots=True)
 class GuestRoute:

@@ -10,17 +10,27 @@ from __future__ import annotations
 import asyncio
 import socket
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from functools import partial
 from typing import Any, TypeVar
+from xml.etree import ElementTree as ET
 
 import libvirt
 
-from infra.domain.domain_xml import Accel, MachineFiles, domain_name, domain_xml, server_of_domain
+from infra.domain.domain_xml import (
+    PRIVATE_MTU,
+    Accel,
+    MachineFiles,
+    domain_name,
+    domain_xml,
+    member_of_mac,
+    private_nic,
+    server_of_domain,
+)
 from infra.domain.models import Machine, MachineState
-from infra.domain.port_names import tap_name
+from infra.domain.port_names import private_tap_name, tap_name
 from infra.drivers.layout import HostLayout
 from infra.drivers.libvirt_connection import LibvirtConnection
 from infra.drivers.protocols import PartsMissing
@@ -34,6 +44,7 @@ UNDEFINE = (
     | libvirt.VIR_DOMAIN_UNDEFINE_CHECKPOINTS_METADATA
 )
 GONE, NOT_NOW = libvirt.VIR_ERR_NO_DOMAIN, libvirt.VIR_ERR_OPERATION_INVALID
+NO_SUCH_DEVICE = libvirt.VIR_ERR_DEVICE_MISSING
 ENDED_BADLY = {
     libvirt.VIR_DOMAIN_SHUTOFF_CRASHED,  # as when QEMU is killed
     libvirt.VIR_DOMAIN_SHUTOFF_FAILED,
@@ -44,9 +55,10 @@ T = TypeVar("T")
 
 
 class LibvirtMachines:
-    def __init__(self, uri: str, layout: HostLayout, accel: Accel) -> None:
+    def __init__(self, uri: str, layout: HostLayout, accel: Accel, private_mtu: int = PRIVATE_MTU) -> None:
         self._layout = layout
         self._accel = accel
+        self._private_mtu = private_mtu
         self._threads = ThreadPoolExecutor(8, thread_name_prefix="libvirt")
         self._locks = KeyedLocks[int]()
         self._connection = LibvirtConnection(uri)
@@ -55,8 +67,17 @@ class LibvirtMachines:
         async with self._locks.hold(machine.server_id):
             files = self._layout.machine_files(machine)
             _require_parts(machine.server_id, files)
-            xml = domain_xml(machine, files, self._accel)
+            _require_ports(machine.server_id, machine.members)
+            xml = domain_xml(machine, files, self._accel, private_mtu=self._private_mtu)
             await self._do(lambda connection: connection.defineXML(xml))
+
+    async def unplug(self, server_id: int, keep: Collection[int]) -> None:
+        async with self._locks.hold(server_id):
+            await self._do(partial(_unplug, server_id, keep))
+
+    async def plug(self, server_id: int, members: Collection[int]) -> None:
+        async with self._locks.hold(server_id):
+            await self._do(partial(_plug, server_id, members, self._private_mtu))
 
     async def start(self, server_id: int) -> None:
         async with self._locks.hold(server_id):
@@ -103,6 +124,13 @@ def _require_parts(server_id: int, files: MachineFiles) -> None:
         raise PartsMissing(f"server {server_id} lacks its {' and '.join(missing)}")
 
 
+def _require_ports(server_id: int, members: Collection[int]) -> None:
+    """PartsMissing: which."""
+    interfaces = {name for _, name in socket.if_nameindex()}
+    if missing := [member for member in members if private_tap_name(member) not in interfaces]:
+        raise PartsMissing(f"server {server_id} lacks its port of membership {missing[0]}")
+
+
 def _find(connection: Any, server_id: int) -> Any:
     """The machine; None when it is not known here."""
     with _unless(GONE):
@@ -119,6 +147,45 @@ def _start(server_id: int, connection: Any) -> None:
             domain.resume()
         return
     domain.create()
+
+
+def _unplug(server_id: int, keep: Collection[int], connection: Any) -> None:
+    """A guest lets go of a NIC that it was asked for when it is up to it; libvirt waits for some seconds, and one that
+    is still booting has then kept it. It is asked again with the next attach; its tap goes all the same."""
+    domain = _find(connection, server_id)
+    for flag in _affected(domain):
+        for member in sorted(_nics(domain, flag) - set(keep)):
+            with _unless(GONE, NOT_NOW, NO_SUCH_DEVICE):
+                domain.detachDeviceFlags(_nic_xml(member), flag)
+
+
+def _plug(server_id: int, members: Collection[int], mtu: int, connection: Any) -> None:
+    domain = _find(connection, server_id)
+    for flag in _affected(domain):
+        for member in sorted(set(members) - _nics(domain, flag)):
+            _require_ports(server_id, [member])
+            with _unless(GONE, NOT_NOW):
+                domain.attachDeviceFlags(_nic_xml(member, mtu), flag)
+
+
+def _affected(domain: Any) -> list[int]:
+    """What is to be changed of a machine: how it starts next time, and itself if it runs."""
+    if domain is None:
+        return []
+    return [libvirt.VIR_DOMAIN_AFFECT_CONFIG, *([libvirt.VIR_DOMAIN_AFFECT_LIVE] if _is_active(domain) else [])]
+
+
+def _nics(domain: Any, flag: int) -> set[int]:
+    """The memberships that the machine has a NIC for: one that runs, or starts next time."""
+    xml = ""
+    with _unless(GONE):
+        xml = domain.XMLDesc(libvirt.VIR_DOMAIN_XML_INACTIVE if flag == libvirt.VIR_DOMAIN_AFFECT_CONFIG else 0)
+    macs = ET.fromstring(xml).iterfind("devices/interface/mac") if xml else ()
+    return {member for mac in macs if (member := member_of_mac(mac.get("address", ""))) is not None}
+
+
+def _nic_xml(member_id: int, mtu: int = PRIVATE_MTU) -> str:
+    return ET.tostring(private_nic(member_id, mtu), encoding="unicode")
 
 
 def _is_on(server_id: int, connection: Any) -> bool:

@@ -26,9 +26,8 @@ from pyroute2.netlink.exceptions import NetlinkError
 
 from infra.domain import firewall_rules
 from infra.domain.errors import HostUnavailable
-from infra.domain.models import Machine
 from infra.domain.port_names import server_of, tap_name
-from infra.domain.port_plan import PortPlan, PublicPort
+from infra.domain.port_plan import PortPlan
 from infra.domain.seed import GATEWAY4, GATEWAY6
 from infra.drivers import nft
 from infra.drivers.threads import KeyedLocks, run
@@ -55,7 +54,7 @@ class RoutedPorts:
         self._owner = (user.pw_uid, user.pw_gid)
         self._threads = ThreadPoolExecutor(4, thread_name_prefix="ports")
         self._locks = KeyedLocks[int]()
-        self._attached: dict[int, Machine] = {}  # by this process; at its start the worker attaches whoever runs
+        self._attached: dict[int, PortPlan] = {}  # by this process; at its start the worker attaches whoever runs
 
     async def open(self) -> None:
         """Make the host a router for its guests: forwarding, base rules, and an end for packets to absent guests."""
@@ -67,10 +66,10 @@ class RoutedPorts:
             await self._do(self._close)
         self._threads.shutdown(wait=False)
 
-    async def attach(self, machine: Machine) -> None:
-        async with self._locks.hold(machine.server_id):
-            await self._do(partial(self._attach, machine))
-            self._attached[machine.server_id] = machine
+    async def attach(self, plan: PortPlan) -> None:
+        async with self._locks.hold(plan.server_id):
+            await self._do(partial(self._attach, plan))
+            self._attached[plan.server_id] = plan
 
     async def detach(self, server_id: int) -> None:
         async with self._locks.hold(server_id):
@@ -80,11 +79,11 @@ class RoutedPorts:
     async def mend(self) -> set[int]:
         """Attach again whom somebody took the rules from (a restart of the nftables service flushes them all)."""
         chains = await self._do(partial(nft.chains, firewall_rules.TABLE))
-        bare = {id for id, machine in self._attached.items() if not firewall_rules.guarded(_plan_of(machine), chains)}
+        bare = {server for server, plan in self._attached.items() if not firewall_rules.guarded(plan, chains)}
         for server_id in sorted(bare):
             async with self._locks.hold(server_id):
-                if machine := self._attached.get(server_id):
-                    await self._do(partial(self._attach, machine))
+                if plan := self._attached.get(server_id):
+                    await self._do(partial(self._attach, plan))
         return bare
 
     async def held(self) -> set[int]:
@@ -112,18 +111,18 @@ class RoutedPorts:
                 with _gone_is_fine():
                     _pool_route(netlink, "del", pool)
 
-    def _attach(self, machine: Machine) -> None:
-        tap, addresses = tap_name(machine.server_id), machine.addresses
-        rules = firewall_rules.server_rules(_plan_of(machine))
+    def _attach(self, plan: PortPlan) -> None:
+        tap, public = tap_name(plan.server_id), plan.public
+        rules = firewall_rules.server_rules(plan)
         with IPRoute() as netlink:
-            index = self._ensure_tap(netlink, machine.server_id)
+            index = self._ensure_tap(netlink, plan.server_id)
             # With the base rules each time: should somebody have flushed the ruleset, no guest runs unguarded.
             nft.apply(firewall_rules.base_tables(self._uplinks) + rules)
             _ensure_gateway(netlink, index, tap)
-            for address in addresses.all:
-                netlink.neigh("replace", dst=address, lladdr=machine.mac, ifindex=index, state=NEIGHBOUR_PERMANENT)
-            _ensure_routes(netlink, index, [f"{addresses.ipv4}/32"] if addresses.ipv4 else [], AF_INET)
-            _ensure_routes(netlink, index, [addresses.ipv6_network] if addresses.ipv6_network else [], AF_INET6)
+            for address in public.addresses:
+                netlink.neigh("replace", dst=address, lladdr=public.mac, ifindex=index, state=NEIGHBOUR_PERMANENT)
+            _ensure_routes(netlink, index, [f"{public.ipv4}/32"] if public.ipv4 else [], AF_INET)
+            _ensure_routes(netlink, index, [public.ipv6_network] if public.ipv6_network else [], AF_INET6)
 
     def _detach(self, server_id: int) -> None:
         tap = tap_name(server_id)
@@ -152,11 +151,6 @@ class RoutedPorts:
         if link.get("address") != TAP_MAC:
             netlink.link("set", index=link["index"], address=TAP_MAC, IFLA_IFALIAS=f"puchify server {server_id}")
         return int(link["index"])
-
-
-def _plan_of(machine: Machine) -> PortPlan:
-    addresses = machine.addresses
-    return PortPlan(machine.server_id, machine.epoch, PublicPort(machine.mac, addresses.ipv4, addresses.ipv6_network))
 
 
 def _link(netlink: IPRoute, name: str) -> Any:

@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from infra.domain.models import HostReport, Image, Machine, MachineState, Resources
+from infra.domain.port_plan import PortPlan
 from infra.domain.seed import Seed
 
 Progress = Callable[[int], None]
@@ -71,21 +72,32 @@ class Seeds(Protocol):
 
 
 class Ports(Protocol):
-    """A server's way to the network: a tap, its routes, its gateway, and the rules that guard both sides."""
+    """A server's ways to networks: taps, routes and a gateway, bridges, and the rules that guard both sides."""
 
-    async def attach(self, machine: Machine) -> None: ...
+    async def attach(self, plan: PortPlan) -> None:
+        """All of the server's ports become what the plan says; those that it does not have go."""
 
-    async def detach(self, server_id: int) -> None: ...
+    async def detach(self, server_id: int) -> None:
+        """None of its ports is left."""
 
     async def held(self) -> set[int]:
-        """The servers of which anything is left here: tap, route or rule."""
+        """The servers of which anything is left here: tap, route or rule. A private port that no public one of this
+        host's servers stands for is nobody's: it is cleared away by the host itself."""
 
 
 class Machines(Protocol):
     """The hypervisor."""
 
     async def define(self, machine: Machine) -> None:
-        """Make the machine known, from disk, seed and port that are there; it does not run yet. PartsMissing: which."""
+        """Make the machine known, from disk, seed and ports that are there; it does not run yet. PartsMissing: which.
+        One that runs goes on as it is, and is this at its next start."""
+
+    async def unplug(self, server_id: int, keep: Collection[int]) -> None:
+        """Take the NICs of all memberships but these out of the machine, also while it runs; unknown: fine."""
+
+    async def plug(self, server_id: int, members: Collection[int]) -> None:
+        """Put a NIC for each of these memberships, whose ports are there, into the machine unless it has one, also
+        while it runs; unknown: fine. PartsMissing: a port is not there."""
 
     async def start(self, server_id: int) -> None:
         """Run a defined machine; one that runs already is left alone. PartsMissing: it is not known."""

@@ -12,8 +12,9 @@ from xml.etree import ElementTree as ET
 
 import pytest
 
-from infra.domain.domain_xml import Accel, MachineFiles, domain_name, domain_xml, server_of_domain
+from infra.domain.domain_xml import Accel, MachineFiles, domain_name, domain_xml, member_of_mac, server_of_domain
 from infra.domain.models import Addresses, Image, Machine, Resources
+from infra.domain.networks import mac_of
 
 GOLDEN = Path(__file__).parent / "golden"
 IMAGE = Image(id=1, name="tiny", digest="d" * 64, architecture="x86", disk_gib=1, has_agent=True)
@@ -41,11 +42,15 @@ DIRECT = replace(
 
 
 @pytest.mark.parametrize(
-    ("name", "files", "accel"),
-    [("direct-qemu", DIRECT, "qemu"), ("direct-kvm", DIRECT, "kvm"), ("bios-qemu", BIOS, "qemu")],
+    ("name", "files", "accel", "members"),
+    [
+        ("direct-qemu", DIRECT, "qemu", ()),
+        ("direct-kvm", DIRECT, "kvm", (12, 7)),
+        ("bios-qemu", BIOS, "qemu", (3,)),
+    ],
 )
-def test_is_word_for_word(name: str, files: MachineFiles, accel: Accel) -> None:
-    text, golden = domain_xml(MACHINE, files, accel), GOLDEN / f"domain-{name}.xml"
+def test_is_word_for_word(name: str, files: MachineFiles, accel: Accel, members: tuple[int, ...]) -> None:
+    text, golden = domain_xml(MACHINE.with_members(members), files, accel), GOLDEN / f"domain-{name}.xml"
     if os.environ.get("PUCHIFY_GOLDEN") == "write":
         golden.write_text(text)
     assert text == golden.read_text()
@@ -66,10 +71,26 @@ def test_an_image_without_all_of_a_kernel_boots_from_its_disk() -> None:
     assert domain.find("os/boot") is not None
 
 
-def test_every_device_has_a_slot_of_its_own() -> None:
-    domain = ET.fromstring(domain_xml(MACHINE, DIRECT, "qemu"))
-    slots = [address.get("slot") for address in domain.iter("address")]
-    assert len(slots) == len(set(slots)) == 5
+def test_every_device_has_a_place_of_its_own() -> None:
+    domain = ET.fromstring(domain_xml(MACHINE.with_members(tuple(range(1, 9))), DIRECT, "qemu"))
+    places = [(at.get("bus"), at.get("slot"), at.get("function")) for at in domain.iter("address")]
+    assert len(places) == len(set(places)) == 5 + 8 + 8
+    assert {at.get("bus") for at in domain.iterfind("devices/interface/address")} == {f"{bus:#04x}" for bus in range(9)}
+
+
+def test_a_machine_is_in_no_more_networks_than_it_has_ports_for() -> None:
+    with pytest.raises(ValueError, match="8 networks at most"):
+        domain_xml(MACHINE.with_members(tuple(range(1, 10))), DIRECT, "qemu")
+
+
+@pytest.mark.parametrize("member_id", [1, 4711, 2**40 - 1])
+def test_a_nic_tells_its_membership(member_id: int) -> None:
+    assert member_of_mac(mac_of(member_id)) == member_id
+
+
+@pytest.mark.parametrize("mac", ["", MACHINE.mac, "06:00:00:00:00:00", "06:1", "52:54:00:00:00:01"])
+def test_another_nic_is_of_no_membership(mac: str) -> None:
+    assert member_of_mac(mac) is None
 
 
 @pytest.mark.parametrize("server_id", [1, 4711, 2**40 - 1])

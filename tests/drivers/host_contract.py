@@ -16,7 +16,8 @@ import pytest
 from infra.domain.errors import GuestNotReady, HostFailure, HostFull, ImageDoubtful
 from infra.domain.models import Image, Machine
 from infra.domain.seed import seed_of
-from infra.drivers.protocols import Host, Progress
+from infra.drivers.protocols import Host, PartsMissing, Progress
+from tests.port_plans import plan_for
 
 
 def ignored(done: int) -> None:
@@ -30,7 +31,7 @@ async def prepare(host: Host, machine: Machine, progress: Progress = ignored) ->
     await asyncio.gather(
         host.disks.create(machine.server_id, machine.image, machine.resources.disk_gib),
         host.seeds.write(machine.server_id, seed),
-        host.ports.attach(machine),
+        host.ports.attach(plan_for(machine)),
     )
 
 
@@ -176,6 +177,25 @@ class HostContract:
         await host.machines.define(machine)
         assert (await host.machines.held())[machine.server_id] is True
         await forget(host, machine.server_id)
+
+    async def test_nics_come_and_go_with_memberships(self, host: Host, machine: Machine) -> None:
+        first, both = machine.with_members((71,)), machine.with_members((71, 72))
+        await host.machines.plug(machine.server_id, (71,))  # it is not known yet
+        await prepare(host, first)
+        await host.machines.define(first)
+        with pytest.raises(PartsMissing):
+            await host.machines.plug(machine.server_id, (71, 72))
+        await host.ports.attach(plan_for(both))
+        for _ in range(2):
+            await host.machines.plug(machine.server_id, (71, 72))
+        for _ in range(2):
+            await host.machines.unplug(machine.server_id, (72,))
+        await host.ports.attach(plan_for(machine.with_members((72,))))
+        with pytest.raises(PartsMissing):
+            await host.machines.define(first)
+        await host.machines.define(machine.with_members((72,)))
+        await forget(host, machine.server_id)
+        await host.machines.unplug(machine.server_id, ())
 
     async def test_an_agent_is_heard_while_its_guest_runs(self, host: Host, machine: Machine) -> None:
         await boot(host, machine)

@@ -21,6 +21,7 @@ from infra.drivers.protocols import Host, PartsMissing
 from infra.drivers.simulated import CallerBug, Fault, Inventory, Latencies, SimulatedHost
 from tests.drivers.conftest import IMAGE, ROOM, machine_of
 from tests.drivers.host_contract import HostContract, answer, boot, forget, ignored, prepare
+from tests.port_plans import member_port, plan_for
 
 ROOT = Path(__file__).parents[2]
 
@@ -70,12 +71,24 @@ async def test_memory_is_given_out_once(host: Host) -> None:
 
 
 async def test_two_servers_never_have_one_address(host: Host, machine: Machine) -> None:
-    await host.ports.attach(machine)
+    await host.ports.attach(plan_for(machine))
     with pytest.raises(CallerBug, match=r"servers 1 and 2 have the same address 192\.0\.2\.1"):
-        await host.ports.attach(replace(machine_of(2), addresses=Addresses("192.0.2.1", None)))
+        await host.ports.attach(plan_for(replace(machine_of(2), addresses=Addresses("192.0.2.1", None))))
     assert await host.ports.held() == {1}
     await host.ports.detach(1)
-    await host.ports.attach(replace(machine_of(2), addresses=Addresses("192.0.2.1", None)))
+    await host.ports.attach(plan_for(replace(machine_of(2), addresses=Addresses("192.0.2.1", None))))
+
+
+async def test_an_observer_sees_ports_and_nics(simulated: SimulatedHost, host: Host, machine: Machine) -> None:
+    plan = plan_for(machine, member_port(71, aliases=("10.8.9.9",)), firewalls=(3,))
+    await host.ports.attach(plan)
+    assert simulated.plan_of(1) == plan
+    await boot(host, machine.with_members((71,)))
+    assert simulated.nics_of(1) == {71}
+    await host.machines.unplug(1, ())
+    assert simulated.nics_of(1) == set()
+    await forget(host, 1)
+    assert simulated.plan_of(1) is None
 
 
 async def test_what_was_never_defined_is_not_started(host: Host) -> None:

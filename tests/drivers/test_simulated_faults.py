@@ -18,12 +18,14 @@ from infra.drivers.protocols import Host, PartsMissing
 from infra.drivers.simulated import CALLS, Fault, Inventory, Latencies, SimulatedHost, faults
 from tests.drivers.conftest import IMAGE, ROOM, machine_of
 from tests.drivers.host_contract import boot, forget, holdings, ignored, prepare
+from tests.port_plans import plan_for
 
 # Its faults. Each call of CALLS has an entry: what it needs, the call, and how its effect shows (None: it only looks).
 
 Act = Callable[[Host], Awaitable[object]]
 M = machine_of(1)
 SEED = seed_of(M, [], "", "", [])
+PLAN, TWO = plan_for(M), plan_for(M.with_members((71, 72)))
 
 
 async def nothing(host: Host) -> None:
@@ -33,6 +35,11 @@ async def nothing(host: Host) -> None:
 async def define(host: Host) -> None:
     await prepare(host, M)
     await host.machines.define(M)
+
+
+async def widen(host: Host) -> None:
+    await boot(host, M.with_members((71,)))
+    await host.ports.attach(TWO)
 
 
 async def run(host: Host) -> None:
@@ -56,7 +63,7 @@ ACTS: dict[str, tuple[Act, Act, Callable[[SimulatedHost], bool] | None]] = {
     "seeds.write": (nothing, lambda host: host.seeds.write(1, SEED), lambda sim: sim.seed_of(1) == SEED),
     "seeds.remove": (run, lambda host: host.seeds.remove(1), lambda sim: 1 not in sim.inventory().seeds),
     "seeds.held": (nothing, lambda host: host.seeds.held(), None),
-    "ports.attach": (nothing, lambda host: host.ports.attach(M), lambda sim: 1 in sim.inventory().ports),
+    "ports.attach": (nothing, lambda host: host.ports.attach(PLAN), lambda sim: 1 in sim.inventory().ports),
     "ports.detach": (run, lambda host: host.ports.detach(1), lambda sim: 1 not in sim.inventory().ports),
     "ports.held": (nothing, lambda host: host.ports.held(), None),
     "machines.define": (
@@ -64,6 +71,8 @@ ACTS: dict[str, tuple[Act, Act, Callable[[SimulatedHost], bool] | None]] = {
         lambda host: host.machines.define(M),
         lambda sim: 1 in sim.inventory().machines,
     ),
+    "machines.unplug": (widen, lambda host: host.machines.unplug(1, (72,)), lambda sim: sim.nics_of(1) == set()),
+    "machines.plug": (widen, lambda host: host.machines.plug(1, (71, 72)), lambda sim: sim.nics_of(1) == {71, 72}),
     "machines.start": (define, lambda host: host.machines.start(1), lambda sim: sim.inventory().machines[1]),
     "machines.shut_down": (
         run,
@@ -173,7 +182,7 @@ async def test_a_fault_for_one_server_leaves_the_others_alone(simulated: Simulat
     simulated.inject(Fault("*", count=None, server_id=2))
     await boot(host, machine_of(1))
     with pytest.raises(HostUnavailable):
-        await host.ports.attach(machine_of(2))
+        await host.ports.attach(plan_for(machine_of(2)))
 
 
 async def test_a_fault_can_only_delay(simulated: SimulatedHost, host: Host) -> None:

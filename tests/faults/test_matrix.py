@@ -14,6 +14,7 @@ from typing import Any
 import pytest
 
 from activities.fence import Fence
+from activities.ports import Ports
 from infra.drivers.epochs import Epochs
 from tests.faults import report
 from tests.faults.ground import battlefield
@@ -65,9 +66,10 @@ async def test_every_registered_step_is_struck(new_region: NewRegion, tmp_path: 
     async with new_region(workers=False) as region:
         with Epochs(tmp_path / "epochs.sqlite") as epochs:
             nobody: Any = None
+            host = region.host.host()
             workers = (
                 region_worker(region.client, region.pool, region.settings),
-                host_worker(region.client, region.host.host(), nobody, region.settings, Fence(epochs)),
+                host_worker(region.client, host, nobody, region.settings, Fence(epochs), Ports(host, nobody)),
             )
     registered = {activity.__name__ for worker in workers for activity in worker.config()["activities"]}
     assert registered == set(STORY) | ELSEWHERE

@@ -16,6 +16,7 @@ from infra.domain.port_names import tap_name
 from infra.drivers.ports import RoutedPorts
 from tests.host.fix_host import machine_of
 from tests.host.frames import GuestEnd, advertisement, arp, ethernet, ping4, ping6, udp4, udp6
+from tests.port_plans import plan_for
 
 ALICE, BOB = machine_of(11), machine_of(12)
 ALICE4, ALICE6, BOB4, BOB6 = "10.77.0.11", "2001:db8:77:b::1", "10.77.0.12", "2001:db8:77:c::1"
@@ -39,7 +40,7 @@ def everything() -> str:
 
 
 async def test_attach_gives_a_server_its_addresses_and_a_gateway(ports: RoutedPorts) -> None:
-    await ports.attach(ALICE)
+    await ports.attach(plan_for(ALICE))
     tap = tap_name(ALICE.server_id)
     assert f"{ALICE4} dev {tap} proto 210 scope link" in ip("route")
     assert f"2001:db8:77:b::/64 dev {tap} proto 210" in ip("-6", "route")
@@ -52,9 +53,9 @@ async def test_attach_gives_a_server_its_addresses_and_a_gateway(ports: RoutedPo
 
 
 async def test_attach_again_changes_nothing(ports: RoutedPorts) -> None:
-    await ports.attach(ALICE)
+    await ports.attach(plan_for(ALICE))
     before = everything()
-    await asyncio.gather(ports.attach(ALICE), ports.attach(ALICE))
+    await asyncio.gather(ports.attach(plan_for(ALICE)), ports.attach(plan_for(ALICE)))
     assert everything() == before
 
 
@@ -72,10 +73,10 @@ async def test_attach_again_changes_nothing(ports: RoutedPorts) -> None:
     ],
 )
 async def test_attach_mends_what_is_half_there(ports: RoutedPorts, damage: str) -> None:
-    await ports.attach(ALICE)
+    await ports.attach(plan_for(ALICE))
     before = everything()
     shell(damage.format(tap=tap_name(ALICE.server_id)))
-    await ports.attach(ALICE)
+    await ports.attach(plan_for(ALICE))
     after = everything()
     if "unreachable 2001" not in after:  # flushed with the rest: not the port's
         before = "\n".join(line for line in before.splitlines() if "unreachable 2001" not in line)
@@ -87,8 +88,8 @@ def _without_index(shown: str) -> list[str]:
 
 
 async def test_attach_with_other_addresses_drops_the_old(ports: RoutedPorts) -> None:
-    await ports.attach(ALICE)
-    await ports.attach(replace(ALICE, addresses=Addresses("10.77.0.99", None)))
+    await ports.attach(plan_for(ALICE))
+    await ports.attach(plan_for(replace(ALICE, addresses=Addresses("10.77.0.99", None))))
     assert "10.77.0.99 dev" in ip("route")
     assert f"{ALICE4} dev" not in ip("route")
     assert "2001:db8:77:b::" not in ip("-6", "route")
@@ -98,7 +99,7 @@ async def test_attach_with_other_addresses_drops_the_old(ports: RoutedPorts) -> 
     "damage", ["nft flush ruleset", "nft delete table netdev puchify", "nft delete table inet puchify"]
 )
 async def test_rules_that_somebody_flushed_are_mended(ports: RoutedPorts, damage: str) -> None:
-    await asyncio.gather(ports.attach(ALICE), ports.attach(BOB))
+    await asyncio.gather(ports.attach(plan_for(ALICE)), ports.attach(plan_for(BOB)))
     await ports.detach(BOB.server_id)
     before = everything()
     assert await ports.mend() == set()
@@ -109,7 +110,7 @@ async def test_rules_that_somebody_flushed_are_mended(ports: RoutedPorts, damage
 
 
 async def test_detach_leaves_nothing_of_the_server_and_all_of_others(ports: RoutedPorts) -> None:
-    await asyncio.gather(ports.attach(ALICE), ports.attach(BOB))
+    await asyncio.gather(ports.attach(plan_for(ALICE)), ports.attach(plan_for(BOB)))
     await asyncio.gather(ports.detach(ALICE.server_id), ports.detach(ALICE.server_id))
     await ports.detach(ALICE.server_id)
     assert await ports.held() == {BOB.server_id}
@@ -120,14 +121,14 @@ async def test_detach_leaves_nothing_of_the_server_and_all_of_others(ports: Rout
 
 @pytest.mark.parametrize("rest", ["ip link del {tap}", "nft flush ruleset"])
 async def test_detach_finishes_what_somebody_began(ports: RoutedPorts, rest: str) -> None:
-    await ports.attach(ALICE)
+    await ports.attach(plan_for(ALICE))
     shell(rest.format(tap=tap_name(ALICE.server_id)))
     await ports.detach(ALICE.server_id)
     assert await ports.held() == set()
 
 
 async def test_held_tells_of_a_rule_without_its_tap(ports: RoutedPorts) -> None:
-    await ports.attach(ALICE)
+    await ports.attach(plan_for(ALICE))
     ip("link", "del", tap_name(ALICE.server_id))
     assert await ports.held() == {ALICE.server_id}
 
@@ -136,7 +137,7 @@ async def test_close_takes_the_ground_away_only_when_nobody_stands_on_it(private
     for last in (False, True):
         ports = RoutedPorts(pools=("10.77.0.0/24",))
         await ports.open()
-        await (ports.detach(ALICE.server_id) if last else ports.attach(ALICE))
+        await (ports.detach(ALICE.server_id) if last else ports.attach(plan_for(ALICE)))
         await ports.close()
         assert ("unreachable" in ip("route")) is not last
         assert ("puchify" in shell("nft list tables")) is not last
@@ -176,8 +177,8 @@ HONEST = {
 
 async def count(frame: bytes, ports: RoutedPorts) -> tuple[int, int]:
     """How often ``frame``, sent by Alice, was stopped at her tap, and how often it came in."""
-    await ports.attach(ALICE)
-    await ports.attach(BOB)
+    await ports.attach(plan_for(ALICE))
+    await ports.attach(plan_for(BOB))
     tap = tap_name(ALICE.server_id)
     hook = f'type filter hook ingress device "{tap}" priority -200;'
     shell(f"nft 'table netdev watch {{ chain seen {{ {hook} counter; }}; }}'")
@@ -209,8 +210,8 @@ async def test_an_honest_frame_comes_in(ports: RoutedPorts, kind: str) -> None:
 
 
 async def test_guests_reach_each_other_where_the_rules_let_them(ports: RoutedPorts) -> None:
-    await ports.attach(ALICE)
-    await ports.attach(BOB)
+    await ports.attach(plan_for(ALICE))
+    await ports.attach(plan_for(BOB))
     with neighbours() as (alice, bob):
         await asyncio.sleep(0.05)
         bob.send(udp4(B, BOB4, ALICE4, b"UNASKED", (9, 1000)))
@@ -223,7 +224,7 @@ async def test_guests_reach_each_other_where_the_rules_let_them(ports: RoutedPor
 
 
 async def test_a_guest_reaches_no_service_of_the_host(ports: RoutedPorts) -> None:
-    await ports.attach(ALICE)
+    await ports.attach(plan_for(ALICE))
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as service, GuestEnd(tap_name(11)) as alice:
         service.bind(("0.0.0.0", 0))
         service.settimeout(0.3)
@@ -236,7 +237,7 @@ async def test_a_guest_reaches_no_service_of_the_host(ports: RoutedPorts) -> Non
 
 
 async def test_a_packet_to_an_absent_guest_is_unreachable(ports: RoutedPorts) -> None:
-    await ports.attach(ALICE)
+    await ports.attach(plan_for(ALICE))
     with GuestEnd(tap_name(ALICE.server_id)) as alice:
         await asyncio.sleep(0.05)
         alice.send(ping4(A, ALICE4, "10.77.0.200", b"PING"))

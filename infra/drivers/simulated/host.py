@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Self
 
 from infra.domain.models import Resources
+from infra.domain.port_plan import PortPlan
 from infra.domain.seed import Seed
 from infra.drivers.protocols import Host
 from infra.drivers.simulated.body import Body
@@ -15,7 +16,8 @@ from infra.drivers.simulated.facts import SimulatedFacts
 from infra.drivers.simulated.faults import Call, Fault, Faults
 from infra.drivers.simulated.file import open_file
 from infra.drivers.simulated.latencies import Latencies
-from infra.drivers.simulated.machines import SimulatedGuests, SimulatedMachines, SimulatedPorts
+from infra.drivers.simulated.machines import SimulatedGuests, SimulatedMachines, nics_on
+from infra.drivers.simulated.ports import SimulatedPorts, plan_on
 from infra.drivers.simulated.settings import Load, Settings
 from infra.drivers.simulated.storage import SimulatedDisks, SimulatedImages, SimulatedSeeds, seed_on
 
@@ -85,6 +87,14 @@ class SimulatedHost:
     def seed_of(self, server_id: int) -> Seed | None:
         """What was last written for a server; None when it has no seed here."""
         return seed_on(self.db, server_id)
+
+    def plan_of(self, server_id: int) -> PortPlan | None:
+        """The ports that were last attached to a server; None when it has none here."""
+        return plan_on(self.db, server_id)
+
+    def nics_of(self, server_id: int) -> set[int]:
+        """The memberships that its machine has a NIC for."""
+        return nics_on(self.db, server_id)
 
     def power_off(self, server_id: int) -> None:
         """The guest turned itself off."""

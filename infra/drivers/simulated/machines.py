@@ -1,4 +1,4 @@
-"""The ports and machines of a simulated host, and the guests in them.
+"""The machines of a simulated host, and the guests in them.
 
 A guest answers, speaks through its agent and obeys the power button once its machine has run for ``latencies.boot``
 seconds, and is reached only through its port. Memory is given out when a machine is defined; cores are shared, so a
@@ -9,49 +9,16 @@ from __future__ import annotations
 
 import asyncio
 import json
+import sqlite3
 import time
 from collections.abc import Collection
 
 from infra.domain.errors import GuestNotReady, HostFull, HostUnavailable
 from infra.domain.models import Machine, MachineState
 from infra.drivers.protocols import Heartbeat, PartsMissing
-from infra.drivers.simulated.body import POLL, Body, CallerBug
+from infra.drivers.simulated.body import POLL, Body
+from infra.drivers.simulated.ports import plan_on
 from infra.drivers.simulated.storage import seed_on
-
-
-class SimulatedPorts:
-    def __init__(self, body: Body) -> None:
-        self.body = body
-
-    async def attach(self, machine: Machine) -> None:
-        async with self.body.faults.around("ports.attach", machine.server_id):
-            self._begin(machine)
-            await asyncio.sleep(self.body.latencies.ports)
-            self.body.finish("ports", machine.server_id)
-
-    def _begin(self, machine: Machine) -> None:
-        db, server_id = self.body.db, machine.server_id
-        for address in machine.addresses.all:
-            row = db.execute("SELECT server_id FROM addresses WHERE address = ?", (address,)).fetchone()
-            if row and row[0] != server_id:
-                raise CallerBug(f"servers {row[0]} and {server_id} have the same address {address}")
-        db.execute("INSERT OR IGNORE INTO ports (server_id, done) VALUES (?, 0)", (server_id,))
-        db.execute("DELETE FROM addresses WHERE server_id = ?", (server_id,))
-        db.executemany(
-            "INSERT OR REPLACE INTO addresses (address, server_id) VALUES (?, ?)",
-            [(address, server_id) for address in machine.addresses.all],
-        )
-
-    async def detach(self, server_id: int) -> None:
-        async with self.body.faults.around("ports.detach", server_id):
-            await asyncio.sleep(self.body.latencies.remove)
-            self.body.db.execute("DELETE FROM addresses WHERE server_id = ?", (server_id,))
-            self.body.db.execute("DELETE FROM ports WHERE server_id = ?", (server_id,))
-
-    async def held(self) -> set[int]:
-        async with self.body.faults.around("ports.held"):
-            await asyncio.sleep(self.body.latencies.look)
-            return self.body.held("ports")
 
 
 class SimulatedMachines:
@@ -61,6 +28,7 @@ class SimulatedMachines:
     async def define(self, machine: Machine) -> None:
         async with self.body.faults.around("machines.define", machine.server_id):
             self.body.require_parts(machine.server_id)
+            self._require_ports(machine.server_id, machine.members)
             await asyncio.sleep(self.body.latencies.define)
             self._require_memory(machine)
             self.body.db.execute(
@@ -68,6 +36,34 @@ class SimulatedMachines:
                 " ON CONFLICT (server_id) DO UPDATE SET memory_mib = excluded.memory_mib",
                 (machine.server_id, machine.resources.memory_mib),
             )
+            if started_at(self.body, machine.server_id) is None:
+                self._remove_nics(machine.server_id, machine.members)
+                self._add_nics(machine.server_id, machine.members)
+
+    async def unplug(self, server_id: int, keep: Collection[int]) -> None:
+        async with self.body.faults.around("machines.unplug", server_id):
+            await asyncio.sleep(self.body.latencies.look)
+            self._remove_nics(server_id, keep)
+
+    async def plug(self, server_id: int, members: Collection[int]) -> None:
+        async with self.body.faults.around("machines.plug", server_id):
+            await asyncio.sleep(self.body.latencies.look)
+            if self.body.holds("machines", server_id):
+                self._require_ports(server_id, members)
+                self._add_nics(server_id, members)
+
+    def _require_ports(self, server_id: int, members: Collection[int]) -> None:
+        plan = plan_on(self.body.db, server_id)
+        if missing := set(members) - set(plan.members if plan else ()):
+            raise PartsMissing(f"server {server_id} has no port of membership {min(missing)}")
+
+    def _add_nics(self, server_id: int, members: Collection[int]) -> None:
+        nics = [(server_id, member) for member in members]
+        self.body.db.executemany("INSERT OR IGNORE INTO nics (server_id, member_id) VALUES (?, ?)", nics)
+
+    def _remove_nics(self, server_id: int, keep: Collection[int]) -> None:
+        gone = [(server_id, member) for member in nics_on(self.body.db, server_id) - set(keep)]
+        self.body.db.executemany("DELETE FROM nics WHERE server_id = ? AND member_id = ?", gone)
 
     def _require_memory(self, machine: Machine) -> None:
         query = "SELECT coalesce(sum(memory_mib), 0) FROM machines WHERE server_id != ?"
@@ -111,6 +107,7 @@ class SimulatedMachines:
         async with self.body.faults.around("machines.destroy", server_id):
             await asyncio.sleep(self.body.latencies.destroy)
             self.body.db.execute("DELETE FROM machines WHERE server_id = ?", (server_id,))
+            self.body.db.execute("DELETE FROM nics WHERE server_id = ?", (server_id,))
 
     async def held(self) -> dict[int, bool]:
         async with self.body.faults.around("machines.held"):
@@ -125,6 +122,11 @@ class SimulatedMachines:
     def _known(self) -> dict[int, bool]:
         known = self.body.db.execute("SELECT server_id, started NOTNULL FROM machines")
         return {server_id: bool(runs) for server_id, runs in known}
+
+
+def nics_on(db: sqlite3.Connection, server_id: int) -> set[int]:
+    """The memberships that the machine has a NIC for."""
+    return {row[0] for row in db.execute("SELECT member_id FROM nics WHERE server_id = ?", (server_id,))}
 
 
 def started_at(body: Body, server_id: int) -> float | None:
