@@ -15,7 +15,7 @@ from api import edge, errors
 from api.auth import Authenticator
 from api.documented import Documented, failing
 from api.gate import OPENAPI, Gate
-from api.internal import enrolments, hosts
+from api.internal import enrolments, hosts, ports
 from api.metrics import metrics
 from api.queries import readable_query
 from api.rate_limit import Turnstile
@@ -51,6 +51,7 @@ def create_app(settings: Settings) -> FastAPI:
     for router in ROUTERS:
         app.include_router(router, prefix="/api/v1", responses=failing(), dependencies=EVERYWHERE)
     app.include_router(hosts.router, include_in_schema=False)
+    app.include_router(ports.router, include_in_schema=False)
     app.include_router(enrolments.router, include_in_schema=False)
     app.add_api_route("/healthz", health, methods=["GET"], include_in_schema=False)
     app.add_api_route("/metrics", metrics, methods=["GET"], include_in_schema=False)

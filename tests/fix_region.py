@@ -28,6 +28,7 @@ from activities.ports import Ports
 from api import errors
 from api.app import lifespan_of
 from api.internal import hosts as internal_hosts
+from api.internal import ports as internal_ports
 from api.stories import Stories
 from infra.catalog.default import ensure_catalogue
 from infra.config import Settings
@@ -330,6 +331,7 @@ def internal_app(settings: Settings) -> FastAPI:
     app = FastAPI(lifespan=lifespan_of(settings))
     errors.install(app)
     app.include_router(internal_hosts.router)
+    app.include_router(internal_ports.router)
     return app
 
 

@@ -89,7 +89,7 @@ async def assign(connection: Connection, order: ServerOrder, rest: float) -> Add
         held = await of_server(connection, order.server_id)
         missing = [type_ for type_ in wanted if type_ not in held]
         if not missing:
-            return Addresses(ipv4=held.get("ipv4"), ipv6_network=held.get("ipv6"))
+            return await with_members(connection, order.server_id)
         for type_ in missing:
             await stock(connection, order.location, type_)
     raise _none_free(missing[0], order.location)
@@ -115,6 +115,13 @@ async def of_server(connection: Connection, server_id: int) -> dict[str, str]:
     query = "SELECT type, address FROM addresses WHERE server_id = %s"
     rows = await (await connection.execute(query, (server_id,))).fetchall()
     return {row["type"]: row["address"] for row in rows}
+
+
+async def with_members(connection: Connection, server_id: int) -> Addresses:
+    """All that a machine needs to know of the server's addresses."""
+    held = await of_server(connection, server_id)
+    found = await connection.execute("SELECT id FROM network_members WHERE server_id = %s ORDER BY id", (server_id,))
+    return Addresses(held.get("ipv4"), held.get("ipv6"), tuple(row["id"] for row in await found.fetchall()))
 
 
 async def stock(connection: Connection, location: str, type_: Type) -> None:

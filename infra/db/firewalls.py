@@ -46,10 +46,11 @@ class NewFirewall:
 
 def _firewall(row: DictRow) -> Firewall:
     targets = tuple(Target(**one) for one in row["targets"])
-    return Firewall(**{**row, "rules": tuple(map(_rule, row["rules"])), "targets": targets})
+    return Firewall(**{**row, "rules": tuple(map(rule_of, row["rules"])), "targets": targets})
 
 
-def _rule(kept: dict[str, Any]) -> Rule:
+def rule_of(kept: dict[str, Any]) -> Rule:
+    """As it is kept."""
     sides = {side: tuple(kept[side]) for side in ("source_ips", "destination_ips")}
     return Rule(**{**kept, **sides})
 

@@ -101,7 +101,8 @@ SELECT s.id AS server_id, s.name, s.user_data, s.authorized_keys,
        c.epoch, c.host_id, c.cores, c.memory_mib, c.disk_gib, i.id AS image_id, i.name AS image_name, i.digest,
        i.architecture, i.disk_gib AS image_disk_gib, i.has_agent,
        (SELECT a.address FROM addresses a WHERE a.server_id = s.id AND a.type = 'ipv4') AS ipv4,
-       (SELECT a.address FROM addresses a WHERE a.server_id = s.id AND a.type = 'ipv6') AS ipv6
+       (SELECT a.address FROM addresses a WHERE a.server_id = s.id AND a.type = 'ipv6') AS ipv6,
+       ARRAY(SELECT m.id FROM network_members m WHERE m.server_id = s.id ORDER BY m.id) AS members
 FROM claims c
 JOIN servers s ON s.id = c.server_id
 JOIN images i ON i.id = s.image_id
@@ -153,5 +154,5 @@ def _machine(row: DictRow) -> Machine:
         name=row["name"],
         resources=Resources(row["cores"], row["memory_mib"], row["disk_gib"]),
         image=image,
-        addresses=Addresses(row["ipv4"], row["ipv6"]),
+        addresses=Addresses(row["ipv4"], row["ipv6"], tuple(row["members"])),
     )

@@ -14,7 +14,6 @@ from infra.db import addresses, claims, orders, quotas
 from infra.db.pool import Connection
 from infra.domain.models import (
     DELETED,
-    Addresses,
     DeleteOrder,
     FailedOrder,
     Failure,
@@ -75,9 +74,8 @@ async def holdings(connection: Connection, server_id: int) -> Holdings | None:
     if order is None:
         return None
     claim = await claims.of_server(connection, server_id)
-    held = await addresses.of_server(connection, server_id)
-    public = Addresses(held.get("ipv4"), held.get("ipv6"))
-    return Holdings(order, Machine.of(order, claim, public) if claim else None)
+    held = await addresses.with_members(connection, server_id)
+    return Holdings(order, Machine.of(order, claim, held) if claim else None)
 
 
 async def finish_delete(connection: Connection, order: DeleteOrder, timeline: list[dict[str, Any]]) -> None:

@@ -13,6 +13,11 @@ from uuid import NAMESPACE_OID, UUID, uuid5
 MACHINES = uuid5(NAMESPACE_OID, "machines.puchify.org")
 
 
+def server_mac(server_id: int) -> str:
+    """Of the public port: locally administered, of the server's id, so that it is the same on every host."""
+    return "02:" + ":".join(f"{byte:02x}" for byte in server_id.to_bytes(5, "big"))
+
+
 @dataclass(frozen=True, slots=True)
 class Image:
     """What a disk is cloned from. ``digest`` is the sha256 of the raw disk and the name it has on every host."""
@@ -116,8 +121,7 @@ class Machine:
 
     @property
     def mac(self) -> str:
-        """Locally administered, from the server's id: it stays with the server on every host."""
-        return "02:" + ":".join(f"{byte:02x}" for byte in self.server_id.to_bytes(5, "big"))
+        return server_mac(self.server_id)
 
     @property
     def uuid(self) -> UUID:
