@@ -46,7 +46,8 @@ class Ports:
         async with self._locks.hold(machine.server_id):
             if plan is None:
                 plan = await self._internal_api.port_plan(machine)
-            await self._make(plan)
+            while not await self._make(plan):
+                plan = await self._internal_api.port_plan(machine)
         return machine.with_members(plan.members)
 
     def as_attached(self, machine: Machine) -> Machine:
@@ -59,14 +60,16 @@ class Ports:
         made = ((plan, self._attached.get(plan.server_id)) for plan in plans)
         return {plan.server_id for plan, last in made if last and last.epoch == plan.epoch and last != plan}
 
-    async def _make(self, plan: PortPlan) -> None:
-        """NICs go before their taps and come after them; the books hear of firewalls once they guard the server."""
+    async def _make(self, plan: PortPlan) -> bool:
+        """NICs go before their taps and come after them; the books hear of firewalls once they guard the server.
+        False: they want others by now."""
         server_id = plan.server_id
         await self._host.machines.unplug(server_id, plan.members)
         await self._host.ports.attach(plan)
         await self._host.machines.plug(server_id, plan.members)
         self._attached[server_id] = plan
         # After a restart nobody here knows what the books were told, so they are told again.
-        if plan.firewalls or self._told.get(server_id) != ():
-            await self._internal_api.enforced(plan)
+        wanted = not plan.firewalls and self._told.get(server_id) == ()
+        wanted = wanted or await self._internal_api.enforced(plan)
         self._told[server_id] = plan.firewalls
+        return wanted

@@ -54,10 +54,11 @@ class InternalApi:
         """Those of all servers that this host has a claim on."""
         return _PLANS.validate_json((await self._call("GET", "ports")).content)
 
-    async def enforced(self, plan: PortPlan) -> None:
-        """The plan's firewalls, and no others, guard its server now."""
+    async def enforced(self, plan: PortPlan) -> bool:
+        """The plan's firewalls, and no others, guard its server now. False: others are wanted by now. StaleClaim."""
         told = {"epoch": plan.epoch, "firewalls": list(plan.firewalls)}
-        await self._call("PUT", f"ports/{plan.server_id}/firewalls", json=told)
+        path, gone = f"ports/{plan.server_id}/firewalls", StaleClaim("the server is not placed on this host any more")
+        return (await self._call("PUT", path, absent=gone, may_conflict=True, json=told)).status_code != 409
 
     async def claims(self) -> HostClaims:
         return _CLAIMS.validate_json((await self._call("GET", "claims")).content)
@@ -77,7 +78,9 @@ class InternalApi:
         """Nothing of the server is left here."""
         await self._call("DELETE", f"tombstones/{tombstone.server_id}", params={"epoch": tombstone.epoch})
 
-    async def _call(self, method: str, path: str, absent: PuchifyError | None = None, **request: Any) -> httpx.Response:
+    async def _call(
+        self, method: str, path: str, absent: PuchifyError | None = None, may_conflict: bool = False, **request: Any
+    ) -> httpx.Response:
         """Unavailable: the API does not answer as it should, which passes and is not the host's fault.
         HostUnavailable: the books do not know this host. ``absent`` is raised for what is not found."""
         try:
@@ -86,6 +89,8 @@ class InternalApi:
             raise Unavailable("a part of the service does not answer; try again") from cause
         if reply.status_code == 404 and absent is not None:
             raise absent
+        if reply.status_code == 409 and may_conflict:
+            return reply
         if reply.status_code in (401, 403, 404):
             log.error("host %s is refused: it was removed from the books, or has another key there", self._host_id)
             raise HostUnavailable("the host is not in service; try again")
