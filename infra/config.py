@@ -134,6 +134,15 @@ class Settings(BaseSettings):
         [],
         description="Interfaces guests may be forwarded to (JSON list). None: guests reach this host and each other.",
     )
+    forbidden: list[CheckedNetwork] = Field(
+        [], description="Networks that guests never reach, whatever leads there (JSON list): the infrastructure's."
+    )
+    vtep: str = Field(
+        "", description="This host's address in the tunnels of private networks. Empty: all servers are on this host."
+    )
+    private_mtu: int = Field(
+        1450, ge=1280, le=9500, description="Bytes of a packet in a private network: the underlay's MTU less 50."
+    )
     nameservers: list[str] = Field([], description="Resolvers written into the seed (JSON list).")
 
     # Promises

@@ -34,6 +34,7 @@ async def open_host(settings: Settings) -> AsyncIterator[Host]:
         with SimulatedHost(settings.host_path / "simulated.sqlite") as simulated:
             yield simulated.host()
         return
+    from infra.drivers.ports import HostNetwork
     from infra.drivers.real import LibvirtHost, open_libvirt_host  # libvirt's library is not everywhere
 
     options = LibvirtHost(
@@ -41,8 +42,13 @@ async def open_host(settings: Settings) -> AsyncIterator[Host]:
         run=settings.host_run,
         store=image_store(settings),
         uri=settings.libvirt_uri,
-        uplinks=tuple(settings.uplinks),
-        pools=tuple(settings.address_pools),
+        network=HostNetwork(
+            uplinks=tuple(settings.uplinks),
+            pools=tuple(settings.address_pools),
+            forbidden=tuple(settings.forbidden),
+            vtep=settings.vtep,
+            private_mtu=settings.private_mtu,
+        ),
         cache_gib=settings.image_cache_gib,
     )
     async with open_libvirt_host(options) as host:

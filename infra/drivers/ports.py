@@ -1,60 +1,71 @@
-"""A server's way to the network: a routed tap that QEMU opens, the routes to it, and the rules that guard it.
+"""A server's ways to networks: taps that QEMU opens, what leads to them, and the rules that guard them.
 
-Each tap carries the same gateway (172.31.1.1, fe80::1) under the same MAC, on every host, so nothing changes for a
-guest that starts elsewhere. The server's addresses are host routes with a protocol number of our own: whatever
-distributes routes can tell them. Order: the tap, down; its rules; then addresses and routes. A guest never has a port
-without rules, and no packet is attracted before there is somewhere to put it.
-
-All of it lives in the network namespace of the calling process.
+Order: taps, down; the rules of all of them, in one transaction; then what they are connected to. So a guest never has a
+port without rules, and no packet is attracted before there is somewhere to put it; taking away goes the other way
+round. The kernel takes long to take a link away, so that is done beside everything else. What somebody else upsets is
+mended (`port_looks`). All of it lives in the network namespace of the calling process.
 """
 
 from __future__ import annotations
 
-import errno
+import asyncio
+import logging
 import pwd
-from collections.abc import Callable, Iterator, Sequence
+import socket
+from collections.abc import Callable, Collection, Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from dataclasses import dataclass
 from functools import partial
-from ipaddress import ip_network
-from pathlib import Path
-from socket import AF_INET, AF_INET6
-from typing import Any, TypeVar
+from typing import TypeVar
 
 from pyroute2 import IPRoute
 from pyroute2.netlink.exceptions import NetlinkError
 
 from infra.domain import firewall_rules
-from infra.domain.errors import HostUnavailable
-from infra.domain.port_names import server_of, tap_name
-from infra.domain.port_plan import PortPlan
-from infra.domain.seed import GATEWAY4, GATEWAY6
-from infra.drivers import nft
+from infra.domain.errors import HostFailure, HostUnavailable
+from infra.domain.port_names import private_tap_name, server_of, tap_name
+from infra.domain.port_plan import PortPlan, PrivatePort
+from infra.drivers import nft, public_ports
+from infra.drivers.links import Tap, remove_link
+from infra.drivers.port_looks import Look, look, problems_of, strays_in
+from infra.drivers.private_networks import PrivateNetworks
 from infra.drivers.threads import KeyedLocks, run
 
-ROUTE_PROTOCOL = 210  # rtm_protocol: "this route belongs to the host worker"; from the range that nobody has registered
-POOL_METRIC = 2**31  # far behind whatever else knows a way to a pool
-TAP_MAC = "fe:00:00:00:00:01"
-SYSCTLS = Path("/proc/sys/net")
-
-TUN_TAP = 2
-SCOPE_LINK, SCOPE_ANY = 253, 255
-NEIGHBOUR_PERMANENT = 0x80
-ADDRESS_WITHOUT_DAD = 0x02
+SECOND_LOOK = 1.0
+"""Seconds after an attach: by then FRR has done what it may do to entries that another host had, too."""
 
 T = TypeVar("T")
+log = logging.getLogger(__name__)
 
 
-class RoutedPorts:
-    """Routed ports. ``pools``: the networks that servers' addresses are from. ``owner``: the user who opens taps."""
+@dataclass(frozen=True, slots=True)
+class HostNetwork:
+    """``uplinks``: where guests may be forwarded to. ``pools``: the networks that servers' addresses are from.
+    ``forbidden``: ranges that guests never reach. ``vtep``: this host's address in the tunnels of private networks; "":
+    there are no other hosts. ``private_mtu``: bytes. ``owner``: the user who opens taps."""
 
-    def __init__(self, uplinks: Sequence[str] = (), pools: Sequence[str] = (), owner: str = "libvirt-qemu") -> None:
-        self._uplinks, self._pools = tuple(uplinks), tuple(pools)
-        user = pwd.getpwnam(owner)
+    uplinks: tuple[str, ...] = ()
+    pools: tuple[str, ...] = ()
+    forbidden: tuple[str, ...] = ()
+    vtep: str = ""
+    private_mtu: int = 1450
+    owner: str = "libvirt-qemu"
+
+
+class HostPorts:
+    def __init__(self, network: HostNetwork) -> None:
+        self._network = network
+        user = pwd.getpwnam(network.owner)
         self._owner = (user.pw_uid, user.pw_gid)
-        self._threads = ThreadPoolExecutor(4, thread_name_prefix="ports")
+        self._private = PrivateNetworks(self._owner, network.vtep, network.private_mtu)
+        self._makers = ThreadPoolExecutor(4, thread_name_prefix="ports")
+        self._removers = ThreadPoolExecutor(8, thread_name_prefix="ports-gone")
         self._locks = KeyedLocks[int]()
-        self._attached: dict[int, PortPlan] = {}  # by this process; at its start the worker attaches whoever runs
+        self._attached: dict[int, PortPlan] = {}
+        """By this process; at its start the worker attaches whoever is here."""
+        self._members: dict[int, dict[int, int]] = {}
+        """By server: the private taps that are here of it, and the network each is in; 0: nobody knows any more."""
+        self._second_looks: set[asyncio.Task[None]] = set()
 
     async def open(self) -> None:
         """Make the host a router for its guests: forwarding, base rules, and an end for packets to absent guests."""
@@ -62,159 +73,171 @@ class RoutedPorts:
 
     async def close(self) -> None:
         """Take the ground away when no server stands on it; as long as one does, everything stays as it is."""
+        for task in self._second_looks:
+            task.cancel()
+        await asyncio.gather(*self._second_looks, return_exceptions=True)
         if not await self.held():
             await self._do(self._close)
-        self._threads.shutdown(wait=False)
+        self._makers.shutdown(wait=False)
+        self._removers.shutdown(wait=False)
 
     async def attach(self, plan: PortPlan) -> None:
         async with self._locks.hold(plan.server_id):
-            await self._do(partial(self._attach, plan))
+            self._attached.pop(plan.server_id, None)
+            await self._make(plan)
             self._attached[plan.server_id] = plan
+        if plan.private and self._network.vtep:
+            task = asyncio.create_task(self._look_again(plan), name=f"second look at server {plan.server_id}")
+            self._second_looks.add(task)
+            task.add_done_callback(self._second_looks.discard)
 
     async def detach(self, server_id: int) -> None:
         async with self._locks.hold(server_id):
             self._attached.pop(server_id, None)
-            await self._do(partial(self._detach, server_id))
+            members = dict(self._members.get(server_id, {}))
+            await self._take_away(members, server_id)
+            self._members.pop(server_id, None)
 
     async def mend(self) -> set[int]:
-        """Attach again whom somebody took the rules from (a restart of the nftables service flushes them all)."""
-        chains = await self._do(partial(nft.chains, firewall_rules.TABLE))
-        bare = {server for server, plan in self._attached.items() if not firewall_rules.guarded(plan, chains)}
-        for server_id in sorted(bare):
+        """Attach again whose ports somebody upset (a restart of the nftables service flushes all rules), and clear away
+        what is nobody's."""
+        known = dict(self._attached)
+        seen = await self._do(look)
+        wrong = {server: what for server, plan in known.items() if (what := self._problems(plan, seen))}
+        for server_id in sorted(wrong):
             async with self._locks.hold(server_id):
-                if plan := self._attached.get(server_id):
-                    await self._do(partial(self._attach, plan))
-        return bare
+                if self._attached.get(server_id) is known[server_id]:
+                    log.warning("server %s lacks %s", server_id, wrong[server_id])
+                    await self._make(known[server_id])
+        await self._clear(seen)
+        return set(wrong)
 
     async def held(self) -> set[int]:
         return await self._do(self._held)
 
+    async def _make(self, plan: PortPlan) -> None:
+        """All that the plan has, then away with what it has no more."""
+        wanted = {port.member_id: port.vni for port in plan.private}
+        here = self._members.setdefault(plan.server_id, {})
+        here.update(wanted)
+        stale = {member: vni for member, vni in here.items() if member not in wanted}
+        if stale:  # off before its rules are another's
+            await self._do(partial(self._disconnect, stale))
+        await self._do(partial(self._attach, plan))
+        if stale:
+            await self._take_away(stale)
+            self._members[plan.server_id] = wanted
+
+    async def _take_away(self, members: Mapping[int, int], server_id: int | None = None) -> None:
+        """Private ports, and the public one with all else of a server where that is named."""
+        await self._do(partial(self._disconnect, members, server_id))
+        taps = _taps(members, server_id)
+        await self._do(partial(nft.apply, firewall_rules.server_removal(taps)))
+        await asyncio.gather(*(self._remove(partial(_remove_link, tap)) for tap in taps))
+        for member_id, vni in members.items():
+            self._private.forget(vni, member_id)
+        await asyncio.gather(
+            *(self._remove(partial(self._remove_if_empty, vni)) for vni in set(members.values()) - {0})
+        )
+
+    async def _look_again(self, plan: PortPlan) -> None:
+        await asyncio.sleep(SECOND_LOOK)
+        async with self._locks.hold(plan.server_id):
+            if self._attached.get(plan.server_id) is plan:
+                try:
+                    await self._do(partial(self._tell_again, plan))
+                except HostFailure as error:
+                    log.warning("the second look at server %s failed, the next is soon: %s", plan.server_id, error)
+
+    async def _clear(self, seen: Look) -> None:
+        """Private taps and rules of no server, and networks without members here."""
+        strays = {member: vni for member, vni in strays_in(seen).items() if not self._private.is_expected(member)}
+        if strays:
+            log.warning("the private ports %s are nobody's: they are taken away", sorted(strays))
+            await self._take_away(strays)
+        await self._remove_empty(vni for vni in seen.networks if not self._private.has_expected(vni))
+
+    async def _remove_empty(self, vnis: Iterable[int]) -> None:
+        await asyncio.gather(*(self._remove(partial(self._remove_if_empty, vni)) for vni in vnis))
+
+    def _problems(self, plan: PortPlan, seen: Look) -> str:
+        return problems_of(plan, seen, bool(self._network.vtep))
+
     async def _do(self, work: Callable[[], T]) -> T:
-        try:
-            return await run(self._threads, work)
-        except (NetlinkError, nft.NftError, OSError) as error:
-            raise HostUnavailable("the server's network could not be prepared") from error
+        return await _unless_unavailable(self._makers, work)
+
+    async def _remove(self, work: Callable[[], T]) -> T:
+        return await _unless_unavailable(self._removers, work)
 
     def _open(self) -> None:
-        for uplink in self._uplinks:
-            _sysctl(f"ipv4/conf/{uplink}/forwarding", 1)
-        _forward_ipv6()
-        nft.apply(firewall_rules.base_tables(self._uplinks))
+        network = self._network
+        nft.apply(self._base())
         with IPRoute() as netlink:
-            for pool in self._pools:
-                _pool_route(netlink, "replace", pool)
+            public_ports.prepare_host(netlink, network.uplinks, network.pools)
+        seen = look()
+        self._private.prepare_host(seen.bridges)
+        self._members = {server: dict(members) for server, members in seen.members_by_server.items()}
 
     def _close(self) -> None:
         nft.apply(firewall_rules.base_removal())
         with IPRoute() as netlink:
-            for pool in self._pools:
-                with _gone_is_fine():
-                    _pool_route(netlink, "del", pool)
+            public_ports.release_host(netlink, self._network.pools)
 
     def _attach(self, plan: PortPlan) -> None:
-        tap, public = tap_name(plan.server_id), plan.public
-        rules = firewall_rules.server_rules(plan)
+        """With the base rules each time: should somebody have flushed the ruleset, no guest runs unguarded."""
+        zones = {port.vni: self._private.expect(port) for port in plan.private}
         with IPRoute() as netlink:
-            index = self._ensure_tap(netlink, plan.server_id)
-            # With the base rules each time: should somebody have flushed the ruleset, no guest runs unguarded.
-            nft.apply(firewall_rules.base_tables(self._uplinks) + rules)
-            _ensure_gateway(netlink, index, tap)
-            for address in public.addresses:
-                netlink.neigh("replace", dst=address, lladdr=public.mac, ifindex=index, state=NEIGHBOUR_PERMANENT)
-            _ensure_routes(netlink, index, [f"{public.ipv4}/32"] if public.ipv4 else [], AF_INET)
-            _ensure_routes(netlink, index, [public.ipv6_network] if public.ipv6_network else [], AF_INET6)
+            public = public_ports.make_tap(netlink, plan.server_id, self._owner)
+            private = [(port, self._private.make_tap(netlink, plan.server_id, port)) for port in plan.private]
+            networks = "".join(firewall_rules.network_rules(vni, zone) for vni, zone in zones.items())
+            nft.apply(self._base() + networks + firewall_rules.server_rules(plan))
+            self._connect(netlink, plan, public, private)
 
-    def _detach(self, server_id: int) -> None:
-        tap = tap_name(server_id)
-        nft.apply(firewall_rules.server_removal([tap]))
-        with IPRoute() as netlink, _gone_is_fine():
-            netlink.link("del", ifname=tap)  # and with it its addresses, neighbours and routes
+    def _connect(
+        self, netlink: IPRoute, plan: PortPlan, public: Tap, private: Iterable[tuple[PrivatePort, Tap]]
+    ) -> None:
+        for port, tap in private:
+            self._private.connect(netlink, port, tap)
+        public_ports.connect(netlink, plan, public)
+
+    def _disconnect(self, members: Collection[int], server_id: int | None = None) -> None:
+        with IPRoute() as netlink:
+            if server_id is not None:
+                public_ports.disconnect(netlink, server_id)
+            for member_id in members:
+                self._private.disconnect(netlink, member_id)
+
+    def _tell_again(self, plan: PortPlan) -> None:
+        with IPRoute() as netlink:
+            for port in plan.private:
+                self._private.tell_again(netlink, port)
 
     def _held(self) -> set[int]:
+        names = {name for _, name in socket.if_nameindex()}
+        rules = firewall_rules.taps_in(name for _, name in nft.chains(firewall_rules.TABLE))
+        public = {server for name in names | rules if (server := server_of(name)) is not None}
+        members = self._members.copy().items()
+        return public | {server for server, own in members if names.intersection(map(private_tap_name, own))}
+
+    def _remove_if_empty(self, vni: int) -> None:
         with IPRoute() as netlink:
-            taps = {server_of(link.get("ifname")) for link in netlink.get_links()}
-        rules = map(server_of, firewall_rules.taps_in(name for _, name in nft.chains(firewall_rules.TABLE)))
-        return {server for server in (*rules, *taps) if server is not None}
+            self._private.remove_if_empty(netlink, vni, lambda vni: nft.apply(firewall_rules.network_removal(vni)))
 
-    def _ensure_tap(self, netlink: IPRoute, server_id: int) -> int:
-        name, (uid, gid) = tap_name(server_id), self._owner
-        link = _link(netlink, name)
-        if link is not None and not _is_tap_of(link, uid):
-            netlink.link("del", index=link["index"])
-            link = None
-        if link is None:
-            # vnet_hdr: checksums and segmentation may be left to the other end. One queue, as in the domain XML.
-            tun = {"tun_type": TUN_TAP, "tun_owner": uid, "tun_group": gid, "tun_vnet_hdr": 1, "tun_multi_queue": 0}
-            netlink.link("add", ifname=name, kind="tun", **tun)
-            link = _link(netlink, name)
-            assert link is not None
-        if link.get("address") != TAP_MAC:
-            netlink.link("set", index=link["index"], address=TAP_MAC, IFLA_IFALIAS=f"puchify server {server_id}")
-        return int(link["index"])
+    def _base(self) -> str:
+        return firewall_rules.base_tables(self._network.uplinks, self._network.forbidden)
 
 
-def _link(netlink: IPRoute, name: str) -> Any:
-    with _gone_is_fine():
-        return netlink.link("get", ifname=name)[0]
-    return None
-
-
-def _is_tap_of(link: Any, uid: int) -> bool:
-    return bool(link.get(("linkinfo", "kind")) == "tun" and link.get(("linkinfo", "data", "tun_owner")) == uid)
-
-
-def _ensure_gateway(netlink: IPRoute, index: int, tap: str) -> None:
-    _sysctl(f"ipv6/conf/{tap}/addr_gen_mode", 1)  # no link-local address but the gateway's
-    _sysctl(f"ipv6/conf/{tap}/accept_ra", 0)
-    _sysctl(f"ipv6/conf/{tap}/accept_dad", 0)
-    _sysctl(f"ipv4/conf/{tap}/arp_ignore", 1)  # answer for this tap's address, not for every address of the host
-    _sysctl(f"ipv4/conf/{tap}/rp_filter", 1)
-    _sysctl(f"ipv4/conf/{tap}/forwarding", 1)
-    netlink.link("set", index=index, state="up")
-    netlink.addr("replace", index=index, address=GATEWAY4, prefixlen=32)
-    netlink.addr("replace", index=index, address=GATEWAY6, prefixlen=64, flags=ADDRESS_WITHOUT_DAD)
-
-
-def _ensure_routes(netlink: IPRoute, index: int, wanted: list[str], family: int) -> None:
-    for route in netlink.get_routes(family=family, oif=index, proto=ROUTE_PROTOCOL):
-        there = f"{route.get('dst')}/{route['dst_len']}"
-        if there not in wanted:
-            with _gone_is_fine():
-                # Any scope: IPv4 device routes have link scope, and a scope that differs is "no such route".
-                netlink.route("del", family=family, dst=there, oif=index, proto=ROUTE_PROTOCOL, scope=SCOPE_ANY)
-    scope = {"scope": SCOPE_LINK} if family == AF_INET else {}
-    for destination in wanted:
-        netlink.route("replace", family=family, dst=destination, oif=index, proto=ROUTE_PROTOCOL, **scope)
-
-
-def _pool_route(netlink: IPRoute, verb: str, pool: str) -> None:
-    network = ip_network(pool)
-    family = AF_INET if network.version == 4 else AF_INET6
-    route = {"type": "unreachable", "proto": ROUTE_PROTOCOL, "priority": POOL_METRIC}
-    netlink.route(verb, family=family, dst=str(network), **route)
-
-
-def _forward_ipv6() -> None:
-    # IPv6 forwards on all interfaces or on none. A router ignores advertisements unless told to go on listening
-    # (accept_ra 2): the host must not lose its own default route by becoming one.
-    if (SYSCTLS / "ipv6/conf/all/forwarding").read_text().strip() == "1":
-        return
-    for accept in (SYSCTLS / "ipv6/conf").glob("*/accept_ra"):
-        if accept.read_text().strip() == "1":
-            accept.write_text("2")
-    _sysctl("ipv6/conf/all/forwarding", 1)
-
-
-def _sysctl(name: str, value: int) -> None:
-    path = SYSCTLS / name
-    if path.read_text().strip() != str(value):
-        path.write_text(str(value))
-
-
-@contextmanager
-def _gone_is_fine() -> Iterator[None]:
+async def _unless_unavailable(threads: ThreadPoolExecutor, work: Callable[[], T]) -> T:
     try:
-        yield
-    except NetlinkError as error:
-        if error.code not in (errno.ENODEV, errno.ESRCH):
-            raise
+        return await run(threads, work)
+    except (NetlinkError, nft.NftError, OSError) as error:
+        raise HostUnavailable("the server's network could not be prepared") from error
+
+
+def _remove_link(name: str) -> None:
+    with IPRoute() as netlink:
+        remove_link(netlink, name)
+
+
+def _taps(members: Collection[int], server_id: int | None) -> list[str]:
+    return [*([tap_name(server_id)] if server_id is not None else []), *map(private_tap_name, members)]

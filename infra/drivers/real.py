@@ -6,7 +6,7 @@ import asyncio
 import logging
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from infra.domain.domain_xml import Accel
@@ -20,7 +20,7 @@ from infra.drivers.images import CachedImages
 from infra.drivers.layout import GIB, HostLayout
 from infra.drivers.libvirtd import kvm_usable
 from infra.drivers.machines import LibvirtMachines
-from infra.drivers.ports import RoutedPorts
+from infra.drivers.ports import HostNetwork, HostPorts
 from infra.drivers.protocols import Host
 from infra.drivers.seeds import IsoSeeds
 from infra.drivers.store.mount import ImageStore
@@ -39,8 +39,7 @@ class LibvirtHost:
     run: Path
     store: ImageStore
     uri: str
-    uplinks: tuple[str, ...] = ()
-    pools: tuple[str, ...] = ()
+    network: HostNetwork = field(default_factory=HostNetwork)
     cache_gib: int = 20
 
     @property
@@ -53,12 +52,12 @@ async def open_libvirt_host(options: LibvirtHost) -> AsyncIterator[Host]:
     """The hands of the host. When they are let go the machines run on, and so do their ports."""
     layout = HostLayout(options.root.absolute(), options.run.absolute())
     layout.prepare()
-    ports = RoutedPorts(options.uplinks, options.pools)
-    machines = LibvirtMachines(options.uri, layout, options.accel)
+    ports = HostPorts(options.network)
+    machines = LibvirtMachines(options.uri, layout, options.accel, options.network.private_mtu)
     await ports.open()
     room = ImageRoom(layout, options.cache_gib * GIB)
     images = CachedImages(layout, options.store, room)
-    facts = HostFacts(layout, options.uri, options.uplinks, cache=room.facts, hindrances=images.hindrances)
+    facts = HostFacts(layout, options.uri, options.network.uplinks, cache=room.facts, hindrances=images.hindrances)
     order = keep_in_order(ports, layout.root / "consoles")
     care = asyncio.gather(order, facts.keep_looking(), images.keep_looking())
     try:
@@ -79,13 +78,13 @@ async def open_libvirt_host(options: LibvirtHost) -> AsyncIterator[Host]:
         await ports.close()
 
 
-async def keep_in_order(ports: RoutedPorts, consoles: Path) -> None:
+async def keep_in_order(ports: HostPorts, consoles: Path) -> None:
     """What somebody else on the machine, or a guest, can upset."""
     while True:
         await asyncio.sleep(CARE_EVERY)
         try:
             if mended := await ports.mend():
-                log.error("the firewall rules of %d servers were gone, and are back", len(mended))
+                log.error("the ports of %d servers were not as they should be, and are again", len(mended))
             await asyncio.to_thread(shorten, consoles)
         except (HostFailure, OSError):
             log.exception("the host could not be kept in order")

@@ -50,7 +50,7 @@ class RealDeployment(Deployment):
             "HOST_RUN": options.run,
             "IMAGE_STORE": self.real.store,
             "LIBVIRT_URI": options.uri,
-            "ADDRESS_POOLS": json.dumps(options.pools),
+            "ADDRESS_POOLS": json.dumps(options.network.pools),
         }
         env.update({f"PUCHIFY_{name}": str(value) for name, value in settings.items()})
         env["HOLDS"] = str(self.holds.directory)

@@ -19,7 +19,7 @@ import pytest_asyncio
 
 from infra.domain.models import Addresses, Image, Machine, Resources
 from infra.drivers.libvirtd import PrivateLibvirtd
-from infra.drivers.ports import RoutedPorts
+from infra.drivers.ports import HostNetwork, HostPorts
 from infra.drivers.protocols import Host
 from infra.drivers.real import LibvirtHost, open_libvirt_host
 from infra.drivers.store.mount import ImageStore
@@ -59,8 +59,8 @@ def image_of(guest: GuestImage, digest: str) -> Image:
 
 
 @pytest.fixture
-async def ports(private_network: None) -> AsyncIterator[RoutedPorts]:
-    ports = RoutedPorts(uplinks=(), pools=POOLS)
+async def ports(private_network: None) -> AsyncIterator[HostPorts]:
+    ports = HostPorts(HostNetwork(pools=POOLS))
     await ports.open()
     yield ports
     for server_id in await ports.held():
@@ -97,7 +97,7 @@ async def real_host(private_network: None, tmp_path_factory: pytest.TempPathFact
         async with Supervisor(state / "pids", print) as supervisor:
             await supervisor.start(Process("libvirtd", libvirtd.argv(), state / "libvirtd.log", ready=libvirtd.ready))
             options = LibvirtHost(
-                storage.directory, runtime.path, ImageStore(store, settle=0), libvirtd.uri, pools=POOLS
+                storage.directory, runtime.path, ImageStore(store, settle=0), libvirtd.uri, HostNetwork(pools=POOLS)
             )
             yield RealHost(options, store, libvirtd, supervisor, state / "pids")
         storage.close()

@@ -13,7 +13,7 @@ import pytest
 
 from infra.domain.models import Addresses
 from infra.domain.port_names import tap_name
-from infra.drivers.ports import RoutedPorts
+from infra.drivers.ports import HostNetwork, HostPorts
 from tests.host.fix_host import machine_of
 from tests.host.frames import GuestEnd, advertisement, arp, ethernet, ping4, ping6, udp4, udp6
 from tests.port_plans import plan_for
@@ -39,10 +39,10 @@ def everything() -> str:
     return "\n".join(shown)
 
 
-async def test_attach_gives_a_server_its_addresses_and_a_gateway(ports: RoutedPorts) -> None:
+async def test_attach_gives_a_server_its_addresses_and_a_gateway(ports: HostPorts) -> None:
     await ports.attach(plan_for(ALICE))
     tap = tap_name(ALICE.server_id)
-    assert f"{ALICE4} dev {tap} proto 210 scope link" in ip("route")
+    assert f"{ALICE4} dev {tap} proto 210 scope link metric 999999" in ip("route")
     assert f"2001:db8:77:b::/64 dev {tap} proto 210" in ip("-6", "route")
     assert "unreachable 10.77.0.0/24 proto 210" in ip("route")
     assert "172.31.1.1/32" in ip("address", "show", "dev", tap)
@@ -52,7 +52,7 @@ async def test_attach_gives_a_server_its_addresses_and_a_gateway(ports: RoutedPo
     assert await ports.held() == {ALICE.server_id}
 
 
-async def test_attach_again_changes_nothing(ports: RoutedPorts) -> None:
+async def test_attach_again_changes_nothing(ports: HostPorts) -> None:
     await ports.attach(plan_for(ALICE))
     before = everything()
     await asyncio.gather(ports.attach(plan_for(ALICE)), ports.attach(plan_for(ALICE)))
@@ -72,7 +72,7 @@ async def test_attach_again_changes_nothing(ports: RoutedPorts) -> None:
         "ip neigh flush dev {tap} nud permanent; ip -6 route flush proto 210",
     ],
 )
-async def test_attach_mends_what_is_half_there(ports: RoutedPorts, damage: str) -> None:
+async def test_attach_mends_what_is_half_there(ports: HostPorts, damage: str) -> None:
     await ports.attach(plan_for(ALICE))
     before = everything()
     shell(damage.format(tap=tap_name(ALICE.server_id)))
@@ -87,7 +87,7 @@ def _without_index(shown: str) -> list[str]:
     return sorted(line.lstrip("0123456789: \t") for line in shown.splitlines())
 
 
-async def test_attach_with_other_addresses_drops_the_old(ports: RoutedPorts) -> None:
+async def test_attach_with_other_addresses_drops_the_old(ports: HostPorts) -> None:
     await ports.attach(plan_for(ALICE))
     await ports.attach(plan_for(replace(ALICE, addresses=Addresses("10.77.0.99", None))))
     assert "10.77.0.99 dev" in ip("route")
@@ -98,7 +98,7 @@ async def test_attach_with_other_addresses_drops_the_old(ports: RoutedPorts) -> 
 @pytest.mark.parametrize(
     "damage", ["nft flush ruleset", "nft delete table netdev puchify", "nft delete table inet puchify"]
 )
-async def test_rules_that_somebody_flushed_are_mended(ports: RoutedPorts, damage: str) -> None:
+async def test_rules_that_somebody_flushed_are_mended(ports: HostPorts, damage: str) -> None:
     await asyncio.gather(ports.attach(plan_for(ALICE)), ports.attach(plan_for(BOB)))
     await ports.detach(BOB.server_id)
     before = everything()
@@ -109,7 +109,7 @@ async def test_rules_that_somebody_flushed_are_mended(ports: RoutedPorts, damage
     assert await ports.mend() == set()
 
 
-async def test_detach_leaves_nothing_of_the_server_and_all_of_others(ports: RoutedPorts) -> None:
+async def test_detach_leaves_nothing_of_the_server_and_all_of_others(ports: HostPorts) -> None:
     await asyncio.gather(ports.attach(plan_for(ALICE)), ports.attach(plan_for(BOB)))
     await asyncio.gather(ports.detach(ALICE.server_id), ports.detach(ALICE.server_id))
     await ports.detach(ALICE.server_id)
@@ -120,14 +120,14 @@ async def test_detach_leaves_nothing_of_the_server_and_all_of_others(ports: Rout
 
 
 @pytest.mark.parametrize("rest", ["ip link del {tap}", "nft flush ruleset"])
-async def test_detach_finishes_what_somebody_began(ports: RoutedPorts, rest: str) -> None:
+async def test_detach_finishes_what_somebody_began(ports: HostPorts, rest: str) -> None:
     await ports.attach(plan_for(ALICE))
     shell(rest.format(tap=tap_name(ALICE.server_id)))
     await ports.detach(ALICE.server_id)
     assert await ports.held() == set()
 
 
-async def test_held_tells_of_a_rule_without_its_tap(ports: RoutedPorts) -> None:
+async def test_held_tells_of_a_rule_without_its_tap(ports: HostPorts) -> None:
     await ports.attach(plan_for(ALICE))
     ip("link", "del", tap_name(ALICE.server_id))
     assert await ports.held() == {ALICE.server_id}
@@ -135,7 +135,7 @@ async def test_held_tells_of_a_rule_without_its_tap(ports: RoutedPorts) -> None:
 
 async def test_close_takes_the_ground_away_only_when_nobody_stands_on_it(private_network: None) -> None:
     for last in (False, True):
-        ports = RoutedPorts(pools=("10.77.0.0/24",))
+        ports = HostPorts(HostNetwork(pools=("10.77.0.0/24",)))
         await ports.open()
         await (ports.detach(ALICE.server_id) if last else ports.attach(plan_for(ALICE)))
         await ports.close()
@@ -175,7 +175,7 @@ HONEST = {
 }
 
 
-async def count(frame: bytes, ports: RoutedPorts) -> tuple[int, int]:
+async def count(frame: bytes, ports: HostPorts) -> tuple[int, int]:
     """How often ``frame``, sent by Alice, was stopped at her tap, and how often it came in."""
     await ports.attach(plan_for(ALICE))
     await ports.attach(plan_for(BOB))
@@ -200,16 +200,16 @@ def _packets(family: str, table: str, chain: str) -> int:
 
 
 @pytest.mark.parametrize("kind", FORGED)
-async def test_a_forged_frame_ends_at_the_tap(ports: RoutedPorts, kind: str) -> None:
+async def test_a_forged_frame_ends_at_the_tap(ports: HostPorts, kind: str) -> None:
     assert await count(FORGED[kind], ports) == (1, 0)
 
 
 @pytest.mark.parametrize("kind", HONEST)
-async def test_an_honest_frame_comes_in(ports: RoutedPorts, kind: str) -> None:
+async def test_an_honest_frame_comes_in(ports: HostPorts, kind: str) -> None:
     assert await count(HONEST[kind], ports) == (0, 1)
 
 
-async def test_guests_reach_each_other_where_the_rules_let_them(ports: RoutedPorts) -> None:
+async def test_guests_reach_each_other_where_the_rules_let_them(ports: HostPorts) -> None:
     await ports.attach(plan_for(ALICE))
     await ports.attach(plan_for(BOB))
     with neighbours() as (alice, bob):
@@ -223,7 +223,7 @@ async def test_guests_reach_each_other_where_the_rules_let_them(ports: RoutedPor
             assert bob.received(b"PING")
 
 
-async def test_a_guest_reaches_no_service_of_the_host(ports: RoutedPorts) -> None:
+async def test_a_guest_reaches_no_service_of_the_host(ports: HostPorts) -> None:
     await ports.attach(plan_for(ALICE))
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as service, GuestEnd(tap_name(11)) as alice:
         service.bind(("0.0.0.0", 0))
@@ -236,7 +236,7 @@ async def test_a_guest_reaches_no_service_of_the_host(ports: RoutedPorts) -> Non
         assert alice.received(b"PING")  # the echo reply
 
 
-async def test_a_packet_to_an_absent_guest_is_unreachable(ports: RoutedPorts) -> None:
+async def test_a_packet_to_an_absent_guest_is_unreachable(ports: HostPorts) -> None:
     await ports.attach(plan_for(ALICE))
     with GuestEnd(tap_name(ALICE.server_id)) as alice:
         await asyncio.sleep(0.05)

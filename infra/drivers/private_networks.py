@@ -1,0 +1,210 @@
+"""Private networks on a host: a bridge for each that has a member here, its VXLAN to the other hosts, and the members.
+
+Nobody learns by listening: what the host knows of its members (forwarding entries, permanent neighbours) is what FRR
+tells the other hosts (EVPN), and FRR adds the others'. A network's bridge comes with its first member and goes with its
+last. Its zone of connection tracking is written on the bridge, where it is found again after a restart.
+
+Source: the EVPN recipes of FRR, and Linux' Documentation/networking/bridge.rst.
+"""
+
+from __future__ import annotations
+
+import re
+import shutil
+import subprocess
+import threading
+from collections import defaultdict
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from socket import AF_INET
+from typing import Any
+
+from pyroute2 import IPRoute
+
+from infra.domain.firewall_rules import ZONES
+from infra.domain.networks import mac_of
+from infra.domain.port_names import bridge_name, overlay_name, private_tap_name
+from infra.domain.port_plan import PrivatePort
+from infra.drivers.links import (
+    NEIGHBOUR_PERMANENT,
+    NEIGHBOUR_STATIC,
+    SYSCTLS,
+    Owner,
+    Tap,
+    ensure_link,
+    ensure_tap,
+    forget_neighbours,
+    link_named,
+    owned_by,
+    remove_link,
+    set_up,
+    sysctl,
+)
+
+VXLAN_PORT = 4789
+OF_MASTER = 0x04  # ntf_flags: the entry is the bridge's, not the device's
+NEVER = 8  # arp_ignore: answer for no address of the host
+BRIDGE = {
+    "br_stp_state": 0,
+    "br_forward_delay": 0,
+    "br_mcast_snooping": 0,
+    "br_nf_call_iptables": 1,  # the firewall sees what it forwards (br_netfilter)
+}
+
+
+class NoRoomForNetworks(OSError):
+    """More private networks on one host than connections can be tracked apart."""
+
+
+@dataclass
+class PrivateNetworks:
+    """``vtep``: the host's tunnel address; "": there are no other hosts. ``mtu``: of all that is in a network."""
+
+    owner: Owner
+    vtep: str = ""
+    mtu: int = 1450
+    _members: dict[int, set[int]] = field(default_factory=lambda: defaultdict(set))
+    """By VNI: who is here, or is to be in a moment."""
+    _zones: dict[int, int] = field(default_factory=dict)
+    _last_zone: int = 0
+    _locks: dict[int, threading.Lock] = field(default_factory=dict)
+    _registry: threading.Lock = field(default_factory=threading.Lock)
+
+    def prepare_host(self, bridges: dict[int, str]) -> None:
+        """``bridges``: those that are there, by VNI, and what is written on them."""
+        if not (SYSCTLS / "bridge").exists() and shutil.which("modprobe"):
+            subprocess.run(("modprobe", "br_netfilter"), capture_output=True)
+        with self._registry:
+            self._zones.update({vni: zone for vni, alias in bridges.items() if (zone := _zone_on(alias))})
+
+    def expect(self, port: PrivatePort) -> int:
+        """The network stays from now on until the member has gone. Its zone."""
+        with self._lock(port.vni), self._registry:  # one that is just being taken away is gone first
+            self._members[port.vni].add(port.member_id)
+            if port.vni not in self._zones:
+                self._zones[port.vni] = self._free_zone()
+            return self._zones[port.vni]
+
+    def is_expected(self, member_id: int) -> bool:
+        with self._registry:
+            return any(member_id in members for members in self._members.values())
+
+    def has_expected(self, vni: int) -> bool:
+        with self._registry:
+            return bool(self._members.get(vni))
+
+    def make_tap(self, netlink: IPRoute, server_id: int, port: PrivatePort) -> Tap:
+        """One that is fresh is in no bridge."""
+        name = private_tap_name(port.member_id)
+        own = "fe" + mac_of(port.member_id)[2:]  # the host's end, unlike the guest's
+        tap = ensure_tap(netlink, name, self.owner, owned_by(server_id), address=own, mtu=self.mtu)
+        sysctl(f"ipv6/conf/{name}/disable_ipv6", 1)
+        sysctl(f"ipv4/conf/{name}/forwarding", 0)
+        return tap
+
+    def connect(self, netlink: IPRoute, port: PrivatePort, tap: Tap) -> None:
+        """Into its bridge, and then known there. Its rules are there."""
+        with self._lock(port.vni):
+            bridge = self._ensure_bridge(netlink, port)
+            netlink.link("set", index=tap.index, master=bridge)
+            netlink.brport("set", index=tap.index, learning=0, unicast_flood=0)
+            netlink.link("set", index=tap.index, state="up")
+        tell(netlink, port, tap.index, bridge)
+        if not tap.fresh:
+            forget_neighbours(netlink, bridge, AF_INET, port.mac, {port.ip, *port.aliases})
+
+    def tell_again(self, netlink: IPRoute, port: PrivatePort) -> None:
+        tap = link_named(netlink, private_tap_name(port.member_id))
+        if tap is not None and tap.get("master"):
+            tell(netlink, port, tap["index"], tap.get("master"))
+
+    def disconnect(self, netlink: IPRoute, member_id: int) -> None:
+        """Nobody is told of it any more, and nothing reaches it; its tap is left, down and alone."""
+        link = link_named(netlink, private_tap_name(member_id))
+        if link is not None:
+            if bridge := link.get("master"):
+                forget_neighbours(netlink, bridge, AF_INET, mac_of(member_id), ())
+            netlink.link("set", index=link["index"], state="down")
+            netlink.link("set", index=link["index"], master=0)
+
+    def forget(self, vni: int, member_id: int) -> None:
+        with self._registry:
+            self._members[vni].discard(member_id)
+
+    def remove_if_empty(self, netlink: IPRoute, vni: int, remove_rules: Callable[[int], None]) -> None:
+        """The network has gone when its last member has. ``remove_rules``: the network's."""
+        with self._lock(vni):
+            with self._registry:
+                if self._members[vni]:
+                    return
+            bridge = link_named(netlink, bridge_name(vni))
+            if bridge is not None and _has_members(netlink, bridge["index"], vni):
+                return
+            remove_link(netlink, overlay_name(vni))
+            remove_rules(vni)
+            remove_link(netlink, bridge_name(vni))
+            with self._registry:
+                if not self._members[vni]:
+                    del self._members[vni]
+                    self._zones.pop(vni, None)
+
+    def _ensure_bridge(self, netlink: IPRoute, port: PrivatePort) -> int:
+        name, alias = bridge_name(port.vni), f"puchify network {port.network_id} zone {self._zones[port.vni]}"
+        bridge = ensure_link(netlink, name, "bridge", BRIDGE, mtu=self.mtu, ifalias=alias)
+        sysctl(f"ipv6/conf/{name}/disable_ipv6", 1)
+        sysctl(f"ipv4/conf/{name}/forwarding", 0)
+        sysctl(f"ipv4/conf/{name}/arp_ignore", NEVER)
+        set_up(netlink, bridge)
+        if self.vtep:
+            self._ensure_overlay(netlink, port.vni, bridge["index"])
+        else:
+            remove_link(netlink, overlay_name(port.vni))
+        return int(bridge["index"])
+
+    def _ensure_overlay(self, netlink: IPRoute, vni: int, bridge: int) -> None:
+        name = overlay_name(vni)
+        tunnel = {"vxlan_id": vni, "vxlan_local": self.vtep, "vxlan_port": VXLAN_PORT}
+        overlay = ensure_link(
+            netlink, name, "vxlan", {**tunnel, "vxlan_learning": 0, "vxlan_ttl": 64}, mtu=self.mtu, master=bridge
+        )
+        sysctl(f"ipv6/conf/{name}/disable_ipv6", 1)
+        # FRR owns what is known of the other hosts; ARP for whom it knows is answered here.
+        netlink.brport("set", index=overlay["index"], learning=0, neigh_suppress=1)
+        set_up(netlink, overlay)
+
+    def _free_zone(self) -> int:
+        """The next one: what is left of an old network's connections has time to end."""
+        taken = set(self._zones.values())
+        zones = (ZONES.start + (self._last_zone + step) % len(ZONES) for step in range(len(ZONES)))
+        zone = next((zone for zone in zones if zone not in taken), None)
+        if zone is None:
+            raise NoRoomForNetworks(f"there are {len(taken)} private networks here already")
+        self._last_zone = zone
+        return zone
+
+    @contextmanager
+    def _lock(self, vni: int) -> Iterator[None]:
+        with self._registry:
+            lock = self._locks.setdefault(vni, threading.Lock())
+        with lock:
+            yield
+
+
+def tell(netlink: IPRoute, port: PrivatePort, index: int, bridge: int) -> None:
+    """Where the member is: FRR tells the other hosts. FRR may take both entries away while another host, that the
+    member was on, still says the same of itself: look again."""
+    entry = {"ifindex": index, "lladdr": port.mac}
+    netlink.fdb("replace", **entry, state=NEIGHBOUR_STATIC, flags=OF_MASTER)
+    for address in (port.ip, *port.aliases):
+        netlink.neigh("replace", dst=address, lladdr=port.mac, ifindex=bridge, state=NEIGHBOUR_PERMANENT)
+
+
+def _has_members(netlink: IPRoute, bridge: int, vni: int) -> bool:
+    ports = netlink.get_links(master=bridge)
+    return any(link.get("master") == bridge and link.get("ifname") != overlay_name(vni) for link in ports)
+
+
+def _zone_on(alias: Any) -> int | None:
+    found = re.search(r" zone (\d+)$", str(alias))
+    return int(found[1]) if found else None
