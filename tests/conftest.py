@@ -34,5 +34,6 @@ pytest_plugins = [
     "tests.imports.fix_imports",
     "tests.host.fix_host",
     "tests.network.fix_guests",
+    "tests.network.fix_two_hosts",
     "tests.network.fix_wire",
 ]

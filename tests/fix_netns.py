@@ -53,8 +53,21 @@ def outside(work: Callable[[], T]) -> T:
         return thread.submit(work).result()
 
 
+def enter(namespace: str) -> None:
+    """Move the calling thread into the namespace of that path; threads that it starts are born there."""
+    there = os.open(namespace, os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        _set_namespace(there)
+    finally:
+        os.close(there)
+
+
 def _go_out() -> None:
-    if _libc.setns(_outside, CLONE_NEWNET) != 0:
+    _set_namespace(_outside)
+
+
+def _set_namespace(open_file: int) -> None:
+    if _libc.setns(open_file, CLONE_NEWNET) != 0:
         raise OSError(ctypes.get_errno(), "setns")
 
 

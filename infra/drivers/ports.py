@@ -54,7 +54,7 @@ class HostNetwork:
 
 class HostPorts:
     def __init__(self, network: HostNetwork) -> None:
-        self._network = network
+        self.network = network
         user = pwd.getpwnam(network.owner)
         self._owner = (user.pw_uid, user.pw_gid)
         self._private = PrivateNetworks(self._owner, network.vtep, network.private_mtu)
@@ -86,7 +86,7 @@ class HostPorts:
             self._attached.pop(plan.server_id, None)
             await self._make(plan)
             self._attached[plan.server_id] = plan
-        if plan.private and self._network.vtep:
+        if plan.private and self.network.vtep:
             task = asyncio.create_task(self._look_again(plan), name=f"second look at server {plan.server_id}")
             self._second_looks.add(task)
             task.add_done_callback(self._second_looks.discard)
@@ -161,7 +161,7 @@ class HostPorts:
         await asyncio.gather(*(self._remove(partial(self._remove_if_empty, vni)) for vni in vnis))
 
     def _problems(self, plan: PortPlan, seen: Look) -> str:
-        return problems_of(plan, seen, bool(self._network.vtep))
+        return problems_of(plan, seen, bool(self.network.vtep))
 
     async def _do(self, work: Callable[[], T]) -> T:
         return await _unless_unavailable(self._makers, work)
@@ -170,7 +170,7 @@ class HostPorts:
         return await _unless_unavailable(self._removers, work)
 
     def _open(self) -> None:
-        network = self._network
+        network = self.network
         nft.apply(self._base())
         with IPRoute() as netlink:
             public_ports.prepare_host(netlink, network.uplinks, network.pools)
@@ -181,7 +181,7 @@ class HostPorts:
     def _close(self) -> None:
         nft.apply(firewall_rules.base_removal())
         with IPRoute() as netlink:
-            public_ports.release_host(netlink, self._network.pools)
+            public_ports.release_host(netlink, self.network.pools)
 
     def _attach(self, plan: PortPlan) -> None:
         """With the base rules each time: should somebody have flushed the ruleset, no guest runs unguarded."""
@@ -224,7 +224,7 @@ class HostPorts:
             self._private.remove_if_empty(netlink, vni, lambda vni: nft.apply(firewall_rules.network_removal(vni)))
 
     def _base(self) -> str:
-        return firewall_rules.base_tables(self._network.uplinks, self._network.forbidden)
+        return firewall_rules.base_tables(self.network.uplinks, self.network.forbidden)
 
 
 async def _unless_unavailable(threads: ThreadPoolExecutor, work: Callable[[], T]) -> T:
