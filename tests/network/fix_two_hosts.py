@@ -52,6 +52,7 @@ class NeighbourHost:
         self.shell(f"bridge fdb append 00:00:00:00:00:00 dev {overlay_name(vni)} dst {other.vtep}")
 
     def stop(self) -> None:
+        self.do(self.ports.close())
         self._loop.call_soon_threadsafe(self._loop.stop)
         self._thread.join()
         self._loop.close()
