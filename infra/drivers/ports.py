@@ -24,9 +24,9 @@ from pyroute2.netlink.exceptions import NetlinkError
 from infra.domain import firewall_rules
 from infra.domain.errors import HostFailure, HostUnavailable
 from infra.domain.port_names import private_tap_name, server_of, tap_name
-from infra.domain.port_plan import PortPlan, PrivatePort
+from infra.domain.port_plan import PortPlan
 from infra.drivers import nft, public_ports
-from infra.drivers.links import Tap, remove_link
+from infra.drivers.links import remove_link
 from infra.drivers.port_looks import Look, look, problems_of, strays_in
 from infra.drivers.private_networks import PrivateNetworks
 from infra.drivers.threads import KeyedLocks, run
@@ -83,8 +83,7 @@ class HostPorts:
 
     async def attach(self, plan: PortPlan) -> None:
         async with self._locks.hold(plan.server_id):
-            self._attached.pop(plan.server_id, None)
-            await self._make(plan)
+            await self._make(plan, self._attached.pop(plan.server_id, None))
             self._attached[plan.server_id] = plan
         if plan.private and self.network.vtep:
             task = asyncio.create_task(self._look_again(plan), name=f"second look at server {plan.server_id}")
@@ -98,32 +97,45 @@ class HostPorts:
             await self._take_away(members, server_id)
             self._members.pop(server_id, None)
 
+    async def guard(self) -> set[int]:
+        """Attach again whose rules somebody took away (a restart of the nftables service flushes all of them)."""
+        known = dict(self._attached)
+        chains = await self._do(partial(nft.chains, firewall_rules.TABLE))
+        bare = {server: "firewall rules" for server, plan in known.items() if not firewall_rules.guarded(plan, chains)}
+        return await self._make_again(known, bare)
+
     async def mend(self) -> set[int]:
-        """Attach again whose ports somebody upset (a restart of the nftables service flushes all rules), and clear away
-        what is nobody's."""
+        """The same for all that is to be there, which takes as long as there are servers; and clear away what is
+        nobody's."""
         known = dict(self._attached)
         seen = await self._do(look)
-        wrong = {server: what for server, plan in known.items() if (what := self._problems(plan, seen))}
+        tunnels = bool(self.network.vtep)
+        wrong = {server: what for server, plan in known.items() if (what := problems_of(plan, seen, tunnels))}
+        mended = await self._make_again(known, wrong)
+        await self._clear(seen)
+        return mended
+
+    async def _make_again(self, known: Mapping[int, PortPlan], wrong: Mapping[int, str]) -> set[int]:
+        """``known``: what was attached before anybody looked; who has changed since is somebody's work."""
         for server_id in sorted(wrong):
             async with self._locks.hold(server_id):
                 if self._attached.get(server_id) is known[server_id]:
                     log.warning("server %s lacks %s", server_id, wrong[server_id])
                     await self._make(known[server_id])
-        await self._clear(seen)
         return set(wrong)
 
     async def held(self) -> set[int]:
         return await self._do(self._held)
 
-    async def _make(self, plan: PortPlan) -> None:
-        """All that the plan has, then away with what it has no more."""
+    async def _make(self, plan: PortPlan, before: PortPlan | None = None) -> None:
+        """All that the plan has, then away with what it has no more. ``before``: what was made of the server last."""
         wanted = {port.member_id: port.vni for port in plan.private}
         here = self._members.setdefault(plan.server_id, {})
         here.update(wanted)
         stale = {member: vni for member, vni in here.items() if member not in wanted}
         if stale:  # off before its rules are another's
             await self._do(partial(self._disconnect, stale))
-        await self._do(partial(self._attach, plan))
+        await self._do(partial(self._attach, plan, before))
         if stale:
             await self._take_away(stale)
             self._members[plan.server_id] = wanted
@@ -160,9 +172,6 @@ class HostPorts:
     async def _remove_empty(self, vnis: Iterable[int]) -> None:
         await asyncio.gather(*(self._remove(partial(self._remove_if_empty, vni)) for vni in vnis))
 
-    def _problems(self, plan: PortPlan, seen: Look) -> str:
-        return problems_of(plan, seen, bool(self.network.vtep))
-
     async def _do(self, work: Callable[[], T]) -> T:
         return await _unless_unavailable(self._makers, work)
 
@@ -183,7 +192,7 @@ class HostPorts:
         with IPRoute() as netlink:
             public_ports.release_host(netlink, self.network.pools)
 
-    def _attach(self, plan: PortPlan) -> None:
+    def _attach(self, plan: PortPlan, before: PortPlan | None) -> None:
         """With the base rules each time: should somebody have flushed the ruleset, no guest runs unguarded."""
         zones = {port.vni: self._private.expect(port) for port in plan.private}
         with IPRoute() as netlink:
@@ -191,14 +200,10 @@ class HostPorts:
             private = [(port, self._private.make_tap(netlink, plan.server_id, port)) for port in plan.private]
             networks = "".join(firewall_rules.network_rules(vni, zone) for vni, zone in zones.items())
             nft.apply(self._base() + networks + firewall_rules.server_rules(plan))
-            self._connect(netlink, plan, public, private)
-
-    def _connect(
-        self, netlink: IPRoute, plan: PortPlan, public: Tap, private: Iterable[tuple[PrivatePort, Tap]]
-    ) -> None:
-        for port, tap in private:
-            self._private.connect(netlink, port, tap)
-        public_ports.connect(netlink, plan, public)
+            for port, tap in private:
+                self._private.connect(netlink, port, tap, tap.fresh or port in (before.private if before else ()))
+            same = before is not None and (before.public, before.epoch) == (plan.public, plan.epoch)
+            public_ports.connect(netlink, plan, public, public.fresh or same)
 
     def _disconnect(self, members: Collection[int], server_id: int | None = None) -> None:
         with IPRoute() as netlink:

@@ -103,15 +103,15 @@ class PrivateNetworks:
         sysctl(f"ipv4/conf/{name}/forwarding", 0)
         return tap
 
-    def connect(self, netlink: IPRoute, port: PrivatePort, tap: Tap) -> None:
-        """Into its bridge, and then known there. Its rules are there."""
+    def connect(self, netlink: IPRoute, port: PrivatePort, tap: Tap, nothing_old: bool) -> None:
+        """Into its bridge, and then known there. Its rules are there. ``nothing_old``: see `public_ports.connect`."""
         with self._lock(port.vni):
             bridge = self._ensure_bridge(netlink, port)
             netlink.link("set", index=tap.index, master=bridge)
             netlink.brport("set", index=tap.index, learning=0, unicast_flood=0)
             netlink.link("set", index=tap.index, state="up")
         tell(netlink, port, tap.index, bridge)
-        if not tap.fresh:
+        if not nothing_old:
             forget_neighbours(netlink, bridge, AF_INET, port.mac, {port.ip, *port.aliases})
 
     def tell_again(self, netlink: IPRoute, port: PrivatePort) -> None:

@@ -69,8 +69,9 @@ def make_tap(netlink: IPRoute, server_id: int, owner: Owner) -> Tap:
     return ensure_tap(netlink, tap_name(server_id), owner, owned_by(server_id), address=TAP_MAC)
 
 
-def connect(netlink: IPRoute, plan: PortPlan, tap: Tap) -> None:
-    """The gateway, then the guest's neighbours, then the routes that attract packets. Its rules are there."""
+def connect(netlink: IPRoute, plan: PortPlan, tap: Tap, nothing_old: bool) -> None:
+    """The gateway, then the guest's neighbours, then the routes that attract packets. Its rules are there.
+    ``nothing_old``: there is nothing to be forgotten; to look takes as long as there are servers here."""
     port, metric = plan.public, metric_of(plan.epoch)
     _ensure_gateway(netlink, tap.index, tap_name(plan.server_id))
     for address in port.addresses:
@@ -81,7 +82,7 @@ def connect(netlink: IPRoute, plan: PortPlan, tap: Tap) -> None:
             scope = {"scope": SCOPE_LINK} if family == AF_INET else {}
             route = {"dst": destination, "oif": tap.index, "proto": ROUTE_PROTOCOL, "priority": metric}
             netlink.route("replace", family=family, **route, **scope)
-        if not tap.fresh:  # looking takes as long as there are servers here
+        if not nothing_old:
             forget_neighbours(netlink, tap.index, family, port.mac, port.addresses)
             _forget_routes(netlink, tap.index, family, {(destination, metric) for destination in wanted})
 

@@ -102,11 +102,11 @@ async def test_rules_that_somebody_flushed_are_mended(ports: HostPorts, damage: 
     await asyncio.gather(ports.attach(plan_for(ALICE)), ports.attach(plan_for(BOB)))
     await ports.detach(BOB.server_id)
     before = everything()
-    assert await ports.mend() == set()
+    assert await ports.guard() == set()
     shell(damage)
-    assert await ports.mend() == {ALICE.server_id}
+    assert await ports.guard() == {ALICE.server_id}
     assert sorted(everything().splitlines()) == sorted(before.splitlines())
-    assert await ports.mend() == set()
+    assert await ports.guard() == set()
 
 
 async def test_detach_leaves_nothing_of_the_server_and_all_of_others(ports: HostPorts) -> None:

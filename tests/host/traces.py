@@ -15,8 +15,8 @@ from infra.domain.firewall_rules import INBOUND, OUTBOUND, TABLE
 from infra.domain.port_names import server_of
 from infra.drivers import nft
 from infra.drivers.layout import servers_in
-from infra.drivers.ports import ROUTE_PROTOCOL
 from infra.drivers.protocols import Host
+from infra.drivers.public_ports import ROUTE_PROTOCOL
 from tests.host.fix_host import RealHost
 
 GUEST = re.compile(rf"guest={NAME_PREFIX}(\d+),")
