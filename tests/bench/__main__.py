@@ -17,7 +17,19 @@ from pathlib import Path
 
 from infra.guests.build import ensure_image
 from infra.temporal.install import ensure_binaries
-from tests.bench import books, crowd, firewalls, images, machine, network, parallel, pipeline, reports, scheduling
+from tests.bench import (
+    books,
+    crowd,
+    firewalls,
+    images,
+    machine,
+    network,
+    parallel,
+    pipeline,
+    ports,
+    reports,
+    scheduling,
+)
 from tests.bench.report import OfHost, Report
 from tests.bench.stack import Bench, running
 from tests.bench.subjects import BareTemporal, Puchify
@@ -43,6 +55,8 @@ class Effort:
     firewalls_among: Sequence[int] = firewalls.SIZES
     image_mib: int = 400
     image_samples: int = 20
+    port_sizes: Sequence[int] = (1, 50, 100, 200)
+    port_samples: int = 20
 
 
 FULL = Effort(samples=40, warm_up=5, creates={1: 20, 10: 60, 50: 150}, book_samples=50)
@@ -63,6 +77,8 @@ QUICK = Effort(
     firewalls_among=(1,),
     image_mib=8,
     image_samples=2,
+    port_sizes=(1, 3),
+    port_samples=2,
 )
 
 
@@ -82,6 +98,7 @@ async def run(hosts: tuple[str, ...], quick: bool, results: Path, store: Path | 
                 reporting = reporting or await reports.measure(
                     bench, effort.reporting_hosts, effort.reporting_rounds, effort.reporting_seconds
                 )
+    port_step = await ports.measure(effort.port_sizes, effort.port_samples)
     rules = await asyncio.to_thread(firewalls.measure, effort.firewall_samples, effort.firewalls_among)
     with state_below(results) as state:
         image_step = await images.measure(state, effort.image_mib, effort.image_samples, store)
@@ -89,9 +106,8 @@ async def run(hosts: tuple[str, ...], quick: bool, results: Path, store: Path | 
     assert at_the_gate is not None
     assert placing is not None
     assert reporting is not None
-    return Report(
-        began, quick, machine.facts(), measured, in_the_books, at_the_gate, placing, reporting, rules, image_step
-    )
+    alone = (in_the_books, at_the_gate, placing, reporting, rules, port_step, image_step)
+    return Report(began, quick, machine.facts(), measured, *alone)
 
 
 async def measure(bench: Bench, effort: Effort) -> OfHost:

@@ -17,6 +17,7 @@ from tests.bench.firewalls import Firewalls
 from tests.bench.images import AT_ONCE, SLOW, FirstUse, ImageStep
 from tests.bench.parallel import Rate
 from tests.bench.pipeline import Pipeline
+from tests.bench.ports import PortStep
 from tests.bench.reports import EVERY, SERVERS, Cost
 from tests.bench.scheduling import PACE, WORKERS, Placing
 from tests.bench.trace import AFTER_GUEST
@@ -73,6 +74,7 @@ class Report:
     placing: Sequence[Placing]
     reporting: Cost
     firewalls: Sequence[Firewalls]
+    ports: PortStep | None
     images: ImageStep | None
 
     def write(self, directory: Path) -> Path:
@@ -101,6 +103,7 @@ class Report:
         yield from (
             firewall_lines(self.firewalls) if self.firewalls else ["\nfirewalls were not measured: that needs root"]
         )
+        yield from port_lines(self.ports) if self.ports else ["\nthe ports were not measured: that needs root"]
         yield from image_lines(self.images) if self.images else ["\nthe image step was not measured: that needs root"]
 
 
@@ -211,6 +214,20 @@ def reporting_lines(cost: Cost) -> Iterator[str]:
         yield f"{f'{table}, MiB after each round':48}" + "".join(f"{kib / 1024:9.1f}" for kib in sizes)
     for process, milliseconds in cost.through_api.items():
         yield f"{f'through the API, ms of {CPU[process]}':48}{milliseconds:9.2f}"
+
+
+def port_lines(step: PortStep) -> Iterator[str]:
+    yield f"\n5 network: a server's ports beside others' on the real kernel (load {_span(step.load)})"
+    yield f"{'':40}{'target':>8}{'p50':>9}{'p95':>9}"
+    for size, attach in step.attach.items():
+        rows = {
+            f"the ports of server {size}": (80, attach),
+            "  ... firewalls changed": (50, step.change[size]),
+            "  ... taken away": (None, step.detach[size]),
+        }
+        for title, (target, of) in rows.items():
+            yield f"{title:40}{_target(target):>8}{of.p50:9.1f}{of.p95:9.1f}"
+        yield f"{'  ... all looked at, twice a minute':48}{step.look[size]:9.1f}"
 
 
 def firewall_lines(measured: Sequence[Firewalls]) -> Iterator[str]:

@@ -28,6 +28,8 @@ async def test_every_row_is_measured(tmp_path: Path) -> None:
     assert [row["hosts"] for row in told["placing"]] == [100]
     assert told["reporting"]["per_second"] > 0
     assert told["reporting"]["through_api"].keys() == {"postgres", "api"}
+    if report.ports is not None:  # root
+        assert {size: row["n"] for size, row in told["ports"]["attach"].items()} == {"1": 2, "3": 2}
     if report.images is not None:  # root
         assert [row["servers"] for row in told["firewalls"]] == [1]
         assert told["images"]["fetches"] == 1
