@@ -1,7 +1,7 @@
 """Changes of resources: the world follows the books, and then the action says so.
 
-``follow`` is where the data plane of a type of resource will be: it is handed what changed, reads from the books what
-it shall come to, and converges on that. A type that has none yet is book-keeping, and the API says so.
+What the region itself has to bring about is a data plane's: it is handed what changed, reads from the books what that
+shall come to, and converges on it. Whose ports and which edges follow is read here, and done where they are.
 """
 
 from __future__ import annotations
@@ -10,9 +10,9 @@ from collections.abc import Awaitable, Callable, Mapping
 
 from temporalio import activity
 
-from infra.db import changes, records
-from infra.db.pool import Pool
-from infra.domain.changes import Change, ResourceType
+from infra.db import affected, changes, records
+from infra.db.pool import Connection, Pool
+from infra.domain.changes import Affected, Change, Look, ResourceType
 from infra.domain.models import Machine
 from infra.temporal.timeline import Timelines
 
@@ -20,16 +20,38 @@ DataPlane = Callable[[Change], Awaitable[None]]
 """Brings one resource to what the books say; again, late or out of order, it comes to the same."""
 
 
+EdgesOf = Callable[[Connection, Change], Awaitable[tuple[int, ...]]]
+"""The ids of the edges that a change is about."""
+
+
+async def no_edges(connection: Connection, change: Change) -> tuple[int, ...]:
+    return ()
+
+
 class Changes:
-    def __init__(self, pool: Pool, timelines: Timelines, planes: Mapping[ResourceType, DataPlane]) -> None:
+    def __init__(
+        self,
+        pool: Pool,
+        timelines: Timelines,
+        planes: Mapping[ResourceType, DataPlane],
+        edges_of: EdgesOf = no_edges,
+    ) -> None:
         self._pool = pool
         self._timelines = timelines
         self._planes = planes
+        self._edges_of = edges_of
 
     @activity.defn
     async def follow_change(self, change: Change) -> None:
         if plane := self._planes.get(change.resource.type):
             await plane(change)
+
+    @activity.defn
+    async def read_affected(self, look: Look) -> Affected:
+        """A page of the servers whose ports follow, as their hosts are to have them by now; and the edges."""
+        async with self._pool.connection() as connection:
+            machines, last = await affected.machines(connection, look)
+            return Affected(machines, await self._edges_of(connection, look.change), last)
 
     @activity.defn
     async def read_machine(self, change: Change) -> Machine | None:

@@ -14,10 +14,12 @@ from temporalio.worker import Worker
 from activities.addresses import AddressBook
 from activities.audits import Audits
 from activities.changes import Changes
+from activities.dns import Names
 from activities.hosts import Hosts
 from activities.image_files import ImageFiles
 from activities.image_sources import ImageSources
 from activities.imports import Imports
+from activities.load_balancers import LoadBalancers
 from activities.orders import Orders
 from activities.placement import Placements
 from activities.power import Power
@@ -74,6 +76,7 @@ def region_worker(
     placements = Placements(pool, warm or WarmHosts(settings.location), Notes(pool))
     address_book = AddressBook(pool, settings.address_rest)
     changes, power = Changes(pool, Timelines(client), data_planes()), Power(pool, Timelines(client))
+    names, balancers = Names(pool), LoadBalancers(pool)
     orders, audits = Orders(pool, client, settings.sweep_after, UNWIND), Audits(pool, settings.audit_grace)
     store, scratch = image_store(settings), Scratch(settings.image_scratch)
     care = StoreCare(pool, store, settings.image_grace, settings.image_verify_every)
@@ -89,7 +92,9 @@ def region_worker(
             *(placements.place_server, placements.release_claim),
             *(address_book.assign_addresses, address_book.release_addresses),
             *(records.finish, records.fail, records.read_holdings, records.finish_delete, records.bury),
-            *(changes.follow_change, changes.read_machine, changes.finish_change),
+            *(names.publish_dns, names.withdraw_dns),
+            *(balancers.register_targets, balancers.deregister_targets),
+            *(changes.follow_change, changes.read_affected, changes.read_machine, changes.finish_change),
             *(power.finish_power, power.settle_power),
             *(imports.read_import, imports.finish_import, imports.fail_import, imports.clear_import),
             *(sources.fetch_source, files.gather_image, files.convert_image, files.publish_image),

@@ -11,6 +11,8 @@ from temporalio import workflow
 with workflow.unsafe.imports_passed_through():
     from activities.addresses import AddressBook
     from activities.disks import Disks
+    from activities.dns import Names
+    from activities.load_balancers import LoadBalancers
     from activities.machines import Machines
     from activities.orders import Orders
     from activities.placement import Placements
@@ -48,4 +50,6 @@ def everything_held(holdings: Holdings) -> list[Undo]:
     if machine is not None:
         undo = (Disks.remove_disk, Seeds.remove_seed, Ports.detach_ports, Machines.destroy_machine)
         held += [(do, machine) for do in undo]
+    # A create has them before it has a machine; here nothing may lead to the server any more when that goes.
+    held += [(Names.withdraw_dns, order), (LoadBalancers.deregister_targets, order)]
     return held

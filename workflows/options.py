@@ -1,7 +1,8 @@
 """Every step's place, timeouts and retries, in one table, each with its reason.
 
 ``local``   in the region worker, inside the workflow task: for one short transaction on the way to the first answer.
-``region``  any region worker. ``host``: the one worker of the server's host, whose queue is the host's own.
+``region``  any region worker. ``host``: the one worker of the server's host, whose queue is the host's own. ``edge``:
+that of an edge node, likewise.
 
 Times are in seconds. ``run``: one try. ``within``: all tries together, and what passes (a restart of libvirt, of the
 API) has to pass in it; None: for ever, as for every undo in the region and for what must not fail any more.
@@ -35,6 +36,11 @@ RETURN = 120 * FACTOR
 """When no other host fits, one that went silent may come back until then: a restart is waited for, a repair is not."""
 RETURN_PAUSE = max(5 * FACTOR, 1.0)
 
+AT_ONCE = 50
+"""Servers whose ports follow a change at a time: a firewall may be on thousands."""
+LONGEST_PAUSE = max(60 * FACTOR, 1.0)
+"""Between two looks for hosts that are away while a change waits for them; the first pause is a RETURN_PAUSE."""
+
 HOSTS_TO_TRY = 3
 DEADLINE = (HOSTS_TO_TRY * PATIENCE + 30) * FACTOR + RETURN
 """A create is in a terminal state, or unwinding, after this: three hosts, each given up as late as it may be."""
@@ -59,7 +65,7 @@ One that has not (a bug of ours, waiting for a mend) is ended by force, and the 
 CHECK_WITHIN = 6 * 3600
 """Reading images back, as many as are doubted: a hundred gigabytes at the speed of a store that heals."""
 
-Place = Literal["local", "region", "host"]
+Place = Literal["local", "region", "host", "edge"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,6 +98,10 @@ STEPS: dict[str, Step] = {
     "write_seed": Step("host", 20, 300, "one request to the API, which may be restarting, and a file"),
     # the network branch
     "attach_ports": Step("host", 20, 60, "netlink and one nft transaction"),
+    # beside both and the boot
+    "publish_dns": Step("region", 20, 120, "name servers may be restarting"),
+    "register_targets": Step("region", 10, 120, "the books"),
+    "follow_plan": Step("edge", 20, 60, "one request to the API, and HAProxy takes it; a silent edge converges later"),
     # boot
     "define_machine": Step("host", 30, 90, "libvirt may be restarting"),
     "start_machine": Step("host", 60, 120, "QEMU on a loaded host"),
@@ -104,6 +114,8 @@ STEPS: dict[str, Step] = {
     "remove_seed": Step("host", 10, 60, "one file"),
     "remove_disk": Step("host", 20, 60, "one file"),
     "bury": Step("region", 10, None, "a host must learn what to forget"),
+    "deregister_targets": Step("region", 10, None, "undo retries for ever"),
+    "withdraw_dns": Step("region", 20, None, "a name that leads to nobody's address may lead to somebody else's soon"),
     "release_addresses": Step("region", 10, None, "undo retries for ever"),
     "release_claim": Step("region", 10, None, "undo retries for ever"),
     "release_quota": Step("region", 10, None, "undo retries for ever"),
@@ -116,6 +128,7 @@ STEPS: dict[str, Step] = {
     "finish_delete": Step("region", 10, None, "a delete never gives up"),
     # a change of a resource
     "follow_change": Step("region", 30, None, "what is accepted is tried until it is so"),
+    "read_affected": Step("region", 20, None, "what is accepted is tried until it is so"),
     "read_machine": Step("region", 10, None, "what is accepted is tried until it is so"),
     "finish_change": Step("region", 10, None, "the owner must learn that it is done"),
     # power

@@ -16,8 +16,10 @@ from temporalio.exceptions import ApplicationError
 with workflow.unsafe.imports_passed_through():
     from activities.addresses import AddressBook
     from activities.disks import Disks
+    from activities.dns import Names
     from activities.health import Health
     from activities.images import Images
+    from activities.load_balancers import LoadBalancers
     from activities.machines import Machines
     from activities.placement import Placements
     from activities.ports import Ports
@@ -40,7 +42,7 @@ with workflow.unsafe.imports_passed_through():
     from infra.temporal.names import FAILURE_CODE, HOST_ID, PHASE
     from workflows.failures import DELETED, HOST_AWAY
     from workflows.options import DEADLINE, HOSTS_TO_TRY, RETURN, RETURN_PAUSE
-    from workflows.saga import Saga, Unwound, heed_cancellation, run, surely, together, unless
+    from workflows.saga import Beside, Saga, Unwound, heed_cancellation, run, surely, tell_edges, together, unless
 
 
 @workflow.defn
@@ -76,24 +78,26 @@ class ProvisionServer:
             workflow.upsert_search_attributes([PHASE.value_set("running")])
 
     async def provision(self, order: ServerOrder) -> FinishedOrder:
-        async with Saga() as saga:
+        async with Saga() as saga, Beside() as late:
             await saga.step(Quotas.reserve_quota, order, undo=Quotas.release_quota)
             for epoch in itertools.count(1):
                 try:
-                    return await self.provision_on_a_host(saga, PlacementRequest(order, self._excluded, epoch))
+                    return await self.provision_on_a_host(saga, late, PlacementRequest(order, self._excluded, epoch))
                 except Unwound as unwound:
                     await self.go_elsewhere(unwound)
         raise AssertionError("counting has no end")
 
-    async def provision_on_a_host(self, whole: Saga, request: PlacementRequest) -> FinishedOrder:
+    async def provision_on_a_host(self, whole: Saga, late: Beside, request: PlacementRequest) -> FinishedOrder:
         order = request.order
         async with Saga() as saga:
             self._claim = await saga.step(Placements.place_server, request, undo=Placements.release_claim)
             addresses = await whole.step(AddressBook.assign_addresses, order, undo=AddressBook.release_addresses)
             machine = self._admitted(order, self._claim, addresses)
+            late.begin(lambda: together(self.name(whole, order), self.serve(whole, order)))  # they outlast a host
             await together(self.prepare_disk(saga, machine), self.prepare_network(saga, machine))
             await saga.step(Machines.define_machine, machine, undo=Machines.destroy_machine)
             readiness = await self.boot(saga, machine) if order.start else None
+            await late.end()
             return FinishedOrder(order, self._claim, readiness)
 
     async def prepare_disk(self, saga: Saga, machine: Machine) -> None:
@@ -105,6 +109,14 @@ class ProvisionServer:
 
     async def prepare_network(self, saga: Saga, machine: Machine) -> None:
         await saga.step(Ports.attach_ports, machine, undo=Ports.detach_ports)
+
+    async def name(self, saga: Saga, order: ServerOrder) -> None:
+        await saga.step(Names.publish_dns, order, undo=Names.withdraw_dns)
+
+    async def serve(self, saga: Saga, order: ServerOrder) -> None:
+        """In the books first, then at the edges that they name; undone, it is told to them as well."""
+        edges = await saga.step(LoadBalancers.register_targets, order, undo=LoadBalancers.deregister_targets)
+        await tell_edges(edges)
 
     async def boot(self, saga: Saga, machine: Machine) -> Readiness:
         await saga.step(Machines.start_machine, machine, undo=None)  # destroy_machine undoes both

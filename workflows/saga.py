@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter
-from collections.abc import Awaitable, Callable, Coroutine
+from collections.abc import Awaitable, Callable, Coroutine, Sequence
 from contextlib import suppress
 from datetime import timedelta
 from types import TracebackType
@@ -20,10 +20,12 @@ from temporalio.exceptions import ActivityError, TimeoutType
 
 with workflow.unsafe.imports_passed_through():
     from activities.hosts import Hosts
+    from activities.load_balancers import Edges
     from activities.records import Records
+    from infra.domain.edge_plan import EdgeOrder
     from infra.domain.errors import HOST_FAILURES
     from infra.domain.models import Failure, HostQuestion, Tombstone
-    from infra.temporal.names import host_queue
+    from infra.temporal.names import edge_queue, host_queue
     from workflows.failures import CANCELLED, LATE, failure_of, is_away, timeout_of
     from workflows.options import ASK, BEAT, FACTOR, QUEUE, STEPS
 
@@ -33,8 +35,8 @@ R = TypeVar("R")
 Activity = Callable[[Any, A], Awaitable[R]]
 """An activity method, unbound: it names the activity and is never called."""
 
-Undo = tuple["Activity[Any, None]", Any]
-"""An undo and the value of the step that it undoes."""
+Undo = tuple["Activity[Any, Any]", Any]
+"""An undo and the value of the step that it undoes. That of targets names the edges that have to follow it."""
 
 
 class Unwound(Exception):
@@ -56,7 +58,7 @@ class Saga:
     def __init__(self) -> None:
         self._undo: list[Undo] = []
 
-    async def step(self, do: Activity[A, R], value: A, undo: Activity[A, None] | None) -> R:
+    async def step(self, do: Activity[A, R], value: A, undo: Activity[A, Any] | None) -> R:
         """Run one step. ``undo`` takes the step's own value; None only where the step leaves nothing behind."""
         if undo is not None and (undo, value) not in self._undo:
             self._undo.append((undo, value))
@@ -89,6 +91,14 @@ async def run(do: Activity[A, R], value: A) -> R:
     elif step.place == "region":
         beat = timedelta(seconds=step.beat * FACTOR) if step.beat else None
         result = await workflow.execute_activity_method(do, value, heartbeat_timeout=beat, **times)
+    elif step.place == "edge":
+        result = await workflow.execute_activity_method(
+            do,
+            value,
+            task_queue=edge_queue(value.edge_id),  # type: ignore[attr-defined]
+            schedule_to_start_timeout=timedelta(seconds=QUEUE),
+            **times,
+        )
     else:
         result = await _on_host(do, value, times)
     heed_cancellation()
@@ -141,7 +151,9 @@ async def _unwind(undo: list[Undo], away: bool) -> None:
     buried = False
     for do, value in reversed(undo):
         if STEPS[do.__name__].place != "host":
-            await run(do, value)
+            done = await run(do, value)
+            if do.__name__ == "deregister_targets":
+                await tell_edges(done)
             continue
         if not away:
             try:
@@ -153,6 +165,46 @@ async def _unwind(undo: list[Undo], away: bool) -> None:
         if not buried:  # what the host did not do it makes up for when it finds the tombstone; the rest goes on
             await run(Records.bury, Tombstone(value.server_id, value.host_id, value.epoch))
             buried = True
+
+
+async def tell_edges(edges: Sequence[int]) -> None:
+    """The edges follow their plans. One that is silent, or cannot, is not waited for: the books say what it is to
+    serve, and it does when it is back."""
+    if edges:
+        await together(*(_tell_edge(EdgeOrder(edge_id)) for edge_id in edges))
+
+
+async def _tell_edge(order: EdgeOrder) -> None:
+    try:
+        await run(Edges.follow_plan, order)
+    except ActivityError as error:
+        if failure_of(error) == CANCELLED:  # our own bugs are raised again and wait for a fix
+            raise
+        workflow.logger.warning("edge %s does not follow its plan now: %s", order.edge_id, error.cause)
+
+
+class Beside:
+    """``async with Beside() as late``: work that is begun once and goes on beside the rest. Who needs its end waits for
+    it; where the rest fails it is stopped."""
+
+    def __init__(self) -> None:
+        self._task: asyncio.Task[None] | None = None
+
+    def begin(self, work: Callable[[], Coroutine[Any, Any, None]]) -> None:
+        """Unless it was begun before."""
+        self._task = self._task or asyncio.create_task(work())
+
+    async def end(self) -> None:
+        """Wait for it. What it failed with is raised."""
+        assert self._task is not None, "begun before"
+        await workflow.wait_condition(self._task.done)
+        self._task.result()
+
+    async def __aenter__(self) -> Beside:
+        return self
+
+    async def __aexit__(self, *error: object) -> None:
+        await _stop([self._task] if self._task else [])
 
 
 async def together(*branches: Coroutine[Any, Any, Any]) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import asdict, dataclass
 
 from psycopg.errors import UniqueViolation
@@ -106,12 +107,13 @@ SELECT s.id AS server_id, s.name, s.user_data, s.authorized_keys,
 FROM claims c
 JOIN servers s ON s.id = c.server_id
 JOIN images i ON i.id = s.image_id
-WHERE c.host_id = %s """
+"""
+OF_HOST = MACHINES + "WHERE c.host_id = %s "
 
 
 async def claims_of(connection: Connection, host_id: int) -> HostClaims:
     """What the host should hold, and what it has to forget; whatever else it has, it purges."""
-    machines = await connection.execute(MACHINES + "ORDER BY s.id", (host_id,))
+    machines = await connection.execute(OF_HOST + "ORDER BY s.id", (host_id,))
     tombstones = await connection.execute(
         "SELECT server_id, host_id, epoch FROM tombstones WHERE host_id = %s ORDER BY server_id", (host_id,)
     )
@@ -120,6 +122,12 @@ async def claims_of(connection: Connection, host_id: int) -> HostClaims:
         claims=[Confirmed(_machine(row), row["runs"], row["rests"], row["status"]) for row in rows],
         tombstones=[Tombstone(**row) for row in await tombstones.fetchall()],
     )
+
+
+async def machines(connection: Connection, servers: Collection[int]) -> list[Machine]:
+    """Of those among the servers that are on a host, by their ids."""
+    found = await connection.execute(MACHINES + "WHERE c.server_id = ANY(%s) ORDER BY s.id", (list(servers),))
+    return [_machine(row) for row in await found.fetchall()]
 
 
 async def forgotten(connection: Connection, tombstone: Tombstone) -> None:
@@ -133,7 +141,7 @@ async def forgotten(connection: Connection, tombstone: Tombstone) -> None:
 async def seed_of_claim(connection: Connection, host_id: int, server_id: int, epoch: int) -> ClaimedSeed | None:
     """None unless exactly this claim stands: a host reads the secrets of no server but those it holds now."""
     row = await (
-        await connection.execute(MACHINES + "AND c.server_id = %s AND c.epoch = %s", (host_id, server_id, epoch))
+        await connection.execute(OF_HOST + "AND c.server_id = %s AND c.epoch = %s", (host_id, server_id, epoch))
     ).fetchone()
     return ClaimedSeed(_machine(row), row["authorized_keys"], row["user_data"]) if row else None
 

@@ -9,6 +9,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
+from infra.domain.models import Machine
+
 ResourceType = Literal[
     "server",
     "image",
@@ -43,3 +45,23 @@ class Change:
     command: str
     resource: Resource
     server_id: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Look:
+    """Whom a change affects: page by page, each of servers with an id greater than ``after``; or which of ``servers``
+    it still does, those of an earlier page."""
+
+    change: Change
+    after: int = 0
+    servers: tuple[int, ...] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Affected:
+    """``machines``: a page of the servers whose ports follow, where they are by now. ``last``: the id to look on from;
+    None: there are no more. ``edges``: the ids of edge nodes that follow."""
+
+    machines: tuple[Machine, ...] = ()
+    edges: tuple[int, ...] = ()
+    last: int | None = None

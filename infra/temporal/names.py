@@ -54,3 +54,7 @@ def region_queue(location: str) -> str:
 
 def host_queue(host_id: int) -> str:
     return f"host.{host_id}"
+
+
+def edge_queue(edge_id: int) -> str:
+    return f"edge.{edge_id}"
