@@ -16,7 +16,7 @@ import json
 import logging
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Annotated, Any
+from typing import Annotated, Any, TypeVar
 
 from fastapi import Depends, Header, Request
 from fastapi.responses import Response
@@ -40,6 +40,7 @@ log = logging.getLogger(__name__)
 LOOK = 1.0
 """Seconds between two looks for the end of an action, for whoever waits for it."""
 
+T = TypeVar("T")
 ChangeBooks = Callable[[Connection], Awaitable[Any]]
 Body = Mapping[str, Any]
 LookAgain = Callable[[Connection, Body], Awaitable[Body]]
@@ -116,6 +117,13 @@ class ChangeRequest:
         headers = {"Preference-Applied": f"wait={self.wait}"} if self.wait else None
         return Response(answer.body, answer.status, headers, media_type="application/json")
 
+    async def along(self, make: Callable[[Connection], Awaitable[T]]) -> T:
+        """Do it in one transaction, where the answer says nothing of the actions that it takes."""
+        async with self.services.pool.connection() as connection, connection.transaction():
+            made = await make(connection)
+        await asyncio.gather(*(self._carry_out(change) for change in self._begun))
+        return made
+
     async def _carry_out(self, change: Change) -> None:
         try:
             await self.services.stories.begin_change(change)
@@ -161,4 +169,10 @@ async def change_request(
     return ChangeRequest(use, asking, route, idempotency_key, seconds_to_wait(prefer))
 
 
+async def change_along(use: Use, asking: Asking) -> ChangeRequest:
+    """Of a request that is answered at once, by what it changed and not by its actions."""
+    return ChangeRequest(use, asking, "", None, 0)
+
+
 Changing = Annotated[ChangeRequest, Depends(change_request)]
+ChangingAlong = Annotated[ChangeRequest, Depends(change_along)]

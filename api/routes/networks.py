@@ -1,4 +1,4 @@
-"""/networks: private networks, their subnets and routes. Book-keeping: no packet travels in them yet."""
+"""/networks: private networks, their subnets and routes. Whoever is in one follows what is changed of it."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import Any
 from fastapi import APIRouter
 from fastapi.responses import Response
 
-from api.changes import ChangeBooks, Changing
+from api.changes import ChangeBooks, Changing, ChangingAlong
 from api.documented import failing
 from api.pagination import Page, meta
 from api.routes.paths import PathId
@@ -44,7 +44,7 @@ router = APIRouter(tags=["networks"])
     responses=failing(UniquenessError, NetworksOverlap, NoSubnetAvailable, ServiceError),
 )
 async def create_network(changing: Changing, body: CreateNetwork) -> Response:
-    """With its subnets and routes. Servers keep their addresses in it; no packet travels in it yet."""
+    """With its subnets and routes."""
     project_id = changing.project_id
 
     async def make(connection: Connection) -> dict[str, Any]:
@@ -88,10 +88,18 @@ async def update_network(use: Use, asking: Asking, id: PathId, body: UpdateNetwo
 
 
 @router.delete("/networks/{id:one}", status_code=204, responses=failing(NotFound, Protected))
-async def delete_network(use: Use, asking: Asking, id: PathId) -> None:
-    """Whoever is in it leaves it."""
-    async with use.pool.connection() as connection:
-        await KIND.delete(connection, asking.project_id, id)
+async def delete_network(changing: ChangingAlong, id: PathId) -> None:
+    """Whoever is in it leaves it, each by an action of its own."""
+
+    async def make(connection: Connection) -> None:
+        network = await KIND.locked(connection, changing.project_id, id)
+        await KIND.delete(connection, changing.project_id, id)
+        members = [Resource("server", one) for one in network.servers]
+        members += [Resource("load_balancer", one) for one in network.load_balancers]
+        for member in members:
+            await changing.begin(connection, "detach_from_network", member, Resource("network", id))
+
+    await changing.along(make)
 
 
 @router.post(

@@ -8,6 +8,7 @@ from typing import Annotated
 from fastapi import APIRouter, Header, Query
 from fastapi.responses import Response
 
+from api.changes import ChangingAlong
 from api.creation import Creation
 from api.documented import failing
 from api.idempotency import key_of
@@ -24,7 +25,8 @@ from api.schemas.servers import (
 )
 from api.services import Asking, Use
 from api.shown_servers import shown
-from infra.db import actions, orders, servers
+from infra.db import actions, orders, relabelling, servers
+from infra.db.pool import Connection
 from infra.db.servers import STATUSES, ServerFilter
 from infra.domain.errors import (
     Conflict,
@@ -77,7 +79,8 @@ async def create_server(
 ) -> Response:
     """Answers when the order is admitted, addresses included; with ``Prefer: wait=N`` when the server runs.
 
-    Networks are kept: no packet travels in them yet.
+    Without ``networks`` the server joins the project's network ``default``, which is made with the first one that
+    does, unless the project has that turned off; with an empty list it joins none.
     """
     key = key_of(idempotency_key, asking.project_id, "POST /servers", body)
     wait = seconds_to_wait(prefer)
@@ -111,12 +114,18 @@ async def get_server(use: Use, asking: Asking, id: PathId) -> ServerAnswer:
 
 
 @router.put("/servers/{id:one}", responses=failing(NotFound, UniquenessError, Locked))
-async def update_server(use: Use, asking: Asking, id: PathId, body: UpdateServer) -> ServerAnswer:
+async def update_server(changing: ChangingAlong, id: PathId, body: UpdateServer) -> ServerAnswer:
     """Labels at any time, a name only while no action works on the server. Its guest
-    learns a new name when it is powered on again."""
-    async with use.pool.connection() as connection:
-        server = await servers.update(connection, asking.project_id, id, body.name, body.labels)
+    learns a new name when it is powered on again. Firewalls and load balancers that select it by its labels come and
+    go with them, each by an action of its own."""
+
+    async def make(connection: Connection) -> ServerAnswer:
+        server, effects = await relabelling.update(connection, changing.project_id, id, body.name, body.labels)
+        for effect in effects:
+            await changing.begin(connection, effect.command, *effect.about)
         return {"server": (await shown(connection, [server]))[0]}
+
+    return await changing.along(make)
 
 
 @router.delete("/servers/{id:one}", responses=failing(NotFound, Protected))

@@ -200,7 +200,7 @@ class FirewallsAnswer(TypedDict):
 
 
 class ServerFirewall(TypedDict):
-    """Of a server. ``pending``: kept, and not enforced by its host yet."""
+    """Of a server. ``applied``: its host guards it by that; ``pending``: it is about to."""
 
     id: int
     status: Literal["applied", "pending"]
@@ -218,8 +218,8 @@ def firewall_wire(firewall: Firewall, matching: Mapping[str, list[int]]) -> Fire
     }
 
 
-def server_firewall(id: int) -> ServerFirewall:
-    return {"id": id, "status": "pending"}
+def server_firewall(id: int, in_force: bool) -> ServerFirewall:
+    return {"id": id, "status": "applied" if in_force else "pending"}
 
 
 def _rule_wire(rule: Rule) -> RuleWire:

@@ -249,5 +249,5 @@ def _public_net(server: Server, ptr_template: str) -> PublicNetWire:
         if six
         else None,
         "floating_ips": [],
-        "firewalls": [server_firewall(id) for id in server.firewalls],
+        "firewalls": [server_firewall(id, id in server.enforced) for id in server.firewalls],
     }

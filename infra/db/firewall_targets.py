@@ -16,7 +16,7 @@ from psycopg.rows import DictRow
 from infra.db.firewalls import KIND, Firewall
 from infra.db.listing import where
 from infra.db.pool import Connection
-from infra.db.selectors import conditions
+from infra.db.selectors import conditions, hold
 from infra.domain.errors import QuotaExceeded
 from infra.domain.firewalls import MOST_ON_A_SERVER, Target, in_effect
 from infra.domain.labels import Selector, matches, terms_of
@@ -74,7 +74,7 @@ def of_server(row: DictRow, selecting: Selecting) -> list[int]:
 
 async def apply(connection: Connection, project_id: int, id: int, targets: Sequence[Target]) -> None:
     """FirewallResourceNotFound, PrivateNetOnlyServer, FirewallAlreadyApplied; QuotaExceeded: a server has enough."""
-    await KIND.lock(connection, project_id, id)
+    await _lock(connection, project_id, id, targets)
     servers = await _servers(connection, project_id, targets)
     if private := [server for server, row in servers.items() if not row["is_public"]]:
         raise PrivateNetOnlyServer(f"servers without a public address: {_listed(private)}")
@@ -92,7 +92,7 @@ async def apply(connection: Connection, project_id: int, id: int, targets: Seque
 
 async def remove(connection: Connection, project_id: int, id: int, targets: Sequence[Target]) -> None:
     """It may not have been applied to them. FirewallResourceNotFound, FirewallManagedByLabelSelector."""
-    await KIND.lock(connection, project_id, id)
+    await _lock(connection, project_id, id, targets)
     servers = await _servers(connection, project_id, targets)
     gone = await connection.execute(
         "DELETE FROM firewall_targets WHERE firewall_id = %s AND (server_id = ANY(%s) OR selector = ANY(%s))"
@@ -124,6 +124,12 @@ async def matching(connection: Connection, project_id: int, firewalls: Iterable[
             for number in row["holding"]:
                 found[selectors[number]].append(row["id"])
     return found
+
+
+async def _lock(connection: Connection, project_id: int, id: int, targets: Iterable[Target]) -> None:
+    if any(target.selector is not None for target in targets):
+        await hold(connection, project_id)
+    await KIND.lock(connection, project_id, id)
 
 
 def _where_it_holds(number: int, selector: str) -> sql.Composable:

@@ -19,7 +19,7 @@ from psycopg.rows import DictRow
 from infra.db import addresses
 from infra.db.load_balancers import KIND, LoadBalancer, Target, check_limits
 from infra.db.pool import Connection
-from infra.db.selectors import conditions
+from infra.db.selectors import conditions, hold
 from infra.db.servers import Server
 from infra.domain.labels import matches, parse_selector
 from infra.domain.networks import PRIVATE
@@ -89,6 +89,8 @@ async def add(connection: Connection, project_id: int, id: int, named: Named, by
 
     TargetAlreadyDefined, QuotaExceeded, and whatever keeps it from being reached.
     """
+    if named.selector is not None:
+        await hold(connection, project_id)
     balancer = await KIND.locked(connection, project_id, id)
     if any(named.is_of(target) for target in balancer.targets):
         raise TargetAlreadyDefined("target is already defined")

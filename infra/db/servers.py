@@ -40,6 +40,7 @@ SELECT s.id, s.name, s.status, s.created, s.locked_by IS NOT NULL AS locked, s.l
         FROM addresses a JOIN primary_ips p ON p.id = a.primary_ip_id WHERE a.server_id = s.id) AS addresses,
        (SELECT coalesce(jsonb_agg(to_jsonb(m) ORDER BY m.id), '[]') FROM members m WHERE m.server_id = s.id) AS nets,
        ARRAY(SELECT f.firewall_id FROM firewall_targets f WHERE f.server_id = s.id ORDER BY f.id) AS firewalls,
+       ARRAY(SELECT e.firewall_id FROM enforced_firewalls e WHERE e.server_id = s.id AND e.epoch = s.epoch) AS enforced,
        s.want_ipv4 OR s.want_ipv6 AS is_public,
        (SELECT to_jsonb(g) || jsonb_build_object('servers', ARRAY(
                 SELECT other.id FROM servers other WHERE other.placement_group_id = g.id ORDER BY other.id))
@@ -61,6 +62,8 @@ class HeldAddress:
 
 @dataclass(frozen=True, slots=True)
 class Server:
+    """``firewalls``: those in effect; ``enforced``: those that guard it by now."""
+
     id: int
     name: str
     status: ServerStatus
@@ -76,6 +79,7 @@ class Server:
     ipv6: HeldAddress | None
     private_net: Sequence[Member] = ()
     firewalls: Sequence[int] = ()
+    enforced: frozenset[int] = frozenset()
     placement_group: PlacementGroup | None = None
 
 
@@ -146,6 +150,7 @@ def _server(row: DictRow, firewalls: Selecting) -> Server:
         ipv6=_address(row["addresses"], "ipv6"),
         private_net=[member_of(one) for one in row["nets"]],
         firewalls=of_server(row, firewalls),
+        enforced=frozenset(row["enforced"]),
         placement_group=group_of(row["placement_group"]) if row["placement_group"] else None,
     )
 

@@ -30,9 +30,11 @@ STORY: dict[str, StoryName] = {
     **dict.fromkeys(("reserve_quota", "place_server", "assign_addresses"), "create"),
     **dict.fromkeys(("ensure_image", "create_disk", "write_seed", "attach_ports"), "create"),
     **dict.fromkeys(("define_machine", "start_machine", "wait_ready", "finish"), "create"),
+    **dict.fromkeys(("publish_dns", "register_targets"), "create"),
     # an order that comes to nothing in its last step
     **dict.fromkeys(("destroy_machine", "detach_ports", "remove_seed", "remove_disk"), "doomed"),
     **dict.fromkeys(("release_addresses", "release_claim", "release_quota", "fail"), "doomed"),
+    **dict.fromkeys(("withdraw_dns", "deregister_targets"), "doomed"),
     "bury": "buried",  # and whose host refuses an undo
     "hear_host": "silent",  # whose first host does not work
     **dict.fromkeys(("read_holdings", "finish_delete"), "delete"),
@@ -40,7 +42,8 @@ STORY: dict[str, StoryName] = {
     # a server is reset, rebooted, stopped and started again
     **dict.fromkeys(("power_on", "power_off", "press_power", "finish_power", "read_machine"), "power"),
     "settle_power": "shutdown",  # a guest obeys its power button late, and is started again
-    **dict.fromkeys(("follow_change", "finish_change"), "change"),
+    # a firewall comes to a server that runs
+    **dict.fromkeys(("follow_change", "read_affected", "finish_change"), "change"),
     "sweep_orders": "sweep",
     "audit_region": "audit",
     **dict.fromkeys(("check_images", "sweep_store"), "care"),
@@ -50,10 +53,13 @@ ELSEWHERE = frozenset(
     {
         *("read_import", "fetch_source", "gather_image", "convert_image", "publish_image"),
         *("finish_import", "fail_import", "clear_import"),
+        "follow_plan",
     }
 )
 """Steps that no server's life comes to. They are struck in `tests/imports/test_faults.py`, and `fetch_source` in
-`tests/imports/test_sources.py`."""
+`tests/imports/test_sources.py`. An edge's is done by no worker of these: `tests/workflows/test_beside.py`."""
+
+ON_EDGES = frozenset({"follow_plan"})
 
 UNDO_OF = {
     "reserve_quota": "release_quota",
@@ -62,6 +68,8 @@ UNDO_OF = {
     "create_disk": "remove_disk",
     "write_seed": "remove_seed",
     "attach_ports": "detach_ports",
+    "publish_dns": "withdraw_dns",
+    "register_targets": "deregister_targets",
     "define_machine": "destroy_machine",
     "start_machine": "destroy_machine",
 }

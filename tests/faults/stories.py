@@ -10,10 +10,13 @@ from temporalio.client import WorkflowFailureError
 from temporalio.service import RPCError
 
 from api.stories import Stories
-from infra.db import changes
+from infra.db import changes, firewall_targets, firewalls
+from infra.db.firewalls import NewFirewall
 from infra.domain.changes import Change, Resource
 from infra.domain.errors import Locked, NotFound, Unavailable
+from infra.domain.firewalls import Target
 from infra.domain.models import Failure, ServerOrder
+from infra.domain.refusals import FirewallResourceNotFound
 from infra.temporal.names import change_id, delete_id, provision_id, region_queue
 from tests.faults.saboteur import Strike, Victim
 from tests.faults.steps import StoryName
@@ -68,12 +71,15 @@ class Played:
             await self._carry_out(await self.region.accept(self.order, command))
 
     async def change(self) -> None:
-        """One that is book-keeping, and done: only its story is of interest."""
-        about = [Resource("server", self.order.server_id)]
+        """A firewall comes to the server."""
+        project_id, server_id = self.region.project_id, self.order.server_id
         async with self.region.pool.connection() as connection, connection.transaction():
-            _, change = await changes.accept(
-                connection, self.region.project_id, self.region.location, "change_protection", about
-            )
+            new = NewFirewall(project_id, f"of server {server_id}", (), {})
+            firewall = await firewalls.create(connection, new)
+            with suppress(FirewallResourceNotFound):  # of a server that is gone there is none
+                await firewall_targets.apply(connection, project_id, firewall, [Target(server_id)])
+            about = [Resource("firewall", firewall), Resource("server", server_id)]
+            _, change = await changes.accept(connection, project_id, self.region.location, "apply_firewall", about)
         await self._carry_out(change)
 
     async def _carry_out(self, change: Change) -> None:
