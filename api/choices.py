@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import Protocol
 
 from api.references import chosen
 from api.schemas.servers import CreateServer
-from infra.db import firewalls, images, networks, placement_groups, primary_ips, ssh_keys
+from infra.db import default_networks, firewalls, images, networks, placement_groups, primary_ips, ssh_keys
 from infra.db.images import CatalogueImage, ImageFilter
 from infra.db.keys import Caller
 from infra.db.listing import Window
@@ -65,7 +65,8 @@ async def new_server(connection: Connection, caller: Caller, body: CreateServer,
     problems += image_problems(body.image, image, server_type)
     location = choose_location(body, offer, problems)
     problems += term_problems("server_type", server_type, location, datetime.now(UTC))
-    problems += _net_problems(body)
+    default_network = body.networks is None and await default_networks.is_wanted(connection, caller.project_id)
+    problems += _net_problems(body, default_network)
     problems += await _ip_problems(connection, caller.project_id, body)
     problems += await _network_problems(connection, caller.project_id, body)
     problems += await _firewall_problems(connection, caller.project_id, body)
@@ -78,7 +79,7 @@ async def new_server(connection: Connection, caller: Caller, body: CreateServer,
         raise ResourceUnavailable(
             f"location {location.name!r} has no host that takes {server_type.architecture} servers"
         )
-    return _new(caller, body, server_type, image, location, lines)
+    return replace(_new(caller, body, server_type, image, location, lines), default_network=default_network)
 
 
 def term_problems(field: str, type: Termed | None, location: Location | None, now: datetime) -> Problems:
@@ -152,8 +153,8 @@ def _of_datacenter(asked: int | str, offered: Sequence[Location]) -> Location | 
     return chosen(str(asked).rpartition("-dc")[0], offered)
 
 
-def _net_problems(body: CreateServer) -> Problems:
-    has_any = body.public_net.enable_ipv4 or body.public_net.enable_ipv6 or body.networks
+def _net_problems(body: CreateServer, default_network: bool) -> Problems:
+    has_any = body.public_net.enable_ipv4 or body.public_net.enable_ipv6 or body.networks or default_network
     if body.start_after_create and not has_any:
         return [("public_net", "a server without any address cannot be started: set start_after_create to false")]
     return []
@@ -175,7 +176,7 @@ async def _ip_problems(connection: Connection, project_id: int, body: CreateServ
 
 async def _network_problems(connection: Connection, project_id: int, body: CreateServer) -> Problems:
     """Whether a network has a subnet there, and an address free, is found out when the server joins it."""
-    missing = await networks.KIND.missing(connection, project_id, body.networks)
+    missing = await networks.KIND.missing(connection, project_id, body.networks or ())
     return [("networks", f"network {id} does not exist") for id in missing]
 
 
@@ -226,7 +227,7 @@ def _new(
         start=body.start_after_create,
         primary_ipv4=body.public_net.ipv4,
         primary_ipv6=body.public_net.ipv6,
-        networks=tuple(sorted(set(body.networks))),  # locked in one order, whoever asks
+        networks=tuple(sorted(set(body.networks or ()))),  # locked in one order, whoever asks
         network_zone=location.network_zone,
         firewalls=tuple(sorted({one.firewall for one in body.firewalls})),
         placement_group=body.placement_group,

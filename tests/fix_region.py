@@ -361,6 +361,8 @@ async def _furnish(settings: Settings, pool: Pool, client: Client, name: str, ip
         image = NewImage("tiny", DIGEST, 1, "a test image", has_agent=True)
         image_id = await register_image(connection, image)
         token = await keys.make_key(connection, keys.server_secret(settings), user=name, project=name, name="test")
+        # Servers of tests are in the networks that the tests put them in; tests/api/test_default_network.py has others.
+        await connection.execute("UPDATE projects SET default_network = false WHERE name = %s", (name,))
         row = await (
             await connection.execute(
                 "SELECT u.id AS user_id, p.id AS project_id, t.id AS type_id FROM users u, projects p, server_types t"

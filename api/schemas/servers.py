@@ -67,7 +67,8 @@ class CreateServer(
         name="web-1", server_type="px1", image="tiny", ssh_keys=["laptop"], labels={"env": "prod"}
     ),
 ):
-    """POST /servers. Without ``ssh_keys`` and ``user_data`` a server gets every SSH key of its project."""
+    """POST /servers. Without ``ssh_keys`` and ``user_data`` a server gets every SSH key of its project; without
+    ``networks`` it joins the project's default network, with an empty list none."""
 
     name: Hostname
     server_type: IdOrName
@@ -81,7 +82,7 @@ class CreateServer(
     automount: bool = False
     public_net: PublicNet = PublicNet()
     volumes: NoneYet = Field(default_factory=list)
-    networks: list[Id] = Field(default_factory=list, max_length=10)
+    networks: Annotated[list[Id], Field(max_length=10)] | None = None
     firewalls: list[FirewallReference] = Field(default_factory=list, max_length=MOST_ON_A_SERVER)
     placement_group: Id | None = None
 

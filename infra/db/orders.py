@@ -16,10 +16,18 @@ from typing import Any
 from psycopg.rows import DictRow
 from psycopg.types.json import Jsonb
 
-from infra.db import addresses, firewall_targets, idempotency, network_members, placement_groups, primary_ips
+from infra.db import (
+    addresses,
+    default_networks,
+    firewall_targets,
+    idempotency,
+    network_members,
+    placement_groups,
+    primary_ips,
+)
 from infra.db.idempotency import Answer, IdempotencyKey
 from infra.db.pool import Connection
-from infra.domain.errors import InvalidInput, NotFound, UniquenessError
+from infra.domain.errors import Conflict, InvalidInput, NotFound, UniquenessError
 from infra.domain.models import DeleteOrder, Image, Resources, ServerOrder
 from infra.domain.refusals import Protected
 from infra.temporal.names import delete_id, provision_id
@@ -27,7 +35,7 @@ from infra.temporal.names import delete_id, provision_id
 
 @dataclass(frozen=True, slots=True)
 class NewServer:
-    """An order that has passed every check at the edge."""
+    """An order that has passed every check at the edge. ``default_network``: it joins that, and names no other."""
 
     project_id: int
     user_id: int
@@ -44,6 +52,7 @@ class NewServer:
     primary_ipv4: int | None = None
     primary_ipv6: int | None = None
     networks: tuple[int, ...] = ()
+    default_network: bool = False
     network_zone: str = ""
     firewalls: tuple[int, ...] = ()
     placement_group: int | None = None
@@ -88,6 +97,9 @@ async def accept(connection: Connection, new: NewServer, key: IdempotencyKey | N
 
 
 async def _make(connection: Connection, new: NewServer, key: IdempotencyKey | None) -> Accepted:
+    default = None
+    if new.default_network:
+        default = await default_networks.ensure(connection, new.project_id, new.network_zone)
     if new.placement_group:
         await placement_groups.keep_place(connection, new.project_id, new.placement_group)
     row = await (await connection.execute(INSERT_SERVER, _values(new))).fetchone()
@@ -100,10 +112,6 @@ async def _make(connection: Connection, new: NewServer, key: IdempotencyKey | No
     if new.primary_ipv6:
         with _chosen("public_net.ipv6"):
             await primary_ips.give(connection, new.project_id, new.primary_ipv6, "ipv6", server_id, new.location_id)
-    for network_id in new.networks:
-        holder = network_members.Holder(new.network_zone, server_id=server_id)
-        with _chosen("networks"):
-            await network_members.join(connection, new.project_id, network_id, holder)
     await firewall_targets.put_on(connection, new.project_id, server_id, new.firewalls)
     action_id = await _action(connection, new.project_id, server_id, "create_server")
     if new.start:
@@ -111,7 +119,20 @@ async def _make(connection: Connection, new: NewServer, key: IdempotencyKey | No
     await connection.execute("UPDATE servers SET locked_by = %s WHERE id = %s", (action_id, server_id))
     if key and not await idempotency.reserve(connection, key, server_id, action_id):
         raise _Repeated
+    await _join(connection, new, server_id, default)  # last: whoever else joins one waits for this order to be made
     return Accepted(server_id, action_id)
+
+
+async def _join(connection: Connection, new: NewServer, server_id: int, default: int | None) -> None:
+    holder = network_members.Holder(new.network_zone, server_id=server_id)
+    if default is not None:
+        try:
+            await network_members.join(connection, new.project_id, default, holder)
+        except NotFound as gone:
+            raise Conflict("the project's default network was deleted at this moment: try again") from gone
+    for network_id in new.networks:
+        with _chosen("networks"):
+            await network_members.join(connection, new.project_id, network_id, holder)
 
 
 @contextmanager

@@ -7,7 +7,7 @@ from datetime import datetime
 from typing import LiteralString
 
 from infra.db.pool import Connection
-from infra.domain.errors import InvalidInput
+from infra.domain.errors import InvalidInput, NotFound
 from infra.domain.names import title_problem
 
 
@@ -30,6 +30,35 @@ async def ensure_user(connection: Connection, name: str) -> int:
 async def ensure_project(connection: Connection, name: str) -> int:
     """The project of that name, made together with its quota if there is none."""
     return await _ensure(connection, "projects", "project", name)
+
+
+@dataclass(frozen=True, slots=True)
+class Manners:
+    """What a project wants where its users do not say otherwise. None keeps what it is."""
+
+    default_network: bool | None = None
+    accepts: bool | None = None
+
+    def __str__(self) -> str:
+        network = "join its default network" if self.default_network else "are in no network"
+        policy = "accepted" if self.accepts else "dropped"
+        return f"servers {network} unless asked otherwise; what no firewall speaks of is {policy}"
+
+
+async def set_manners(connection: Connection, project: str, manners: Manners) -> Manners:
+    """Change what is given and return all of it. NotFound: no such project."""
+    policy = {True: "accept", False: "drop", None: None}[manners.accepts]
+    found = await connection.execute(SET_MANNERS, (manners.default_network, policy, project))
+    row = await found.fetchone()
+    if row is None:
+        raise NotFound(f"there is no project {project}")
+    return Manners(**row)
+
+
+SET_MANNERS = """
+UPDATE projects SET default_network = coalesce(%s, default_network), inbound_policy = coalesce(%s, inbound_policy)
+WHERE name = %s RETURNING default_network, inbound_policy = 'accept' AS accepts
+"""
 
 
 async def list_users(connection: Connection) -> list[Principal]:

@@ -60,12 +60,12 @@ def subnet_problem(network: IPv4Network, subnets: Iterable[Subnet], ip_range: IP
     return None
 
 
-def next_subnet(network: IPv4Network, subnets: Collection[Subnet]) -> IPv4Network | None:
-    """The first /24 that is free; None: there is none."""
+def next_subnet(network: IPv4Network, subnets: Collection[Subnet], prefix: int = AUTOMATIC) -> IPv4Network | None:
+    """The first of that size that is free; None: there is none."""
     return next(
         (
             candidate
-            for candidate in network.subnets(new_prefix=AUTOMATIC)
+            for candidate in network.subnets(new_prefix=prefix)
             if not any(one.ip_range.overlaps(candidate) for one in subnets)
         ),
         None,

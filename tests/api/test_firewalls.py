@@ -79,7 +79,7 @@ async def test_a_firewall_comes_to_servers_and_leaves_them(module_api: Api) -> N
 def _by_id(hcloud: Client, location: str) -> None:
     first = hcloud.firewalls.create("first").firewall
     server = make_server(hcloud, location, "by-id", firewalls=[first])
-    assert _firewalls(hcloud, server) == [(first.id, "pending")]
+    assert _firewalls(hcloud, server) == [(first.id, "applied")]
     assert _applied_to(hcloud, first) == [server.id]
     assert code_of(first.delete) == "resource_in_use"
 
@@ -91,7 +91,7 @@ def _by_id(hcloud: Client, location: str) -> None:
         {"id": second.id, "type": "firewall"},
         {"id": server.id, "type": "server"},
     ]
-    assert _firewalls(hcloud, server) == [(first.id, "pending"), (second.id, "pending")]
+    assert _firewalls(hcloud, server) == [(first.id, "applied"), (second.id, "applied")]
     assert (second.apply_to_resources([]), second.remove_from_resources([])) == ([], [])  # as Terraform's provider asks
     assert code_of(lambda: second.apply_to_resources([by_id(server)])) == "firewall_already_applied"
     assert code_of(lambda: second.apply_to_resources([by_id(FAR)])) == "firewall_resource_not_found"
@@ -105,7 +105,7 @@ def _by_id(hcloud: Client, location: str) -> None:
     assert [action.command for action in removed] == ["remove_firewall"]
     _wait(second.remove_from_resources([by_id(server)]))
     assert second.delete()
-    assert _firewalls(hcloud, server) == [(first.id, "pending")]
+    assert _firewalls(hcloud, server) == [(first.id, "applied")]
 
     server.delete().wait_until_finished()
     assert _applied_to(hcloud, first) == []
@@ -125,11 +125,11 @@ def _by_labels(hcloud: Client, location: str) -> None:
     firewall = created.firewall
     assert [action.resources for action in created.actions] == [[{"id": firewall.id, "type": "firewall"}]] * 2
     assert _matched(firewall) == {"role in (web)": [web.id], "role=db": []}
-    assert _firewalls(hcloud, web) == [(firewall.id, "pending")]
+    assert _firewalls(hcloud, web) == [(firewall.id, "applied")]
     assert _firewalls(hcloud, hidden) == []
 
     db = make_server(hcloud, location, "db", labels={"role": "db"})
-    assert _firewalls(hcloud, db) == [(firewall.id, "pending")]
+    assert _firewalls(hcloud, db) == [(firewall.id, "applied")]
     web.update(labels={"role": "db"})
     assert _matched(hcloud.firewalls.get_by_id(firewall.id)) == {"role in (web)": [], "role=db": [web.id, db.id]}
     listed = {one.id: one for one in hcloud.servers.get_all()}
@@ -141,12 +141,12 @@ def _by_labels(hcloud: Client, location: str) -> None:
     assert code_of(lambda: firewall.remove_from_resources([by_id(db)])) == "firewall_managed_by_label_selector"
     _wait(firewall.remove_from_resources([by_id(hidden), by_id(web)]))
     _wait(firewall.apply_to_resources([by_id(db)]))  # which beats the selector
-    assert _firewalls(hcloud, db) == [(firewall.id, "pending")]
+    assert _firewalls(hcloud, db) == [(firewall.id, "applied")]
     told = firewall.set_rules([FirewallRule("in", "icmp", ["::/0"])])
     assert [action.command for action in told] == ["set_firewall_rules", "apply_firewall"]
     _wait(told)
     _wait(firewall.remove_from_resources([by_id(db)]))
-    assert _firewalls(hcloud, db) == [(firewall.id, "pending")]
+    assert _firewalls(hcloud, db) == [(firewall.id, "applied")]
 
     assert code_of(firewall.delete) == "resource_in_use"
     _wait(firewall.remove_from_resources([by_labels("role in (web)"), by_labels("role=db"), by_labels("never")]))

@@ -29,7 +29,7 @@ COMMANDS = (
         "db migrate",
     ),
     *("key", *(f"key {command}" for command in ("create", "list", "revoke", "rotate"))),
-    *("user", "user create", "user list", "project", "project create", "project list"),
+    *("user", "user create", "user list", "project", "project create", "project edit", "project list"),
     *("quota", *(f"quota {command}" for command in ("list", "set", "approve", "reject"))),
     *("image", "image build", "image cache", "doctor", "clean", "audit", "capacity", "deadlines", "explain", "host"),
     *("catalog", "catalog apply", "catalog show"),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Awaitable, Callable
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
@@ -23,6 +23,20 @@ ProjectName = Annotated[
 ]
 
 
+DefaultNetwork = Annotated[
+    bool | None,
+    typer.Option(
+        "--default-network/--no-default-network",
+        help="Whether servers that name no network join the project's own.",
+        show_default=False,
+    ),
+]
+Inbound = Annotated[
+    Literal["drop", "accept"] | None,
+    typer.Option(help="What comes to a server that has no firewall, but SSH and pings."),
+]
+
+
 def register(app: typer.Typer) -> None:
     for name, help_, create, list_all in (
         ("user", "Users: whose keys and servers they are.", create_user, list_users),
@@ -31,6 +45,8 @@ def register(app: typer.Typer) -> None:
         group = typer.Typer(help=help_, no_args_is_help=True)
         group.command("create")(create)
         group.command("list")(list_all)
+        if name == "project":
+            group.command("edit")(edit_project)
         app.add_typer(group, name=name)
 
 
@@ -57,15 +73,39 @@ def create_project(
     max_cores: Count = None,
     max_memory: Count = None,
     max_disk: Count = None,
+    default_network: DefaultNetwork = None,
+    inbound_policy: Inbound = None,
 ) -> None:
     """Make a project, and set what its servers may take together.
 
     Memory and disk are in GB.
     """
-    from infra.db.principals import ensure_project
+    from infra.db.principals import Manners, ensure_project, set_manners
     from infra.domain.quota import Limits
 
-    _create("project", name, ensure_project, Limits.in_gb(max_servers, max_cores, max_memory, max_disk))
+    manners = Manners(default_network, inbound_policy and inbound_policy == "accept")
+
+    async def ensure(connection: Connection, name: str) -> int:
+        made = await ensure_project(connection, name)
+        await set_manners(connection, name, manners)
+        return made
+
+    _create("project", name, ensure, Limits.in_gb(max_servers, max_cores, max_memory, max_disk))
+
+
+def edit_project(
+    name: Annotated[str, typer.Argument(metavar="NAME")],
+    default_network: DefaultNetwork = None,
+    inbound_policy: Inbound = None,
+) -> None:
+    """Change what a project wants where its users do not say otherwise.
+
+    Servers that are there stay in their networks; their hosts take up an inbound policy within minutes.
+    """
+    from infra.db.principals import Manners, set_manners
+
+    manners = Manners(default_network, inbound_policy and inbound_policy == "accept")
+    typer.echo(f"project {name}: {in_books(lambda connection: set_manners(connection, name, manners))}")
 
 
 def list_users(as_json: AsJson = False) -> None:
