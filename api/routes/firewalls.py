@@ -1,4 +1,4 @@
-"""/firewalls: rules of a project's own, and the servers that they are for. Book-keeping: no host enforces them yet."""
+"""/firewalls: rules of a project's own, and the servers that they are for, whose hosts enforce them."""
 
 from __future__ import annotations
 
@@ -59,8 +59,9 @@ MOST_TOLD = 50
     ),
 )
 async def create_firewall(changing: Changing, body: CreateFirewall) -> Response:
-    """Its rules are kept, with the servers that they are for; no host enforces them yet. What every host enforces are
-    the default rules: replies, ICMP and SSH come in, everything goes out."""
+    """Once a server has a firewall, only what its rules name comes in, beside what the default rules always let in:
+    replies, pings and SSH. Everything goes out, unless one of its firewalls has rules for that: then only what they
+    name. Rules hold in private networks, too. A server's `public_net.firewalls` tells which are in force."""
     targets = [one.target for one in body.apply_to]
 
     async def make(connection: Connection) -> dict[str, Any]:
@@ -114,8 +115,8 @@ async def delete_firewall(use: Use, asking: Asking, id: PathId) -> None:
     responses=failing(NotFound),
 )
 async def set_rules(changing: Changing, id: PathId, body: SetRules) -> Response:
-    """In place of all that it has; no host enforces them yet. One action for the rules, and one for each server that
-    has the firewall, for as many as 50."""
+    """In place of all that it has, at once and without an interruption of what is under way. One action for the
+    rules, and one for each server that has the firewall, for as many as 50."""
 
     async def make(connection: Connection) -> dict[str, Any]:
         rules = [one.rule for one in body.rules]
@@ -135,7 +136,7 @@ async def set_rules(changing: Changing, id: PathId, body: SetRules) -> Response:
     responses=failing(NotFound, QuotaExceeded, FirewallResourceNotFound, FirewallAlreadyApplied, PrivateNetOnlyServer),
 )
 async def apply_to_resources(changing: Changing, id: PathId, body: ApplyToResources) -> Response:
-    """All of them, or none; no host enforces it yet. A server takes five firewalls by its id; those that its labels
+    """All of them, or none. A server takes five firewalls by its id; those that its labels
     bring come on top. A label selector holds for servers with a public address, from when they have the labels until
     they have them no more."""
     targets = [one.target for one in body.apply_to]

@@ -148,7 +148,7 @@ async def unassign_primary_ip(changing: Changing, id: PathId) -> Response:
     responses=failing(NotFound),
 )
 async def change_dns_ptr(changing: Changing, id: PathId, body: ChangeDnsPtr) -> Response:
-    """Kept with the address; no name server answers with it yet."""
+    """Kept with the address."""
     return await changing.act(
         "change_dns_ptr",
         Resource("primary_ip", id),

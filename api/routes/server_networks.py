@@ -1,4 +1,4 @@
-"""/servers/{id}/actions/...: a server comes into a private network and leaves it. Book-keeping, as networks are."""
+"""/servers/{id}/actions/...: a server comes into a private network and leaves it, also while it runs."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ router = APIRouter(tags=["servers"])
     responses=failing(NotFound, ServerAlreadyAttached, IpNotAvailable, NoSubnetAvailable),
 )
 async def attach_to_network(changing: Changing, id: PathId, body: AttachToNetwork) -> Response:
-    """The server has the address from now on; no packet travels in the network yet."""
+    """The server has the address from now on, and a further interface, also while it runs."""
 
     async def change(connection: Connection) -> None:
         wish = Wish(body.ip, body.ip_range, tuple(body.alias_ips))
