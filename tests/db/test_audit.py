@@ -62,6 +62,10 @@ PLANTED = {
         "INSERT INTO tombstones (host_id, server_id, epoch) VALUES ({host}, {gone}, 1)",
         "host 7 has yet to forget server 999999",
     ),
+    "guard": (
+        "INSERT INTO enforced_firewalls SELECT server_id, {gone}, epoch FROM claims",
+        r"host 7 guards server \d+ by firewall 999999, which is gone",
+    ),
     "overdue": (
         "INSERT INTO actions (project_id, server_id, command, workflow_id, started)"
         " SELECT project_id, id, 'create_server', 'w', now() - interval '900 s' FROM servers;"
@@ -71,7 +75,7 @@ PLANTED = {
 }
 """By kind: how it comes about, and what is said of it."""
 
-ONLY_TOLD = {"lacking", "unaddressed", "missing", "tombstone"}
+ONLY_TOLD = {"lacking", "unaddressed", "missing", "tombstone", "guard"}
 """Nothing can make up for these: the host has to, or somebody has to look."""
 
 

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
-from infra.db import claims, ledger, load_balancers, reports
+import pytest
+
+from infra.db import addresses, claims, ledger, load_balancers, orders, primary_ips, records, reports
 from infra.db.load_balancer_types import load_balancer_types
 from infra.db.load_balancers import NewLoadBalancer
 from infra.db.locations import locations
-from infra.domain.models import PARTS, HostReport, Tombstone
+from infra.db.primary_ips import NewPrimaryIp
+from infra.domain.models import LATE, PARTS, FailedOrder, HostReport, Tombstone
 from tests.db.fix_scene import HOUR, Scene
 
 
@@ -45,6 +48,30 @@ async def test_a_load_balancer_holds_its_addresses_and_is_missed_without_them(sc
     held = await scene.project.all("SELECT address FROM addresses WHERE load_balancer_id IS NOT NULL")
     resting = await scene.project.all("SELECT address FROM addresses WHERE released IS NOT NULL ORDER BY address")
     assert (held, [row["address"] for row in resting]) == ([], ["2001:db8:100:2::/64", "203.0.113.2"])
+
+
+@pytest.mark.parametrize("way", ["delete", "failed create", "withdrawal", "primary IP"])
+async def test_whichever_way_an_address_comes_free_it_rests(scene: Scene, way: str) -> None:
+    project = scene.project
+    async with project.pool.connection() as connection, connection.transaction():
+        if way == "delete":
+            order = await orders.order_delete(connection, project.id, scene.server_id)
+            await records.finish_delete(connection, order, [])
+        elif way == "primary IP":
+            new = NewPrimaryIp(project.id, "kept", "ipv4", project.location_id, "local", False, {})
+            await primary_ips.delete(connection, project.id, await primary_ips.create(connection, new, 0))
+        else:
+            accepted = await orders.accept(connection, project.wants("new"))
+            order_ = await orders.load_order(connection, accepted.server_id)
+            assert order_ is not None
+            await addresses.assign(connection, order_, 0)
+            if way == "withdrawal":
+                await orders.withdraw(connection, order_.server_id)
+            else:
+                await records.fail(connection, FailedOrder(order_, LATE), [])
+
+    free = await project.all("SELECT released FROM addresses WHERE NOT held AND released IS NOT NULL")
+    assert len(free) == (1 if way == "primary IP" else 2)
 
 
 async def test_all_that_is_held_has_a_holder(scene: Scene) -> None:

@@ -52,6 +52,11 @@ UNADDRESSED = """
     UNION ALL
     SELECT 'primary IP ' || p.id, p.location_id, p.type
     FROM primary_ips p WHERE NOT EXISTS (SELECT FROM addresses a WHERE a.primary_ip_id = p.id)
+    UNION ALL
+    SELECT 'membership ' || m.id, coalesce(s.location_id, b.location_id), 'address'
+    FROM network_members m LEFT JOIN servers s ON s.id = m.server_id
+    LEFT JOIN load_balancers b ON b.id = m.load_balancer_id
+    WHERE NOT EXISTS (SELECT FROM network_addresses a WHERE a.member_id = m.id AND NOT a.is_alias)
 ) u
 """
 

@@ -49,6 +49,12 @@ actions a JOIN servers s ON s.id = a.server_id CROSS JOIN given CROSS JOIN LATER
 WHERE a.status = 'running' AND a.command IN ('create_server', 'delete_server') AND due.at < now()
 """
 
+# Only what is gone for good: which firewalls a server should have is more than SQL can say (label selectors).
+GUARDS_OF_NOBODY = """
+enforced_firewalls e JOIN claims c USING (server_id, epoch) JOIN hosts h ON h.id = c.host_id CROSS JOIN given
+WHERE NOT EXISTS (SELECT FROM firewalls f WHERE f.id = e.firewall_id)
+"""
+
 REGION = (
     check(
         "stray",
@@ -79,6 +85,16 @@ REGION = (
         server_id="t.server_id",
         host_id="t.host_id",
         since=f"CASE WHEN {is_silent('reported')} THEN t.created END",
+        pending=is_silent("reported"),
+    ),
+    check(
+        "guard",
+        "format('host %s guards server %s by firewall %s, which is gone', h.id, e.server_id, e.firewall_id)",
+        GUARDS_OF_NOBODY,
+        subject="format('server %s by firewall %s', e.server_id, e.firewall_id)",
+        location_id="h.location_id",
+        server_id="e.server_id",
+        host_id="h.id",
         pending=is_silent("reported"),
     ),
     check(
