@@ -24,6 +24,7 @@ from infra.temporal.names import change_id, delete_id, provision_id
 from tests.fix_region import NewRegion, Region, eventually
 from tests.imports.disks import raw_disk
 from tests.imports.fix_imports import deliver, order_import
+from tests.workflows.test_change_resource import RULES, firewall_for_all, set_rules
 
 DISK = raw_disk()
 HISTORIES = Path(__file__).parent / "histories"
@@ -132,6 +133,18 @@ async def image_deleted_meanwhile(region: Region) -> str:
     return await _imported(region, change)
 
 
+async def rules_of_many(region: Region) -> str:
+    for _ in range(3):
+        await region.create(start=False)
+    return await _rules_changed(region)
+
+
+async def rules_past_a_host_that_fails(region: Region) -> str:
+    await region.create(start=False)
+    region.host.inject(Fault("ports.attach", error="HostFull"))
+    return await _rules_changed(region)
+
+
 PACES = {"shutdown_that_is_obeyed_late": Latencies(shut_down=3600.0)}
 """Of the hosts, where a scene takes others."""
 
@@ -152,6 +165,8 @@ SCENES: dict[str, Callable[[Region], Awaitable[str]]] = {
         reboot,
         stop_that_fails_once,
         shutdown_that_is_obeyed_late,
+        rules_of_many,
+        rules_past_a_host_that_fails,
         image_imported,
         image_refused,
         image_deleted_meanwhile,
@@ -190,6 +205,12 @@ async def _failed(region: Region) -> str:
 async def _commanded(region: Region, command: str) -> str:
     order = await region.create()
     change = await region.command(order, command)
+    await region.client.get_workflow_handle(change_id(change)).result()
+    return change_id(change)
+
+
+async def _rules_changed(region: Region) -> str:
+    change = await set_rules(region, await firewall_for_all(region), *RULES[:2])
     await region.client.get_workflow_handle(change_id(change)).result()
     return change_id(change)
 

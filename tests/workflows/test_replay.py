@@ -78,7 +78,21 @@ class OtherImport:
         await run(ImageFiles.gather_image, change)
 
 
-OTHERS = {"ProvisionServer": OtherStory, "PowerServer": OtherPower, "ImportImage": OtherImport}
+@workflow.defn(name="ChangeResource", sandboxed=False)
+class OtherChange:
+    """Is done before anything has followed."""
+
+    @workflow.run
+    async def run(self, change: Change, after: int = 0) -> None:
+        await run(Changes.finish_change, change)
+
+
+OTHERS = {
+    "ProvisionServer": OtherStory,
+    "PowerServer": OtherPower,
+    "ChangeResource": OtherChange,
+    "ImportImage": OtherImport,
+}
 
 
 @pytest.mark.parametrize("scene", sorted(set(SCENES) - {"delete"}))
