@@ -57,9 +57,10 @@ SHUTDOWN_PATIENCE = 300 * FACTOR
 IMPORT_WITHIN = 7 * 24 * 3600
 """An image that is not there by then, however slowly its bytes still come, is given up. (Tests wait no less.)"""
 
-UNWIND_WITHIN = 330
+UNWIND_WITHIN = 400
 UNWIND = UNWIND_WITHIN * FACTOR
-"""A story that is to stop has given all back after this: the step in hand, then every undo as late as it may be.
+"""A story that is to stop has given all back after this: the step in hand, then every undo as late as it may be, that
+of an edge included. (What may take for ever, names for one, is not counted: it is waited for while it is tried.)
 One that has not (a bug of ours, waiting for a mend) is ended by force, and the delete gives back what it holds."""
 
 CHECK_WITHIN = 6 * 3600

@@ -21,4 +21,4 @@ def test_they_follow_the_settings() -> None:
 
     assert "   1020  a create runs, or begins to undo" in usual.out
     assert "   3150  a create runs, or begins to undo" in patient.out
-    assert "   1590  a create has failed for its owner" in usual.out  # 1020 + 330 + 120 + 2 * 60
+    assert "   1660  a create has failed for its owner" in usual.out  # 1020 + 400 + 120 + 2 * 60
