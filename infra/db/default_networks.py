@@ -6,19 +6,23 @@ wait for each other there, and only there: once it is made it is found without a
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from ipaddress import IPv4Network
 
 from infra.db import networks
-from infra.db.networks import KIND, Network, NewNetwork
+from infra.db.networks import KIND, NewNetwork
 from infra.db.pool import Connection
 from infra.db.selectors import hold
-from infra.domain.networks import Subnet, next_subnet
+from infra.domain.networks import next_subnet
 
 NAME = "default"
 RANGE = IPv4Network("10.0.0.0/16")
 SUBNET = 20
 """Of each network zone, where there is room for it: 4,093 servers."""
+
+READY = """
+SELECT n.id FROM networks n WHERE n.project_id = %(project)s AND n.name = %(name)s
+  AND EXISTS (SELECT FROM subnets s WHERE s.network_id = n.id AND s.network_zone = %(zone)s)
+"""
 
 
 async def is_wanted(connection: Connection, project_id: int) -> bool:
@@ -29,27 +33,22 @@ async def is_wanted(connection: Connection, project_id: int) -> bool:
 
 async def ensure(connection: Connection, project_id: int, zone: str) -> int:
     """Its id; a server in that network zone can join it. NoSubnetAvailable: it has no room for a subnet there."""
-    found = await _find(connection, project_id)
-    if found is None or not networks.in_zone(found.subnets, zone):
-        await hold(connection, project_id)
-        found = await _find(connection, project_id) or await _make(connection, project_id)
-    if not networks.in_zone(found.subnets, zone):
-        ip_range = _next(found.ip_range, found.subnets)
-        await networks.add_subnet(connection, project_id, found.id, zone, "cloud", ip_range)
-    return found.id
+    values = {"project": project_id, "name": NAME, "zone": zone}
+    for first in (True, False):
+        if row := await (await connection.execute(READY, values)).fetchone():
+            return int(row["id"])
+        if first:
+            await hold(connection, project_id)
+    return await _furnish(connection, project_id, zone)
 
 
-def _next(ip_range: IPv4Network, subnets: Sequence[Subnet]) -> IPv4Network | None:
-    """None: whatever is free."""
-    return next_subnet(ip_range, subnets, SUBNET) if ip_range.prefixlen <= SUBNET else None
-
-
-async def _find(connection: Connection, project_id: int) -> Network | None:
-    found = await connection.execute("SELECT id FROM networks WHERE project_id = %s AND name = %s", (project_id, NAME))
-    row = await found.fetchone()
-    return await KIND.get(connection, project_id, row["id"]) if row else None
-
-
-async def _make(connection: Connection, project_id: int) -> Network:
-    id = await networks.create(connection, NewNetwork(project_id, NAME, RANGE, vswitch_routes=False, labels={}))
-    return await KIND.get(connection, project_id, id)
+async def _furnish(connection: Connection, project_id: int, zone: str) -> int:
+    query = "SELECT id FROM networks WHERE project_id = %s AND name = %s"
+    row = await (await connection.execute(query, (project_id, NAME))).fetchone()
+    new = NewNetwork(project_id, NAME, RANGE, vswitch_routes=False, labels={})
+    id = int(row["id"]) if row else await networks.create(connection, new)
+    network = await KIND.get(connection, project_id, id)
+    small = network.ip_range.prefixlen > SUBNET
+    ip_range = None if small else next_subnet(network.ip_range, network.subnets, SUBNET)
+    await networks.add_subnet(connection, project_id, id, zone, "cloud", ip_range)
+    return id

@@ -10,10 +10,10 @@ from dataclasses import dataclass
 from ipaddress import IPv4Address, IPv4Network
 from typing import Any
 
-from infra.db.networks import KIND, Network, in_zone
+from infra.db.networks import KIND, in_zone
 from infra.db.pool import Connection
 from infra.domain.errors import InvalidInput
-from infra.domain.networks import free_addresses, is_usable, mac_of, subnet_of_address
+from infra.domain.networks import Subnet, is_usable, mac_of, reserved, subnet_of_address
 from infra.domain.refusals import (
     IpNotAvailable,
     LoadBalancerAlreadyAttached,
@@ -22,7 +22,28 @@ from infra.domain.refusals import (
     ServerAlreadyAttached,
 )
 
-MEMBERS = "SELECT * FROM members m"
+GROUND = """
+SELECT n.ip_range::text, s.ip_range::text AS subnet, s.network_zone, s.type
+FROM networks n LEFT JOIN subnets s ON s.network_id = n.id WHERE n.id = %s ORDER BY s.ip_range
+"""
+
+# The lowest that is free comes right after one that is not: after a reserved one, which the first of a subnet is.
+FIRST_FREE = """
+SELECT host(c.ip) AS ip FROM (
+    SELECT r.ip + 1 AS ip FROM unnest(%(reserved)s::inet[]) r (ip)
+    UNION ALL
+    SELECT a.ip + 1 FROM network_addresses a
+    WHERE a.network_id = %(network_id)s AND a.ip >= %(first)s::inet AND a.ip < %(last)s::inet
+) c
+WHERE c.ip < %(last)s::inet AND c.ip > %(first)s::inet AND c.ip <> ALL (%(reserved)s::inet[])
+  AND NOT EXISTS (SELECT FROM network_addresses t WHERE t.network_id = %(network_id)s AND t.ip = c.ip)
+ORDER BY c.ip LIMIT 1
+"""
+
+HOLD = """
+INSERT INTO network_addresses (network_id, ip, member_id, is_alias)
+SELECT %s, ip, %s, is_alias FROM unnest(%s::inet[], %s::boolean[]) held (ip, is_alias)
+"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,23 +89,16 @@ async def join(
     connection: Connection, project_id: int, network_id: int, holder: Holder, wish: Wish = ANYWHERE
 ) -> Member:
     """NotFound: no such network. ServerAlreadyAttached, IpNotAvailable, NoSubnetAvailable, InvalidInput."""
-    network = await KIND.locked(connection, project_id, network_id)
-    if await _member(connection, network_id, holder):
+    await KIND.lock(connection, project_id, network_id)
+    network = await _ground(connection, network_id)
+    row = await (await connection.execute(_insert(holder), (network_id, holder.id))).fetchone()
+    if row is None:
         raise _already(holder)
-    taken = await _taken(connection, network_id)
-    ip = _choose(network, holder, wish, taken)
-    _check_aliases(network, wish.aliases, taken | {ip})
-    row = await (
-        await connection.execute(
-            f"INSERT INTO network_members (network_id, {holder.column}) VALUES (%s, %s) RETURNING id".encode(),
-            (network_id, holder.id),
-        )
-    ).fetchone()
-    assert row is not None, "INSERT ... RETURNING returns a row or raises"
+    ip = await _choose(connection, network, holder, wish)
+    await _check_aliases(connection, network, (ip, *wish.aliases), wish.aliases)
     await _hold(connection, network_id, row["id"], [(ip, False), *((alias, True) for alias in wish.aliases)])
-    member = await _member(connection, network_id, holder)
-    assert member is not None, "it has just joined"
-    return member
+    aliases = [str(alias) for alias in sorted(wish.aliases)]
+    return Member(network_id, holder.server_id, holder.load_balancer_id, str(ip), aliases, mac_of(row["id"]))
 
 
 async def leave(connection: Connection, project_id: int, network_id: int, holder: Holder) -> None:
@@ -99,17 +113,41 @@ async def change_aliases(
     connection: Connection, project_id: int, network_id: int, holder: Holder, aliases: Sequence[IPv4Address]
 ) -> None:
     """Replaces all it had."""
-    network = await KIND.locked(connection, project_id, network_id)
+    await KIND.lock(connection, project_id, network_id)
+    network = await _ground(connection, network_id)
     query = f"SELECT id FROM network_members WHERE network_id = %s AND {holder.column} = %s"
     row = await (await connection.execute(query.encode(), (network_id, holder.id))).fetchone()
     if row is None:
         raise _not_in(holder, network_id)
     await connection.execute("DELETE FROM network_addresses WHERE member_id = %s AND is_alias", (row["id"],))
-    _check_aliases(network, tuple(aliases), await _taken(connection, network_id))
+    await _check_aliases(connection, network, aliases, aliases)
     await _hold(connection, network_id, row["id"], [(alias, True) for alias in aliases])
 
 
-def _choose(network: Network, holder: Holder, wish: Wish, taken: set[IPv4Address]) -> IPv4Address:
+@dataclass(frozen=True, slots=True)
+class _Ground:
+    """Where addresses are taken: a network without those who are in it, who may be thousands."""
+
+    id: int
+    ip_range: IPv4Network
+    subnets: tuple[Subnet, ...]
+
+
+async def _ground(connection: Connection, network_id: int) -> _Ground:
+    found = await connection.execute(GROUND, (network_id,))
+    rows = await found.fetchall()
+    subnets = tuple(
+        Subnet(IPv4Network(row["subnet"]), row["network_zone"], row["type"]) for row in rows if row["subnet"]
+    )
+    return _Ground(network_id, IPv4Network(rows[0]["ip_range"]), subnets)
+
+
+def _insert(holder: Holder) -> bytes:
+    query = f"INSERT INTO network_members (network_id, {holder.column}) VALUES (%s, %s)"
+    return f"{query} ON CONFLICT (network_id, {holder.column}) DO NOTHING RETURNING id".encode()
+
+
+async def _choose(connection: Connection, network: _Ground, holder: Holder, wish: Wish) -> IPv4Address:
     subnets = in_zone(network.subnets, holder.network_zone)
     if wish.ip_range is not None:
         subnets = [one for one in subnets if one.ip_range == wish.ip_range]
@@ -118,50 +156,56 @@ def _choose(network: Network, holder: Holder, wish: Wish, taken: set[IPv4Address
     if not subnets:
         raise NoSubnetAvailable(f"the network has no subnet in network zone {holder.network_zone}")
     if wish.ip is None:
-        free = (ip for one in subnets for ip in free_addresses(network.ip_range, one.ip_range, taken))
-        if (ip := next(free, None)) is None:
-            raise IpNotAvailable("no address is free in the network's subnets")
-        return ip
+        for one in subnets:
+            if ip := await _first_free(connection, network, one.ip_range):
+                return ip
+        raise IpNotAvailable("no address is free in the network's subnets")
     subnet = subnet_of_address(subnets, wish.ip)
     if subnet is None:
         raise InvalidInput.field("ip", f"{wish.ip} is in none of the network's subnets there")
-    if wish.ip in taken or not is_usable(network.ip_range, subnet.ip_range, wish.ip):
+    if not is_usable(network.ip_range, subnet.ip_range, wish.ip) or await _taken(connection, network.id, [wish.ip]):
         raise IpNotAvailable(f"{wish.ip} is taken or reserved")
     return wish.ip
 
 
-def _check_aliases(network: Network, aliases: tuple[IPv4Address, ...], taken: set[IPv4Address]) -> None:
+async def _first_free(connection: Connection, network: _Ground, subnet: IPv4Network) -> IPv4Address | None:
+    """The lowest that a server may be given."""
+    values = {
+        "network_id": network.id,
+        "reserved": [str(ip) for ip in reserved(network.ip_range, subnet) if ip in subnet],
+        "first": str(subnet.network_address),
+        "last": str(subnet.broadcast_address),
+    }
+    row = await (await connection.execute(FIRST_FREE, values)).fetchone()
+    return IPv4Address(row["ip"]) if row else None
+
+
+async def _check_aliases(
+    connection: Connection, network: _Ground, wanted: Sequence[IPv4Address], aliases: Sequence[IPv4Address]
+) -> None:
+    """``wanted``: all that the member is to have, in which no address may come twice."""
     if len(set(aliases)) != len(aliases):
         raise InvalidInput.field("alias_ips", "must not name an address twice")
+    taken = await _taken(connection, network.id, aliases) if aliases else set()
     for alias in aliases:
         subnet = subnet_of_address(network.subnets, alias)
         if subnet is None:
             raise InvalidInput.field("alias_ips", f"{alias} is in none of the network's subnets")
-        if alias in taken or not is_usable(network.ip_range, subnet.ip_range, alias):
+        if alias in taken or wanted.count(alias) > 1 or not is_usable(network.ip_range, subnet.ip_range, alias):
             raise IpNotAvailable(f"{alias} is taken or reserved")
 
 
 async def _hold(
     connection: Connection, network_id: int, member_id: int, addresses: Sequence[tuple[IPv4Address, bool]]
 ) -> None:
-    for ip, is_alias in addresses:
-        await connection.execute(
-            "INSERT INTO network_addresses (network_id, ip, member_id, is_alias) VALUES (%s, %s, %s, %s)",
-            (network_id, ip, member_id, is_alias),
-        )
+    ips, are_aliases = [str(ip) for ip, _ in addresses], [is_alias for _, is_alias in addresses]
+    await connection.execute(HOLD, (network_id, member_id, ips, are_aliases))
 
 
-async def _taken(connection: Connection, network_id: int) -> set[IPv4Address]:
-    found = await connection.execute(
-        "SELECT host(ip) AS ip FROM network_addresses WHERE network_id = %s", (network_id,)
-    )
+async def _taken(connection: Connection, network_id: int, among: Sequence[IPv4Address]) -> set[IPv4Address]:
+    query = "SELECT host(ip) AS ip FROM network_addresses WHERE network_id = %s AND ip = ANY(%s::inet[])"
+    found = await connection.execute(query, (network_id, [str(ip) for ip in among]))
     return {IPv4Address(row["ip"]) for row in await found.fetchall()}
-
-
-async def _member(connection: Connection, network_id: int, holder: Holder) -> Member | None:
-    query = f"{MEMBERS} WHERE m.network_id = %s AND m.{holder.column} = %s"
-    row = await (await connection.execute(query.encode(), (network_id, holder.id))).fetchone()
-    return member_of(row) if row else None
 
 
 def member_of(row: Mapping[str, Any]) -> Member:

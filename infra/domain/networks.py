@@ -7,7 +7,7 @@ every host and is nobody else's. Addresses are handed out lowest first.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 from ipaddress import IPv4Address, IPv4Network
 from typing import Literal
@@ -105,15 +105,14 @@ def widening_problem(network: IPv4Network, wider: IPv4Network) -> str | None:
     return None
 
 
+def reserved(network: IPv4Network, subnet: IPv4Network) -> tuple[IPv4Address, ...]:
+    """What no server may have of a subnet, in it or not."""
+    return gateway_of(network), HOST_GATEWAY, subnet.network_address, subnet.broadcast_address
+
+
 def is_usable(network: IPv4Network, subnet: IPv4Network, ip: IPv4Address) -> bool:
     """Whether a server may have that address of a subnet."""
-    reserved = (gateway_of(network), HOST_GATEWAY, subnet.network_address, subnet.broadcast_address)
-    return ip in subnet and ip not in reserved
-
-
-def free_addresses(network: IPv4Network, subnet: IPv4Network, taken: Collection[IPv4Address]) -> Iterator[IPv4Address]:
-    """Those that a server may be given, lowest first."""
-    return (ip for ip in subnet.hosts() if ip not in taken and is_usable(network, subnet, ip))
+    return ip in subnet and ip not in reserved(network, subnet)
 
 
 def subnet_of_address(subnets: Sequence[Subnet], ip: IPv4Address) -> Subnet | None:

@@ -9,13 +9,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from infra.domain.networks import (
-    HOST_GATEWAY,
     PRIVATE,
     Route,
     Subnet,
-    free_addresses,
-    gateway_of,
-    is_usable,
     mac_of,
     next_subnet,
     range_problem,
@@ -67,25 +63,6 @@ def test_subnets_that_nobody_named_follow_one_another() -> None:
 
     assert [str(one.ip_range) for one in granted[:2]] == ["10.0.0.0/24", "10.0.1.0/24"]
     assert next_subnet(TEN, granted) is None
-
-
-@given(ranges(16, 30), st.sets(st.integers(0, 300), max_size=40))
-def test_a_free_address_is_nobodys_and_not_reserved(subnet: IPv4Network, offsets: set[int]) -> None:
-    network = IPv4Network((int(subnet.network_address) & ~(2**16 - 1), 16))
-    taken = {IPv4Address(int(subnet.network_address) + offset) for offset in offsets if offset < subnet.num_addresses}
-
-    found = next(free_addresses(network, subnet, taken), None)
-
-    if found is not None:
-        assert found not in taken
-        assert found in subnet
-        assert found not in (gateway_of(network), HOST_GATEWAY, subnet.network_address, subnet.broadcast_address)
-        assert all(ip in taken or not is_usable(network, subnet, ip) for ip in subnet.hosts() if ip < found)
-
-
-def test_the_first_address_of_a_later_subnet_is_given_out() -> None:
-    assert str(next(free_addresses(TEN, IPv4Network("10.0.1.0/24"), set()))) == "10.0.1.1"
-    assert str(next(free_addresses(TEN, IPv4Network("10.0.0.0/24"), set()))) == "10.0.0.2"
 
 
 @pytest.mark.parametrize(

@@ -42,7 +42,7 @@ STORY: dict[str, StoryName] = {
     # a server is reset, rebooted, stopped and started again
     **dict.fromkeys(("power_on", "power_off", "press_power", "finish_power", "read_machine"), "power"),
     "settle_power": "shutdown",  # a guest obeys its power button late, and is started again
-    # a firewall comes to a server that runs
+    # a server that runs comes into a network
     **dict.fromkeys(("follow_change", "read_affected", "finish_change"), "change"),
     "sweep_orders": "sweep",
     "audit_region": "audit",

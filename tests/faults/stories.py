@@ -5,18 +5,19 @@ from __future__ import annotations
 from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass
+from ipaddress import IPv4Network
 
+from psycopg.errors import ForeignKeyViolation
 from temporalio.client import WorkflowFailureError
 from temporalio.service import RPCError
 
 from api.stories import Stories
-from infra.db import changes, firewall_targets, firewalls
-from infra.db.firewalls import NewFirewall
+from infra.db import changes, network_members, networks
+from infra.db.network_members import Holder
+from infra.db.networks import NewNetwork
 from infra.domain.changes import Change, Resource
 from infra.domain.errors import Locked, NotFound, Unavailable
-from infra.domain.firewalls import Target
 from infra.domain.models import Failure, ServerOrder
-from infra.domain.refusals import FirewallResourceNotFound
 from infra.temporal.names import change_id, delete_id, provision_id, region_queue
 from tests.faults.saboteur import Strike, Victim
 from tests.faults.steps import StoryName
@@ -71,15 +72,18 @@ class Played:
             await self._carry_out(await self.region.accept(self.order, command))
 
     async def change(self) -> None:
-        """A firewall comes to the server."""
-        project_id, server_id = self.region.project_id, self.order.server_id
-        async with self.region.pool.connection() as connection, connection.transaction():
-            new = NewFirewall(project_id, f"of server {server_id}", (), {})
-            firewall = await firewalls.create(connection, new)
-            with suppress(FirewallResourceNotFound):  # of a server that is gone there is none
-                await firewall_targets.apply(connection, project_id, firewall, [Target(server_id)])
-            about = [Resource("firewall", firewall), Resource("server", server_id)]
-            _, change = await changes.accept(connection, project_id, self.region.location, "apply_firewall", about)
+        """The server comes into a network."""
+        region, server_id = self.region, self.order.server_id
+        async with region.pool.connection() as connection, connection.transaction():
+            new = NewNetwork(region.project_id, f"of server {server_id}", IPv4Network("10.0.0.0/16"), False, {})
+            network = await networks.create(connection, new)
+            await networks.add_subnet(connection, region.project_id, network, "anywhere", "cloud", None)
+            with suppress(ForeignKeyViolation):  # of a server that is gone there is none
+                async with connection.transaction():
+                    holder = Holder("anywhere", server_id=server_id)
+                    await network_members.join(connection, region.project_id, network, holder)
+            about = [Resource("server", server_id), Resource("network", network)]
+            _, change = await changes.accept(connection, region.project_id, region.location, "attach_to_network", about)
         await self._carry_out(change)
 
     async def _carry_out(self, change: Change) -> None:
