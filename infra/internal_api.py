@@ -9,21 +9,24 @@ import logging
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import asdict
-from typing import Any
+from typing import Any, TypeVar
 
 import httpx
 from pydantic import TypeAdapter, ValidationError
 
 from infra.config import Settings
 from infra.domain.errors import HostUnavailable, PuchifyError, StaleClaim, Unavailable
+from infra.domain.metadata import Guest
 from infra.domain.models import HostClaims, HostReport, Image, Machine, Tombstone
 from infra.domain.port_plan import PortPlan
 from infra.domain.seed import Seed
 from infra.trust import trust_of
 
 log = logging.getLogger(__name__)
+T = TypeVar("T")
 
 _CLAIMS = TypeAdapter(HostClaims)
+_GUEST = TypeAdapter(Guest)
 _IMAGES = TypeAdapter(list[Image])
 _PLAN = TypeAdapter(PortPlan)
 _PLANS = TypeAdapter(list[PortPlan])
@@ -39,10 +42,12 @@ class InternalApi:
         """StaleClaim: this host has no such claim on the server any more."""
         gone = StaleClaim("the server is not placed on this host any more")
         reply = await self._call("GET", f"seeds/{machine.server_id}", absent=gone, params={"epoch": machine.epoch})
-        try:
-            return _SEED.validate_json(reply.content)
-        except ValidationError:  # its text would tell the seed's secrets
-            raise Unavailable("the service and the host do not understand each other; try again") from None
+        return _secret(_SEED, reply)
+
+    async def guest(self, server_id: int) -> Guest:
+        """What the server's guest may know of itself. StaleClaim: this host has no claim on it any more."""
+        gone = StaleClaim("the server is not placed on this host any more")
+        return _secret(_GUEST, await self._call("GET", f"guests/{server_id}", absent=gone))
 
     async def port_plan(self, machine: Machine) -> PortPlan:
         """The server's ports as the books want them now. StaleClaim: this host has no such claim on it any more."""
@@ -98,6 +103,14 @@ class InternalApi:
             log.error("%s %s is answered %s: %s", method, path, reply.status_code, reply.text[:200])
             raise Unavailable("a part of the service does not answer; try again")
         return reply
+
+
+def _secret(adapter: TypeAdapter[T], reply: httpx.Response) -> T:
+    """An answer that holds secrets, which the text of an error would tell."""
+    try:
+        return adapter.validate_json(reply.content)
+    except ValidationError:
+        raise Unavailable("the service and the host do not understand each other; try again") from None
 
 
 @asynccontextmanager

@@ -5,7 +5,7 @@ A host acts for itself only, and reads a server's secrets only while it holds th
 
 from __future__ import annotations
 
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Depends, Header
@@ -14,10 +14,11 @@ from pydantic import Field
 from api.routes.paths import PathId
 from api.schemas.fields import LARGEST_ID, Wire
 from api.services import Use
-from infra.db import hosts, image_care, reports, wanted_images
+from infra.config import Settings
+from infra.db import guests, hosts, image_care, port_plans, reports, wanted_images
 from infra.domain.errors import Forbidden, NotFound
 from infra.domain.models import PARTS, HostReport, Link, MachineState, Part, Tombstone, Turned
-from infra.domain.seed import seed_of
+from infra.domain.seed import Surroundings, seed_of
 
 LARGEST = 2**31 - 1
 MOST_SERVERS = 10_000  # that one host holds
@@ -136,16 +137,25 @@ async def seed(use: Use, host: Host, server_id: int, epoch: int) -> dict[str, An
     """The four documents of the volume. 404: the claim does not stand (any more)."""
     async with use.pool.connection() as connection:
         claimed = await hosts.seed_of_claim(connection, host, server_id, epoch)
-    if claimed is None:
+        plan = await port_plans.plan_of(connection, host, server_id, epoch)
+    if claimed is None or plan is None:
         raise NotFound(f"this host holds no claim on server {server_id} with epoch {epoch}")
-    documents = seed_of(
-        claimed.machine,
-        claimed.ssh_keys,
-        claimed.user_data,
-        _vendor_data(claimed.machine.image.has_agent),
-        use.settings.nameservers,
-    )
-    return asdict(documents)
+    vendor_data, around = _vendor_data(claimed.machine.image.has_agent), _surroundings(use.settings)
+    return asdict(seed_of(claimed.machine, plan, claimed.ssh_keys, claimed.user_data, vendor_data, around))
+
+
+@router.get("/guests/{server_id}")
+async def guest(use: Use, host: Host, server_id: int) -> dict[str, Any]:
+    """What its guest may know of itself (infra/domain/metadata.py). 404: the host holds no claim on the server."""
+    async with use.pool.connection() as connection:
+        found = await guests.guest_of(connection, host, server_id)
+    if found is None:
+        raise NotFound(f"this host holds no claim on server {server_id}")
+    return asdict(replace(found, vendor_data=_vendor_data(found.has_agent), around=_surroundings(use.settings)))
+
+
+def _surroundings(settings: Settings) -> Surroundings:
+    return Surroundings(tuple(settings.nameservers), settings.private_mtu)
 
 
 def _vendor_data(has_agent: bool) -> str:

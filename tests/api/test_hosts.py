@@ -172,9 +172,10 @@ async def test_nobody_else_is_answered(api: Api) -> None:
                 await http.get("/images"),
                 await http.post("/doubts", json={"digest": "9" * 64}),
                 await http.get("/seeds/1?epoch=1"),
+                await http.get("/guests/1"),
                 await http.post("/report", json=REPORT),
             ]
-            assert [reply.status_code for reply in replies] == [status] * 5
+            assert [reply.status_code for reply in replies] == [status] * 6
     async with asking(api, key) as http:
         other = await http.get(f"{api.url}/internal/v1/hosts/{host_id + 1}/claims")
         wire = await http.get(f"{api.url}/api/v1/servers")
@@ -198,3 +199,23 @@ async def test_a_seed_is_read_under_the_newest_claim_only(api: Api) -> None:
     assert f"i-{server_id}" in seed["meta_data"]
     assert told["server"]["public_net"]["ipv4"]["ip"] in json.dumps(seed["network_config"])
     assert [reply.status_code for reply in stale] == [404, 404]
+
+
+async def test_a_guest_is_told_of_to_its_host_only(api: Api) -> None:
+    (host_id,) = api.region.hosts
+    subnet = {"type": "cloud", "network_zone": await api.network_zone(), "ip_range": "10.3.1.0/24"}
+    made = await api.http.post("/networks", json={"name": "shop", "ip_range": "10.3.0.0/16", "subnets": [subnet]})
+    network = made.json()["network"]
+    told = (await api.create(user_data="#!/bin/sh\necho ä\n", networks=[network["id"]])).json()
+    await api.succeeded(told["next_actions"][0]["id"])
+    server_id = told["server"]["id"]
+    async with asking(api, host_key(api.region, host_id)) as http:
+        guest = (await http.get(f"/guests/{server_id}")).json()
+        other = await http.get(f"/guests/{server_id + 1}")
+
+    assert (guest["user_data"], guest["hostname"]) == ("#!/bin/sh\necho ä\n", told["server"]["name"])
+    assert guest["plan"]["public"]["ipv4"] == told["server"]["public_net"]["ipv4"]["ip"]
+    (member,) = guest["plan"]["private"]
+    assert guest["networks"] == [{"member_id": member["member_id"], "name": "shop", "subnet": "10.3.1.0/24"}]
+    assert member["ip"].startswith("10.3.1.")
+    assert other.status_code == 404

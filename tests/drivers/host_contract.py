@@ -15,7 +15,7 @@ import pytest
 
 from infra.domain.errors import GuestNotReady, HostFailure, HostFull, ImageDoubtful
 from infra.domain.models import Image, Machine
-from infra.domain.seed import seed_of
+from infra.domain.seed import Surroundings, seed_of
 from infra.drivers.protocols import Host, PartsMissing, Progress
 from tests.port_plans import plan_for
 
@@ -27,7 +27,7 @@ def ignored(done: int) -> None:
 async def prepare(host: Host, machine: Machine, progress: Progress = ignored) -> None:
     """Everything that a machine is defined from."""
     await host.images.ensure(machine.image, progress)
-    seed = seed_of(machine, ssh_keys=[], user_data="", vendor_data="", nameservers=[])
+    seed = seed_of(machine, plan_for(machine), ssh_keys=[], user_data="", vendor_data="", around=Surroundings())
     await asyncio.gather(
         host.disks.create(machine.server_id, machine.image, machine.resources.disk_gib),
         host.seeds.write(machine.server_id, seed),

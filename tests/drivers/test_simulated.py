@@ -16,7 +16,7 @@ import pytest
 
 from infra.domain.errors import GuestNotReady, HostFull, ImageUnusable
 from infra.domain.models import Addresses, Machine
-from infra.domain.seed import seed_of
+from infra.domain.seed import Surroundings, seed_of
 from infra.drivers.protocols import Host, PartsMissing
 from infra.drivers.simulated import CallerBug, Fault, Inventory, Latencies, SimulatedHost
 from tests.drivers.conftest import IMAGE, ROOM, machine_of
@@ -133,7 +133,7 @@ async def test_a_guest_without_an_agent_sends_no_heartbeat(host: Host) -> None:
 
 async def test_a_guest_names_the_instance_of_the_seed_it_booted_with(host: Host, machine: Machine) -> None:
     await prepare(host, machine)
-    await host.seeds.write(1, seed_of(machine_of(2), [], "", "", []))
+    await host.seeds.write(1, seed_of(machine_of(2), plan_for(machine_of(2)), [], "", "", Surroundings()))
     await host.machines.define(machine)
     await host.machines.start(1)
     assert (await host.guests.heartbeat(machine, 1)).instance == "i-2"

@@ -13,7 +13,7 @@ import pytest
 
 from infra.domain.errors import BY_NAME, HostUnavailable
 from infra.domain.models import Machine, Resources
-from infra.domain.seed import seed_of
+from infra.domain.seed import Surroundings, seed_of
 from infra.drivers.protocols import Host, PartsMissing
 from infra.drivers.simulated import CALLS, Fault, Inventory, Latencies, SimulatedHost, faults
 from tests.drivers.conftest import IMAGE, ROOM, machine_of
@@ -24,7 +24,7 @@ from tests.port_plans import plan_for
 
 Act = Callable[[Host], Awaitable[object]]
 M = machine_of(1)
-SEED = seed_of(M, [], "", "", [])
+SEED = seed_of(M, plan_for(M), [], "", "", Surroundings())
 PLAN, TWO = plan_for(M), plan_for(M.with_members((71, 72)))
 
 
