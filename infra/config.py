@@ -147,7 +147,11 @@ class Settings(BaseSettings):
     private_mtu: int = Field(
         1450, ge=1280, le=65_485, description="Bytes of a packet in private networks: the underlay's less 50 of VXLAN."
     )
-    metadata: bool = Field(True, description="Whether guests are answered on 169.254.169.254, each about itself.")
+    metadata: bool = Field(
+        True,
+        description="Whether guests are answered on 169.254.169.254, each about itself. Meanwhile the host cannot ask "
+        "there itself, which it may want to where it is somebody's guest.",
+    )
 
     # Promises
     address_rest: float = Field(300, description="Seconds a released public address rests before it is used again.")

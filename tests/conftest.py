@@ -36,4 +36,5 @@ pytest_plugins = [
     "tests.network.fix_guests",
     "tests.network.fix_two_hosts",
     "tests.network.fix_wire",
+    "tests.network.fix_namespaces",
 ]

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 from contextlib import suppress
+from dataclasses import replace
 from datetime import timedelta
 
 from temporalio.client import Client
@@ -26,9 +27,10 @@ from infra.drivers.protocols import Host
 from infra.internal_api import InternalApi, open_internal_api
 from infra.temporal.connect import connect
 from infra.temporal.names import host_queue
+from workers.metadata import Metadata, ToldPorts
 from workers.prefetch import keep_prefetching
 from workers.reports import Reports
-from workers.wiring import open_host
+from workers.wiring import driver_of, open_host
 from workflows.options import FACTOR, PRESS
 
 
@@ -63,11 +65,16 @@ async def run_host(settings: Settings, stop: asyncio.Event) -> None:
     async with open_host(settings) as host, open_internal_api(settings) as internal_api:
         client = await connect(settings)
         with Epochs(settings.host_path / "epochs.sqlite") as epochs:
-            fence = Fence(epochs)
+            fence, metadata = Fence(epochs), Metadata(internal_api)
+            host = replace(host, ports=ToldPorts(host.ports, metadata.changed))
             ports = Ports(host, internal_api)
             reports = Reports(settings.host_id, host, internal_api, fence, ports)
             await reports.begin()
-            beside = asyncio.gather(reports.keep_on(), keep_prefetching(host.images, internal_api))
+            beside = asyncio.gather(
+                reports.keep_on(),
+                keep_prefetching(host.images, internal_api),
+                *([metadata.keep_on()] if settings.metadata and driver_of(settings) == "libvirt" else []),
+            )
             try:
                 async with host_worker(client, host, internal_api, settings, fence, ports):
                     # Told once more: who was sent a step before anybody here took it takes the host for a silent one.
