@@ -54,7 +54,7 @@ for program in dropbear dropbearkey sfdisk partx resize2fs; do
 done
 
 # 4. The guest's own scripts and its few files.
-install -m 755 "$here"/tiny/{identity,network,user-data,grow-root} "$here/agent/puchify-agent" "$root/usr/sbin/"
+install -m 755 "$here"/tiny/{identity,network,user-data,grow-root} "$here"/agent/puchify-{agent,network} "$root/usr/sbin/"
 install -m 644 "$here"/tiny/*.awk "$root/usr/lib/tiny/"
 install -m 755 "$here"/tiny/{rcS,shutdown} "$root/etc/"
 install -m 755 "$here/tiny/dhcp-lease" "$root/etc/udhcpc/default.script"

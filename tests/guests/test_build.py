@@ -185,8 +185,9 @@ def test_sources_follow_the_machines_mirror(targets: list[tuple[str, str, str]],
 def test_vendor_data_is_a_boothook_that_a_shell_accepts() -> None:
     document = agent.vendor_data()
     assert document.startswith("#cloud-boothook\n#!/bin/sh\n")
-    assert not any(f"@{name}@" in document for name in ("AGENT", "UNIT"))
-    assert (agent.HERE / "puchify-agent").read_text() in document
+    assert not any(f"@{name}@" in document for name in ("AGENT", "UNIT", "NETWORK", "NETWORK_UNIT"))
+    for name in ("puchify-agent", "puchify-network"):
+        assert (agent.HERE / name).read_text() in document
     assert subprocess.run(("sh", "-n"), input=document, text=True, capture_output=True).stderr == ""
 
 

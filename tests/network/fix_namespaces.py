@@ -60,6 +60,7 @@ def new_guest(private_network: None) -> Iterator[NewGuest]:
 
     yield make
     for guest in made:
+        unplug(guest)  # a namespace ends later than its name
         subprocess.run(("ip", "netns", "del", guest.name), check=True)
 
 

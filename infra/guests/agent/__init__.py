@@ -1,4 +1,4 @@
-"""The agent for images that lack it: a vendor-data document that starts it early in every boot.
+"""The agent for images that lack it: a vendor-data document that starts its two programs early in every boot.
 
 It is a cloud-boothook, because vendor `bootcmd` and `runcmd` are lists that the user's own replace, while a boothook
 stands beside the user's data: cloud-init runs it at every boot, as soon as its network stage has read user and vendor
@@ -15,7 +15,12 @@ HERE = Path(__file__).parent
 
 def vendor_data() -> str:
     """The document for a seed's `vendor-data`; the same for every server, and it needs no network."""
-    parts = {"@AGENT@": "puchify-agent", "@UNIT@": "puchify-agent.service"}
+    parts = {
+        "@AGENT@": "puchify-agent",
+        "@UNIT@": "puchify-agent.service",
+        "@NETWORK@": "puchify-network",
+        "@NETWORK_UNIT@": "puchify-network.service",
+    }
     document = (HERE / "boothook.sh").read_text()
     for mark, name in parts.items():
         document = document.replace(mark, (HERE / name).read_text().rstrip("\n"))

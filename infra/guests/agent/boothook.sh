@@ -6,11 +6,18 @@ mkdir -p /run/puchify
 cat >/run/puchify/agent <<'END_OF_AGENT'
 @AGENT@
 END_OF_AGENT
+cat >/run/puchify/network <<'END_OF_NETWORK'
+@NETWORK@
+END_OF_NETWORK
 if [ -d /run/systemd/system ]; then
   cat >/run/systemd/system/puchify-agent.service <<'END_OF_UNIT'
 @UNIT@
 END_OF_UNIT
-  systemctl start --no-block puchify-agent.service
+  cat >/run/systemd/system/puchify-network.service <<'END_OF_UNIT'
+@NETWORK_UNIT@
+END_OF_UNIT
+  systemctl start --no-block puchify-agent.service puchify-network.service
 else
   setsid sh /run/puchify/agent </dev/null >/dev/null 2>&1 &
+  setsid sh /run/puchify/network </dev/null >/dev/null 2>&1 &
 fi
