@@ -144,9 +144,6 @@ class Settings(BaseSettings):
         1450, ge=1280, le=9500, description="Bytes of a packet in a private network: the underlay's MTU less 50."
     )
     nameservers: list[str] = Field([], description="Resolvers written into the seed (JSON list).")
-    private_mtu: int = Field(
-        1450, ge=1280, le=65_485, description="Bytes of a packet in private networks: the underlay's less 50 of VXLAN."
-    )
     metadata: bool = Field(
         True,
         description="Whether guests are answered on 169.254.169.254, each about itself. Meanwhile the host cannot ask "

@@ -34,7 +34,7 @@ pytest_plugins = [
     "tests.imports.fix_imports",
     "tests.host.fix_host",
     "tests.network.fix_guests",
+    "tests.network.fix_metadata",
     "tests.network.fix_two_hosts",
     "tests.network.fix_wire",
-    "tests.network.fix_namespaces",
 ]

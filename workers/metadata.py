@@ -15,15 +15,15 @@ from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 from functools import partial
 from http import HTTPStatus
+from typing import Protocol
 
 from infra.domain.errors import PuchifyError, StaleClaim
-from infra.domain.metadata import NETWORK, answers
+from infra.domain.metadata import NETWORK, Guest, answers
 from infra.domain.port_plan import PortPlan
 from infra.drivers import protocols
 from infra.drivers.metadata_doors import keep_doors
 from infra.drivers.metadata_http import Reply, converse
 from infra.drivers.threads import SingleFlight
-from infra.internal_api import InternalApi
 
 FRESH, FRESH_FOR_AGENT = 5.0, 120.0
 """Seconds that an answer counts as the books' own."""
@@ -33,6 +33,12 @@ HURRY = 1.0  # seconds to wait for the books when there is an older answer: clie
 AGAIN = 10.0  # seconds to the next try after the service failed as a whole
 
 log = logging.getLogger(__name__)
+
+
+class Books(Protocol):
+    """What of the internal API is needed."""
+
+    async def guest(self, server_id: int) -> Guest: ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,8 +52,8 @@ class Known:
 class Metadata:
     """One per host worker."""
 
-    def __init__(self, internal_api: InternalApi, clock: Callable[[], float] = time.monotonic) -> None:
-        self._internal_api = internal_api
+    def __init__(self, books: Books, clock: Callable[[], float] = time.monotonic) -> None:
+        self._books = books
         self._clock = clock
         self._known: dict[int, Known] = {}
         self._asking = SingleFlight[int, None]()
@@ -92,7 +98,7 @@ class Metadata:
         asked = self._clock()
         self._dated.discard(server_id)  # before: what changes from now on may not be in the answer
         try:
-            self._known[server_id] = Known(answers(await self._internal_api.guest(server_id)), asked)
+            self._known[server_id] = Known(answers(await self._books.guest(server_id)), asked)
         except StaleClaim:
             self._known.pop(server_id, None)
             raise

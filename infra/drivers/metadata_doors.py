@@ -22,7 +22,7 @@ from pyroute2.netlink.exceptions import NetlinkError
 from infra.domain.metadata import ADDRESS
 from infra.domain.port_names import server_of
 from infra.domain.seed import GATEWAY6
-from infra.drivers.ports import ROUTE_PROTOCOL
+from infra.drivers.public_ports import ROUTE_PROTOCOL
 
 PORT = 80
 CONNECTIONS, WAITING = 4, 16

@@ -14,12 +14,12 @@ import pytest
 from infra.domain.port_plan import GuestRoute, PrivatePort
 from infra.guests.agent import HERE
 from tests.fix_region import eventually
-from tests.guest_examples import PLANS, guest_of
-from tests.network.fix_namespaces import Namespace, NewGuest
-from tests.network.test_metadata import Books, Service, serving
+from tests.network.fix_metadata import Asker, Service
 from tests.port_plans import member_port
 
 PROGRAM = HERE / "puchify-network"
+SEES_ITSELF = 'mount -t sysfs none /sys && exec "$0" "$@"'
+"""Otherwise it would find the host's interfaces in /sys."""
 FAR = GuestRoute("10.99.0.0/16", "10.8.0.9")
 SHOP = member_port(71, aliases=("10.8.9.9",), routes=(FAR,))
 SIDE = member_port(72, vni=5002, ip_range="192.168.0.0/24")
@@ -29,22 +29,21 @@ SIDE = member_port(72, vni=5002, ip_range="192.168.0.0/24")
 class Patient:
     """A guest with an agent, and the books that say what it is to have."""
 
-    guest: Namespace
+    guest: Asker
     service: Service
     shell: str
     directory: Path
     client: str = "bash"
 
     def becomes(self, *ports: PrivatePort) -> None:
-        plan = replace(PLANS["alone"], server_id=self.guest.server_id, private=ports)
-        self.service.books.guests[self.guest.server_id] = guest_of(plan)
-        self.service.metadata.changed(self.guest.server_id)
+        self.service.books.add(replace(self.guest.plan, private=ports))
+        self.service.metadata.changed(self.guest.plan.server_id)
 
     def plug(self, device: str, port: PrivatePort) -> None:
-        self.guest.runs(
+        self.guest.end.run(
             "ip", "link", "add", device, "address", port.mac, "type", "veth", "peer", "name", f"to-{device}"
         )
-        self.guest.runs("ip", "link", "set", f"to-{device}", "up")
+        self.guest.end.run("ip", "link", "set", f"to-{device}", "up")
 
     @asynccontextmanager
     async def agent(self) -> AsyncIterator[None]:
@@ -54,7 +53,7 @@ class Patient:
             yield
         finally:
             agent.kill()
-            agent.wait()
+            agent.communicate()
 
     def _begin(self) -> subprocess.Popen[bytes]:
         programs, record = self.directory / "bin", self.directory / "run" / "done"
@@ -63,7 +62,7 @@ class Patient:
             self._install(programs)
         interpreter = ("busybox", "sh") if self.shell == "busybox" else ("dash",)
         env = ("env", "-i", f"PATH={programs}", f"RECORD={record}")
-        return subprocess.Popen(self.guest.inside(*env, *interpreter, str(PROGRAM), "1"))
+        return self.guest.end.start("unshare", "-m", "sh", "-c", SEES_ITSELF, *env, *interpreter, str(PROGRAM), "1")
 
     def _install(self, programs: Path) -> None:
         if self.shell == "busybox":
@@ -73,7 +72,7 @@ class Patient:
             (programs / name).symlink_to(shutil.which(name) or name)
 
     def shows(self, *what: str) -> str:
-        return self.guest.runs("ip", "-o", "-4", *what)
+        return self.guest.end.run("ip", "-o", "-4", *what)
 
     async def has(self, *texts: str, of: str = "addr") -> None:
         """Once all of them are there."""
@@ -95,12 +94,10 @@ class Patient:
 
 
 @pytest.fixture(params=["busybox", "dash"])
-async def patient(request: pytest.FixtureRequest, new_guest: NewGuest, tmp_path: Path) -> AsyncIterator[Patient]:
-    guest = new_guest(920, "10.78.0.20")
-    async with serving(Books()) as service:
-        patient = Patient(guest, service, request.param, tmp_path)
-        patient.becomes()
-        yield patient
+async def patient(request: pytest.FixtureRequest, service: Service, tmp_path: Path) -> Patient:
+    patient = Patient(await service.guest(20), service, request.param, tmp_path)
+    patient.becomes()
+    return patient
 
 
 async def test_what_is_plugged_in_is_configured_and_what_changes_follows(patient: Patient) -> None:
@@ -109,7 +106,7 @@ async def test_what_is_plugged_in_is_configured_and_what_changes_follows(patient
         patient.plug("eth1", SHOP)
         await patient.has("inet 10.8.0.71/16", "inet 10.8.9.9/32")
         await patient.has("10.99.0.0/16 via 10.8.0.9 dev eth1", of="route")
-        assert "mtu 1450" in patient.guest.runs("ip", "link", "show", "eth1")
+        assert "mtu 1450" in patient.guest.end.run("ip", "link", "show", "eth1")
 
         patient.plug("eth2", SIDE)
         await patient.has("inet 192.168.0.72/24")
@@ -117,7 +114,7 @@ async def test_what_is_plugged_in_is_configured_and_what_changes_follows(patient
         await patient.has("inet 10.8.9.10/32")
         await patient.lacks("10.8.9.9/32")
         await patient.lacks("10.99.0.0/16", of="route")
-        patient.guest.runs("ip", "link", "del", "eth1")
+        patient.guest.end.run("ip", "link", "del", "eth1")
         patient.becomes(SIDE)
         patient.plug("eth1", SHOP)
         await patient.lacks("10.8.0.71")
@@ -135,7 +132,7 @@ async def test_what_the_owner_put_there_stays(patient: Patient) -> None:
         "route add 10.98.0.0/16 via 10.8.0.9 dev eth1",
         "addr add 192.168.7.1/24 dev eth3",
     ):
-        patient.guest.runs("ip", *line.split())
+        patient.guest.end.run("ip", *line.split())
     async with patient.agent():
         patient.becomes(SHOP)
         await patient.has("inet 10.8.0.71/16")
@@ -144,13 +141,13 @@ async def test_what_the_owner_put_there_stays(patient: Patient) -> None:
     shown = patient.shows("addr", "show") + patient.shows("route", "show")
     for text in ("10.8.0.200/16", "10.8.7.7/32", "10.98.0.0/16 via 10.8.0.9", "192.168.7.1/24"):
         assert text in shown
-    assert "mtu 1300" in patient.guest.runs("ip", "link", "show", "eth1")
+    assert "mtu 1300" in patient.guest.end.run("ip", "link", "show", "eth1")
 
 
 async def test_what_the_seed_put_there_is_followed_after_the_boot_too(patient: Patient) -> None:
     patient.plug("eth1", SHOP)
     for line in ("link set eth1 up", "addr add 10.8.0.71/16 dev eth1", "addr add 10.8.9.9/32 dev eth1"):
-        patient.guest.runs("ip", *line.split())
+        patient.guest.end.run("ip", *line.split())
     patient.becomes(SHOP)
     async with patient.agent():
         await patient.has("10.99.0.0/16 via", of="route")
@@ -164,8 +161,8 @@ async def test_what_the_seed_put_there_is_followed_after_the_boot_too(patient: P
 async def test_a_bridge_that_the_owner_made_of_it_is_not_touched(patient: Patient) -> None:
     patient.plug("eth1", SHOP)
     patient.plug("eth2", SIDE)
-    patient.guest.runs("ip", "link", "add", "br0", "address", SHOP.mac, "type", "bridge")
-    patient.guest.runs("ip", "link", "set", "eth1", "master", "br0", "up")
+    patient.guest.end.run("ip", "link", "add", "br0", "address", SHOP.mac, "type", "bridge")
+    patient.guest.end.run("ip", "link", "set", "eth1", "master", "br0", "up")
     async with patient.agent():
         patient.becomes(SHOP, SIDE)
         await patient.has("192.168.0.72/24")
@@ -177,8 +174,8 @@ async def test_without_an_answer_all_stays_as_it_is(patient: Patient) -> None:
     async with patient.agent():
         patient.becomes(SHOP)
         await patient.has("inet 10.8.0.71/16")
-        del patient.service.books.guests[patient.guest.server_id]  # 404 from now on
-        patient.service.metadata.changed(patient.guest.server_id)
+        del patient.service.books.guests[patient.guest.plan.server_id]  # 404 from now on
+        patient.service.metadata.changed(patient.guest.plan.server_id)
         asked = patient.service.books.asked
 
         async def asked_again() -> bool:
@@ -191,13 +188,11 @@ async def test_without_an_answer_all_stays_as_it_is(patient: Patient) -> None:
 
 
 @pytest.mark.parametrize("client", ["bash", "curl", "wget"])
-async def test_any_client_will_do(new_guest: NewGuest, tmp_path: Path, client: str) -> None:
+async def test_any_client_will_do(service: Service, tmp_path: Path, client: str) -> None:
     if shutil.which(client) is None:
         pytest.skip(f"{client} is not installed")
-    guest = new_guest(921, "10.78.0.21" if client == "wget" else None)
-    async with serving(Books()) as service:
-        one = Patient(guest, service, "dash", tmp_path, client)
-        one.plug("eth1", SHOP)
-        one.becomes(SHOP)
-        async with one.agent():
-            await one.has("inet 10.8.0.71/16")
+    one = Patient(await service.guest(21, has_addresses=client == "wget"), service, "dash", tmp_path, client)
+    one.plug("eth1", SHOP)
+    one.becomes(SHOP)
+    async with one.agent():
+        await one.has("inet 10.8.0.71/16")
