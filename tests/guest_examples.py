@@ -36,7 +36,9 @@ PLANS: dict[str, PortPlan] = {
 
 def guest_of(plan: PortPlan, user_data: str = "#!/bin/sh\necho ä\n", **more: str) -> Guest:
     known = {71: ("shop", "10.8.0.0/24"), 72: ('on: "the" side', "192.168.0.0/25")}
-    networks = tuple(KnownNetwork(port.member_id, *known[port.member_id]) for port in plan.private)
+    networks = [
+        KnownNetwork(port.member_id, *known.get(port.member_id, ("net", port.ip_range))) for port in plan.private
+    ]
     return Guest(
         plan=plan,
         hostname=more.get("hostname", MACHINE.name),
@@ -45,7 +47,7 @@ def guest_of(plan: PortPlan, user_data: str = "#!/bin/sh\necho ä\n", **more: st
         has_agent=False,
         availability_zone="fsn1-dc1",
         region="eu-central",
-        networks=networks,
+        networks=tuple(networks),
         vendor_data="#cloud-boothook\n#!/bin/sh\ntrue\n",
         around=AROUND,
     )

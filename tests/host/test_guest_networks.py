@@ -1,0 +1,80 @@
+"""A real guest in private networks: from its boot on, as they come and go while it runs, and what it hears of itself."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager, suppress
+
+import asyncssh
+import pytest
+
+from infra.domain.metadata import METADATA
+from infra.domain.models import Image, Machine
+from infra.domain.port_plan import PortPlan
+from infra.domain.seed import Surroundings, seed_of
+from infra.drivers.protocols import Host
+from tests.drivers.host_contract import answer, ignored, run
+from tests.fix_region import eventually
+from tests.host.fix_host import machine_of
+from tests.network.fix_metadata import Books
+from tests.port_plans import member_port, plan_for
+from workers.metadata import Metadata
+
+SHOP = member_port(71, aliases=("10.8.9.9",))
+SIDE = member_port(72, vni=5002, ip_range="192.168.0.0/24")
+LATE = member_port(73, vni=5003, ip_range="172.20.0.0/16", aliases=("172.20.9.9",))
+
+
+@asynccontextmanager
+async def metadata_of(books: Books) -> AsyncIterator[Metadata]:
+    metadata = books.metadata()
+    keeping = asyncio.create_task(metadata.keep_on())
+    yield metadata
+    keeping.cancel()
+    with suppress(asyncio.CancelledError):
+        await keeping
+
+
+async def start(host: Host, machine: Machine, plan: PortPlan, key: asyncssh.SSHKey) -> None:
+    line = key.export_public_key().decode().strip()
+    await host.images.ensure(machine.image, ignored)
+    await asyncio.gather(
+        host.disks.create(machine.server_id, machine.image, machine.resources.disk_gib),
+        host.seeds.write(machine.server_id, seed_of(machine, plan, [line], "", "", Surroundings())),
+        host.ports.attach(plan),
+    )
+    await run(host, machine)
+
+
+async def said(ssh: asyncssh.SSHClientConnection, command: str) -> str:
+    return str((await ssh.run(command, check=True)).stdout)
+
+
+async def shows(ssh: asyncssh.SSHClientConnection, *texts: str) -> bool:
+    shown = await said(ssh, "ip -o -4 addr")
+    return all(text in shown for text in texts)
+
+
+@pytest.mark.timeout(600)
+async def test_a_guest_has_its_networks_at_boot_and_later(hands: Host, tiny: Image) -> None:
+    key, books = asyncssh.generate_private_key("ssh-ed25519"), Books()
+    machine = machine_of(31, tiny).with_members((71, 72))
+    plan = plan_for(machine, SHOP, SIDE)
+    books.add(plan, hostname=machine.name)
+    async with metadata_of(books) as metadata:
+        await start(hands, machine, plan, key)
+        address = machine.addresses.all[0]
+        await answer(hands, address, 240)
+        async with asyncssh.connect(address, username="root", client_keys=[key], known_hosts=None, config=None) as ssh:
+            assert await shows(ssh, "inet 10.8.0.71/16", "inet 10.8.9.9/32", "inet 192.168.0.72/24")
+            for of in ("169.254.169.254", "[fe80::1%eth0]"):
+                assert await said(ssh, f"wget -qO- http://{of}{METADATA}/hostname") == machine.name
+
+            more = plan_for(machine, SHOP, SIDE, LATE)
+            books.add(more, hostname=machine.name)
+            await hands.ports.attach(more)
+            await hands.machines.plug(machine.server_id, more.members)
+            metadata.changed(machine.server_id)
+            await eventually(lambda: shows(ssh, "inet 172.20.0.73/16", "inet 172.20.9.9/32"), 60, every=0.5)
+            assert "mtu 1450" in await said(ssh, "ip link show dev eth3")
