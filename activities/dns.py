@@ -1,25 +1,103 @@
-"""Names: what name servers answer with, as the books say."""
+"""Names: name servers answer for a server while it lives, and follow whatever else changes in the books.
+
+Publishing is a row in the books; the row leaves a note, and the note is followed. So is every other change: a zone, a
+record, an address that moves. Whoever needs the name servers to have followed waits for the notes of its project here;
+all others are followed soon after, by the region's worker (workers/names.py).
+"""
 
 from __future__ import annotations
 
+import asyncio
+import logging
+from collections.abc import Collection, Sequence
+
 from temporalio import activity
 
+from infra.db import names_due
+from infra.db.names_due import Due, followed, together
 from infra.db.pool import Pool
+from infra.dns.serving import Serving
 from infra.domain.changes import Change
+from infra.domain.errors import PuchifyError, Unavailable
 from infra.domain.models import ServerOrder
+
+log = logging.getLogger(__name__)
 
 
 class Names:
-    def __init__(self, pool: Pool) -> None:
+    def __init__(self, pool: Pool, serving: Serving | None) -> None:
+        """``serving`` None: there are no name servers here, and names are book-keeping."""
         self._pool = pool
+        self._serving = serving
 
     @activity.defn
     async def publish_dns(self, order: ServerOrder) -> None:
-        """The server's names lead to its addresses."""
+        """The server's name and its addresses' are answered. Unavailable: the name servers do not answer (yet).
+
+        A server whose name lies in no zone does not wait for them: it only gets the default names of its addresses.
+        """
+        async with self._pool.connection() as connection:
+            await names_due.publish(connection, order)
+        await self._follow_server(order)
 
     @activity.defn
     async def withdraw_dns(self, order: ServerOrder) -> None:
-        """No name leads to the server any more."""
+        async with self._pool.connection() as connection:
+            await names_due.withdraw(connection, order)
+        await self._follow_server(order)
 
     async def follow(self, change: Change) -> None:
-        """Of zones, and of what has a name in them."""
+        """The data plane of everything that has a name: what changed in the project's names is answered."""
+        await self.follow_project(change.project_id)
+
+    async def follow_project(self, project_id: int) -> None:
+        await self._follow(project_id)
+
+    async def follow_all(self, age: float) -> int:
+        """What was noted ``age`` seconds ago and nobody followed yet; how many notes are done with."""
+        return await self._follow(None, age)
+
+    async def _follow_server(self, order: ServerOrder) -> None:
+        try:
+            await self._follow(order.project_id)
+        except Unavailable:
+            async with self._pool.connection() as connection:
+                if await names_due.is_named(connection, order):
+                    raise
+            log.warning("server %s has no name of its own; its addresses' names follow later", order.server_id)
+
+    async def _follow(self, project_id: int | None, age: float = 0) -> int:
+        """Unavailable: some zone was not reached; all others were, and their notes are done with."""
+        if self._serving is None:
+            return await self._forget() if project_id is None else 0
+        async with self._pool.connection() as connection:
+            dues = await names_due.due(connection, project_id, age)
+        if not dues:
+            return 0
+        served, failures = await self._serve(self._serving, dues)
+        gone = followed(dues, served)
+        async with self._pool.connection() as connection:
+            await names_due.done(connection, gone)
+        if failures:
+            raise failures[0]
+        return len(gone)
+
+    async def _forget(self) -> int:
+        """Notes that nobody will ever follow only grow; should there be name servers one day, the audit finds out."""
+        async with self._pool.connection() as connection:
+            return await names_due.forget(connection)
+
+    async def _serve(self, serving: Serving, dues: Sequence[Due]) -> tuple[Collection[str], list[PuchifyError]]:
+        zones = together(due.zones for due in dues)
+        serves = (serving.serve(zone, names) for zone, names in zones.items())
+        ends = await asyncio.gather(*serves, return_exceptions=True)
+        served, failures = set[str](), list[PuchifyError]()
+        for zone, end in zip(zones, ends, strict=True):
+            if end is None:
+                served.add(zone)
+            elif isinstance(end, PuchifyError):
+                log.warning("zone %s is not followed: %s", zone, end.message)
+                failures.append(end)
+            else:
+                raise end
+        return served, failures

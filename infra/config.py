@@ -150,6 +150,18 @@ class Settings(BaseSettings):
         "there itself, which it may want to where it is somebody's guest.",
     )
 
+    # The name servers
+    dns_api_url: str = Field(
+        "",
+        description="PowerDNS' web server, through which names are written; `puchify up` sets it to its own. Empty: "
+        "nobody answers for zones and servers' names, they are kept only.",
+    )
+    dns_api_key: str = Field("", description="PowerDNS' API key. `puchify up`: a file in `state`, made once.")
+    dns_address: list[str] = Field(
+        ["127.0.0.1", "::1"], description="Where the PowerDNS of `puchify up` answers (JSON list)."
+    )
+    dns_port: int = Field(5354, description="Its port; the next one is its web server's, on loopback.")
+
     # Promises
     address_rest: float = Field(300, description="Seconds a released public address rests before it is used again.")
     sweep_after: float = Field(15, description="Seconds after which an order without a story is started by the sweep.")

@@ -26,6 +26,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 pytest_plugins = [
     "tests.fix_netns",
     "tests.fix_stack",
+    "tests.fix_dns",
     "tests.fix_region",
     "tests.fix_api",
     "tests.fix_deployment",

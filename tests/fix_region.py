@@ -47,8 +47,10 @@ from infra.internal_api import InternalApi
 from infra.temporal.cluster import TemporalCluster
 from infra.temporal.connect import connect, plugin
 from infra.temporal.names import change_id, delete_id, provision_id
+from tests.fix_dns import NameServer
 from tests.fix_stack import NewDatabase
 from workers.host import host_worker
+from workers.names import kept_named, names_of
 from workers.region import STORIES, region_worker
 from workers.reports import Reports
 
@@ -243,19 +245,24 @@ NewRegion = Callable[..., Any]
 
 
 @pytest_asyncio.fixture
-async def new_region(books: str, temporal: TemporalCluster, tmp_path: Path) -> NewRegion:
+async def new_region(books: str, temporal: TemporalCluster, name_server: NameServer, tmp_path: Path) -> NewRegion:
     """``async with new_region(number_of_hosts=2) as region``; ``workers=False`` leaves the workers to the test."""
-    return partial(open_region, region_settings(books, temporal, tmp_path), tmp_path)
+    return partial(open_region, region_settings(books, temporal, tmp_path, name_server), tmp_path)
 
 
 @pytest_asyncio.fixture(scope="module")
-async def module_region(books: str, temporal: TemporalCluster, tmp_path_factory: pytest.TempPathFactory) -> NewRegion:
+async def module_region(
+    books: str, temporal: TemporalCluster, name_server: NameServer, tmp_path_factory: pytest.TempPathFactory
+) -> NewRegion:
     """The same for a module that shares one region."""
     directory = tmp_path_factory.mktemp("region")
-    return partial(open_region, region_settings(books, temporal, directory), directory)
+    return partial(open_region, region_settings(books, temporal, directory, name_server), directory)
 
 
-def region_settings(books: str, temporal: TemporalCluster, directory: Path) -> Settings:
+def region_settings(
+    books: str, temporal: TemporalCluster, directory: Path, name_server: NameServer | None = None
+) -> Settings:
+    """Without a ``name_server`` names are book-keeping."""
     return Settings(
         state=directory,
         host="simulated",
@@ -266,6 +273,7 @@ def region_settings(books: str, temporal: TemporalCluster, directory: Path) -> S
         rate_limit=0,
         image_store=directory / "images",
         image_scratch=directory / "scratch",
+        **(name_server.settings if name_server else {}),
     )
 
 
@@ -290,6 +298,7 @@ async def open_region(
             await _add_host(region, directory, latencies or Latencies.none(), room)
         if workers:
             await stack.enter_async_context(region_worker(client, pool, ours))
+            await stack.enter_async_context(kept_named(names_of(ours, pool)))
             for host_id in region.hosts:
                 await stack.enter_async_context(working_host(region, host_id))
         yield region

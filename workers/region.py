@@ -14,7 +14,6 @@ from temporalio.worker import Worker
 from activities.addresses import AddressBook
 from activities.audits import Audits
 from activities.changes import Changes
-from activities.dns import Names
 from activities.hosts import Hosts
 from activities.image_files import ImageFiles
 from activities.image_sources import ImageSources
@@ -38,6 +37,7 @@ from infra.temporal import versions
 from infra.temporal.connect import connect
 from infra.temporal.names import region_queue
 from infra.temporal.timeline import Timelines
+from workers.names import kept_named, names_of
 from workers.schedules import ensure_schedules
 from workers.wiring import data_planes
 from workflows.audit_region import AuditRegion
@@ -75,8 +75,8 @@ def region_worker(
     quotas, records = Quotas(pool), Records(pool, Timelines(client))
     placements = Placements(pool, warm or WarmHosts(settings.location), Notes(pool))
     address_book = AddressBook(pool, settings.address_rest)
-    changes, power = Changes(pool, Timelines(client), data_planes()), Power(pool, Timelines(client))
-    names, balancers = Names(pool), LoadBalancers(pool)
+    names, balancers = names_of(settings, pool), LoadBalancers(pool)
+    changes, power = Changes(pool, Timelines(client), data_planes(names)), Power(pool, Timelines(client))
     orders, audits = Orders(pool, client, settings.sweep_after, UNWIND), Audits(pool, settings.audit_grace)
     store, scratch = image_store(settings), Scratch(settings.image_scratch)
     care = StoreCare(pool, store, settings.image_grace, settings.image_verify_every)
@@ -120,6 +120,7 @@ async def run_region(settings: Settings, stop: asyncio.Event) -> None:
         async with (
             kept_warm(warm, pool),
             kept_clear(Scratch(settings.image_scratch), pool),
+            kept_named(names_of(settings, pool)),
             region_worker(client, pool, settings, warm=warm),
         ):
             if await versions.take_over(client, settings):

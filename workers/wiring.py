@@ -18,6 +18,9 @@ from infra.drivers.store.chosen import image_store
 
 if TYPE_CHECKING:  # every command passes here, and few need Temporal, which takes long to import
     from activities.changes import DataPlane
+    from activities.dns import Names
+    from infra.db.pool import Pool
+    from infra.dns.serving import Serving
 
 
 def driver_of(settings: Settings) -> str:
@@ -55,6 +58,16 @@ async def open_host(settings: Settings) -> AsyncIterator[Host]:
         yield host
 
 
-def data_planes() -> Mapping[ResourceType, DataPlane]:
-    """What carries a type of resource out of the books into the world. None has one yet."""
-    return {}
+def serving_of(settings: Settings, pool: Pool) -> Serving | None:
+    """What brings zones to the name servers; None where there are none."""
+    from infra.dns.serving import Serving
+    from infra.drivers.powerdns import PowerDns
+
+    if not settings.dns_api_url:
+        return None
+    return Serving(pool, PowerDns(settings.dns_api_url, settings.dns_api_key))
+
+
+def data_planes(names: Names) -> Mapping[ResourceType, DataPlane]:
+    """What carries a type of resource out of the books into the world. A type that has none is book-keeping."""
+    return dict.fromkeys(("zone", "server", "primary_ip", "load_balancer"), names.follow)

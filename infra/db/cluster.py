@@ -1,6 +1,6 @@
 """A local PostgreSQL cluster of Puchify's own: made, configured and started without touching any other.
 
-It listens on a unix socket only, in a directory that root and its own system user alone can enter, and maps the
+It listens on a unix socket only, in a directory that root, its own system user and PowerDNS' can enter, and maps the
 connecting system user to database roles (peer): no password exists, and no port is taken. Everything is durable:
 the ledger of who holds what, and Temporal's histories, live here.
 """
@@ -25,7 +25,10 @@ from infra.runtime_dir import RuntimeDir
 
 SYSTEM_USER = "postgres"
 SUPERUSER = "postgres"
-ROLES = {"puchify": "LOGIN", "temporal": "LOGIN CREATEDB"}  # Temporal makes and renames its own databases
+ROLES = {"puchify": "LOGIN", "temporal": "LOGIN CREATEDB", "pdns": "LOGIN"}
+"""Temporal makes and renames its own databases."""
+NAME_SERVER = "pdns"
+"""The system user of PowerDNS, which may be the role of that name and no other."""
 STOP_SIGNAL = signal.SIGINT  # "fast": SIGTERM would wait until every client has gone
 DEATH_SIGNAL = signal.SIGQUIT  # "immediate": takes the backends along even when nobody is left to wait for them
 
@@ -73,9 +76,13 @@ class PostgresCluster:
     def within(cls, runtime: RuntimeDir, source: Path, settings: dict[str, str] | None = None) -> PostgresCluster:
         """The cluster whose files lie in `source`, seen through an open runtime directory."""
         user = SYSTEM_USER if os.geteuid() == 0 else None  # postgres refuses to run as root
+        sockets = runtime.directory("pg", user)
+        if user and (name_server := _user_of(NAME_SERVER)):
+            os.chown(sockets, -1, name_server.pw_gid)
+            sockets.chmod(0o710)
         return cls(
             home=runtime.bind(source, "postgres", user),
-            sockets=runtime.directory("pg", user),
+            sockets=sockets,
             user=user,
             settings=settings or {},
         )
@@ -159,13 +166,23 @@ class PostgresCluster:
     def _ident(self) -> Iterable[str]:
         """System users who may be any role of ours: ourselves, and the cluster's own user."""
         ours = {pwd.getpwuid(os.geteuid()).pw_name, *([self.user] if self.user else [])}
-        return (f"puchify {user} {role}" for user in sorted(ours) for role in (SUPERUSER, *ROLES))
+        yield from (f"puchify {user} {role}" for user in sorted(ours) for role in (SUPERUSER, *ROLES))
+        if self.user and _user_of(NAME_SERVER):
+            yield f"puchify {NAME_SERVER} {NAME_SERVER}"
 
     def _write(self, name: str, lines: Iterable[str]) -> None:
         path = self.data / name
         path.write_text("# Written by Puchify at every start: changes made here are lost.\n" + "\n".join(lines) + "\n")
         if self.user:
             shutil.chown(path, self.user, self.user)
+
+
+def _user_of(name: str) -> pwd.struct_passwd | None:
+    """None: the package that brings it is not installed."""
+    try:
+        return pwd.getpwnam(name)
+    except KeyError:
+        return None
 
 
 def find_bin(version: str | None = None) -> Path:

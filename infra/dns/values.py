@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from functools import lru_cache
+from ipaddress import IPv6Address
 
 import dns.exception
 import dns.name
@@ -40,8 +41,11 @@ def value_problem(zone: str, type: str, value: str) -> str | None:
     try:
         if type == "TXT" and not _all_quoted(value):
             return QUOTED
-        if parsed(zone, type, value).rdcomment is not None:
+        rdata = parsed(zone, type, value)
+        if rdata.rdcomment is not None:
             return "must not hold a comment: it has a field of its own"
+        if type == "AAAA" and IPv6Address(rdata.to_text()).ipv4_mapped:
+            return "must be an IPv6 address: an IPv4 address is a record of type A"
     except (dns.exception.DNSException, ValueError) as cause:
         return f"is no value of type {type}: {str(cause).rstrip('.').lower() or 'it is malformed'}"
     return None

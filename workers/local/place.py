@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import os
 import secrets
+import shutil
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,15 +18,16 @@ from urllib.parse import urlsplit
 
 from infra.config import Settings
 from infra.db.cluster import PostgresCluster
+from infra.dns.powerdns_conf import PROGRAM
 from infra.domain.errors import InvalidInput
 from infra.runtime_dir import RuntimeDir
 from infra.temporal.configure import Ports
 from workers.wiring import driver_of
 
 SECRETS_OF_OTHERS = {
-    "api": ("host_key",),
+    "api": ("host_key", "dns_api_key"),
     "region": ("host_key", "api_secret"),
-    "host": ("database_url", "api_secret"),  # a host has no credentials of the books
+    "host": ("database_url", "api_secret", "dns_api_key"),  # a host has no credentials of the books
 }
 """Settings that a role does not get to see."""
 
@@ -85,6 +87,10 @@ class Place:
         return self.state / "host-key"
 
     @property
+    def dns_key(self) -> Path:
+        return self.state / "dns-key"
+
+    @property
     def enrolled_key(self) -> Path:
         return self.state / "enrolled" / "key"
 
@@ -118,6 +124,8 @@ def resolved(settings: Settings, place: Place, database_url: str) -> Settings:
         "host_path": place.state / "host",
         "image_store": place.images,
         "image_scratch": place.scratch,
+        "dns_api_url": dns_api_url(settings),
+        "dns_api_key": kept_secret(place.dns_key),
     }
     told = unless_chosen(settings, ours)
     for name in ("host_path", "image_store", "image_scratch"):
@@ -128,6 +136,16 @@ def resolved(settings: Settings, place: Place, database_url: str) -> Settings:
 def api_url(settings: Settings) -> str:
     address = f"[{settings.api_address}]" if ":" in settings.api_address else settings.api_address
     return f"{'https' if settings.api_tls_cert else 'http'}://{address}:{settings.api_port}"
+
+
+def dns_api_url(settings: Settings) -> str:
+    """That of a PowerDNS of our own; empty where it is not installed."""
+    return f"http://127.0.0.1:{settings.dns_port + 1}" if shutil.which(PROGRAM) else ""
+
+
+def runs_dns(asked: Settings, settings: Settings) -> bool:
+    """Whether PowerDNS is started here: it is installed, and nobody named another, or none."""
+    return "dns_api_url" not in asked.model_fields_set and bool(settings.dns_api_url)
 
 
 def unless_chosen(asked: Settings, ours: Mapping[str, Any]) -> dict[str, Any]:

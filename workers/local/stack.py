@@ -1,6 +1,6 @@
 """What runs on one machine, and in which order: each part starts when what it needs answers, and ends before it.
 
-PostgreSQL; then, side by side, the books (migrated, furnished), Temporal, and the ground that guests stand on; then the
+PostgreSQL; then, side by side, the books (migrated, furnished), Temporal, PowerDNS, and the ground of guests; then the
 API and the region worker; at last the host worker, which asks the API what should be on it.
 """
 
@@ -25,12 +25,12 @@ from infra.temporal.connect import connect
 from infra.temporal.install import ensure_binaries
 from workers.local import books, engines, roles
 from workers.local.ground import Ground, SimulatedGround
-from workers.local.place import Place, resolved
+from workers.local.place import Place, resolved, runs_dns
 from workers.processes import Supervisor
 from workers.progress import Teller
 
 STOP_FIRST = ("host", "region", "api")  # who works, before what they work with
-STOP_LAST = ("temporal-ui", "temporal", "postgres")
+STOP_LAST = ("temporal-ui", "temporal", "powerdns", "postgres")
 
 
 class Stack:
@@ -42,6 +42,7 @@ class Stack:
         self._teller = teller
         self._postgres = PostgresCluster.within(runtime, self.place.postgres)
         self.settings = resolved(asked, self.place, self._postgres.url())
+        self._runtime, self._names = runtime, runs_dns(asked, self.settings)
         self._ground = ground_of(asked, self.settings, runtime, supervisor, teller)
         self.settings = self._ground.settings
 
@@ -51,6 +52,8 @@ class Stack:
         async with TaskGroup() as together:
             opening = together.create_task(self._open_books())
             together.create_task(self._start_temporal())
+            if self._names:
+                together.create_task(self._start_names())
             preparing = together.create_task(self._prepare(opening))
         await self._offer(preparing.result())
         client = await connect(self.settings)
@@ -100,6 +103,13 @@ class Stack:
     async def _offer(self, image: NewImage) -> None:
         async with open_pool(self.settings.database_url, 2, "puchify-up") as pool, pool.connection() as connection:
             await register_image(connection, image)
+
+    async def _start_names(self) -> None:
+        with self._teller.timed("PowerDNS"):
+            process = await asyncio.to_thread(
+                engines.powerdns_process, self.settings, self._postgres, self._runtime, self.place.log("powerdns")
+            )
+            await self._supervisor.start(process)
 
     async def _start_temporal(self) -> None:
         binaries = await asyncio.to_thread(ensure_binaries, self._teller.say)

@@ -1,0 +1,135 @@
+"""What name servers have yet to follow: notes of what changed in the books, each taken away when they do.
+
+The transaction that changes something writes its note (triggers of 0023_names.sql), so that nothing is lost, whoever
+dies, and whatever changes it: a story, the API, an operator.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+
+from infra.db.pool import Connection
+from infra.db.served_names import pools, zones_of
+from infra.domain.models import ServerOrder
+from infra.domain.reverse_zones import ptr_name, reverse_zone
+from infra.domain.served_names import first_of, zone_of
+from infra.domain.zones import Mode, names_above
+
+PUBLISH = """
+INSERT INTO published_names (server_id) SELECT id FROM servers WHERE id = %s AND status <> 'deleting'
+ON CONFLICT (server_id) DO NOTHING
+"""
+WITHDRAW = "DELETE FROM published_names WHERE server_id = %s"
+
+DUE = """
+SELECT id, kind, value, project_id FROM names_due
+WHERE (%(project_id)s::bigint IS NULL OR project_id = %(project_id)s OR project_id IS NULL)
+  AND noted <= clock_timestamp() - make_interval(secs => %(age)s)
+ORDER BY id LIMIT 5000
+"""
+DONE = "DELETE FROM names_due WHERE id = ANY(%s)"
+ADDRESSES = """
+SELECT a.address FROM servers s JOIN published_names n ON n.server_id = s.id JOIN addresses a ON a.server_id = s.id
+WHERE s.project_id = %(project_id)s AND (lower(s.name) = %(zone)s OR lower(s.name) LIKE '%%.' || %(zone)s)
+"""
+HELD = "SELECT address FROM addresses WHERE held"
+
+Names = set[str] | None
+"""Of a zone: those that may have changed; None: all of it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Due:
+    """``zones``: what is to be looked at because of it, names by zone."""
+
+    id: int
+    zones: Mapping[str, Names]
+
+
+async def publish(connection: Connection, order: ServerOrder) -> None:
+    await connection.execute(PUBLISH, (order.server_id,))
+
+
+async def withdraw(connection: Connection, order: ServerOrder) -> None:
+    await connection.execute(WITHDRAW, (order.server_id,))
+
+
+async def is_named(connection: Connection, order: ServerOrder) -> bool:
+    """Whether the server's name lies in a zone of its project."""
+    row = await (await connection.execute("SELECT name FROM servers WHERE id = %s", (order.server_id,))).fetchone()
+    known = await zones_of(connection, [order.project_id])
+    return zone_of(row["name"] if row else order.name, known[order.project_id]) is not None
+
+
+async def due(connection: Connection, project_id: int | None = None, age: float = 0) -> list[Due]:
+    """Of a project (None: of all), and what nobody knows the owner of; noted ``age`` seconds ago or earlier."""
+    rows = await (await connection.execute(DUE, {"project_id": project_id, "age": age})).fetchall()
+    if not rows:
+        return []
+    known = await zones_of(connection, {row["project_id"] for row in rows if row["project_id"] is not None})
+    looking = _Looking(connection, known, await pools(connection))
+    return [Due(row["id"], await looking.zones(row["kind"], row["value"], row["project_id"])) for row in rows]
+
+
+async def done(connection: Connection, followed: Sequence[int]) -> None:
+    await connection.execute(DONE, (list(followed),))
+
+
+async def forget(connection: Connection) -> int:
+    """All notes; how many there were."""
+    return (await connection.execute("DELETE FROM names_due")).rowcount
+
+
+async def served_zones(connection: Connection) -> set[str]:
+    """All zones that shall be served: owners', and the reverse zones of addresses that are held."""
+    networks = await pools(connection)
+    held = [row["address"] for row in await (await connection.execute(HELD)).fetchall()]
+    names = {row["name"] for row in await (await connection.execute("SELECT name FROM zones")).fetchall()}
+    return names | {zone for address in held if (zone := reverse_zone(first_of(address), networks))}
+
+
+@dataclass(frozen=True, slots=True)
+class _Looking:
+    """At what is to be looked because of a note."""
+
+    connection: Connection
+    known: Mapping[int, Mapping[str, Mode]]
+    pools: Sequence[str]
+
+    async def zones(self, kind: str, value: str, project_id: int | None) -> Mapping[str, Names]:
+        if kind == "address":
+            return self._of_address(value)
+        if kind == "name":
+            zone = zone_of(value, self.known.get(project_id or 0, {}))
+            return {zone: {value.lower()}} if zone else {}
+        if kind == "zone" or project_id is None:
+            return {value: None}
+        return await self._of_realm(value, project_id)
+
+    def _of_address(self, address: str) -> Mapping[str, Names]:
+        ip = first_of(address)
+        zone = reverse_zone(ip, self.pools)
+        return {zone: {ptr_name(ip)}} if zone else {}
+
+    async def _of_realm(self, zone: str, project_id: int) -> Mapping[str, Names]:
+        """A zone comes or goes: names of servers move between it and the one above, and their addresses' with them."""
+        above = next((one for one in names_above(zone) if one in self.known[project_id]), None)
+        found: dict[str, Names] = {zone: None, **({above: None} if above else {})}
+        values = {"project_id": project_id, "zone": zone}
+        rows = await (await self.connection.execute(ADDRESSES, values)).fetchall()
+        return together([found, *(self._of_address(row["address"]) for row in rows)])
+
+
+def together(some: Iterable[Mapping[str, Names]]) -> dict[str, Names]:
+    found: dict[str, Names] = {}
+    for zones in some:
+        for zone, names in zones.items():
+            there = found.setdefault(zone, set())
+            found[zone] = None if there is None or names is None else there | names
+    return found
+
+
+def followed(dues: Iterable[Due], converged: Collection[str]) -> list[int]:
+    """The notes all of whose zones are as they shall be."""
+    return [one.id for one in dues if one.zones.keys() <= set(converged)]

@@ -1,0 +1,109 @@
+"""Serving: one zone at a time is brought to its name servers, as the books want it by then.
+
+Of those who want the same zone at once, one does it for all who came before it began. A lock in the books is held from
+the look at them until it is done, so that whoever applies last, on whichever machine, has read last.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import defaultdict
+from collections.abc import Collection
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+
+from infra.db import served_names
+from infra.db.image_care import installation
+from infra.db.pool import Connection, Pool
+from infra.db.served_names import WantedZone
+from infra.domain.served_names import difference, serial_after
+from infra.drivers.powerdns import SECONDARY, NamesRefused, PowerDns, ServedZone
+
+AT_ONCE = 8
+"""Zones that a process works at: each holds a connection to the books meanwhile."""
+
+
+@dataclass(slots=True)
+class _Turn:
+    """What everybody who waits for it wants of one zone. ``names`` None: all of it."""
+
+    names: set[str] | None = field(default_factory=set)
+    done: bool = False
+
+    def add(self, names: Collection[str] | None) -> None:
+        self.names = None if names is None or self.names is None else self.names | set(names)
+
+
+class Serving:
+    def __init__(self, pool: Pool, server: PowerDns) -> None:
+        self._pool = pool
+        self._server = server
+        self._turns: dict[str, _Turn] = {}
+        self._busy: defaultdict[str, asyncio.Lock] = defaultdict(asyncio.Lock)
+        self._room = asyncio.Semaphore(AT_ONCE)
+        self._account = ""
+
+    async def serve(self, zone: str, names: Collection[str] | None = None) -> None:
+        """Returns when the zone answers as the books said at some moment after this was called.
+
+        Unavailable: the name servers do not answer, or do not take it.
+        """
+        turn = self._turns.setdefault(zone, _Turn())
+        turn.add(names)
+        async with self._busy[zone]:
+            if turn.done:
+                return
+            if self._turns.get(zone) is turn:  # who comes from now on wants to be looked for anew
+                del self._turns[zone]
+            async with self._room:
+                await self._converge(zone, turn.names)
+            turn.done = True
+
+    async def account(self, connection: Connection) -> str:
+        """The mark of our zones on name servers that others may use, too."""
+        if not self._account:
+            self._account = f"puchify-{(await installation(connection)).replace('-', '')}"
+        return self._account
+
+    async def _converge(self, zone: str, names: Collection[str] | None) -> None:
+        async with self._pool.connection() as connection, connection.transaction():
+            account = await self.account(connection)
+            await served_names.lock(connection, zone)
+            served = await self._server.read(zone, names)
+            wanted = await served_names.wanted(connection, zone, names if served else None)
+            if served is not None and served.account != account:
+                if wanted is not None:
+                    raise NamesRefused(f"zone {zone} is on the name servers already, and is not ours")
+            elif wanted is None:
+                await self._server.delete(zone)
+            elif wanted.primaries:
+                await self._transfer(wanted, account, served)
+            else:
+                serial = await self._answer(wanted, account, served)
+                await served_names.settle(connection, wanted, serial)
+
+    async def _transfer(self, wanted: WantedZone, account: str, served: ServedZone | None) -> None:
+        if served is not None and served.kind != SECONDARY:  # it was deleted, and made anew as another
+            await self._server.delete(wanted.name)
+            served = None
+        await self._server.follow(wanted.name, account, wanted.primaries, served)
+
+    async def _answer(self, wanted: WantedZone, account: str, served: ServedZone | None) -> int:
+        """The serial that is served from now on."""
+        if served is None or served.kind == SECONDARY:
+            return await self._begin(wanted, account, served)
+        change = difference(served.answers, wanted.answers)
+        other_soa = served.soa is not None and served.soa != wanted.soa_with(served.serial)
+        today = datetime.now(UTC).date()
+        serial = serial_after(served.serial, wanted.serial, bool(change) or other_soa, today)
+        if change or other_soa or serial != served.serial:
+            await self._server.apply(wanted.name, change, wanted.soa_with(serial))
+        return serial
+
+    async def _begin(self, wanted: WantedZone, account: str, served: ServedZone | None) -> int:
+        if served is not None:  # it was deleted, and made anew as another
+            await self._server.delete(wanted.name)
+        soa = wanted.soa_with(wanted.serial)
+        await self._server.create(wanted.name, account, soa)
+        await self._server.apply(wanted.name, difference({}, wanted.answers), soa)
+        return wanted.serial
