@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import pytest
 
+from infra.dns.values import canonical
+from tests.dns.acts import done, values, zone_of
 from tests.fix_api import Api
 from tests.fix_dns import NameServer
 
@@ -36,28 +36,8 @@ RECORDS: dict[str, list[str]] = {
 }
 
 
-async def zone_of(api: Api, name: str, **more: Any) -> str:
-    """A primary zone that is served."""
-    reply = await api.http.post("/zones", json={"name": name, "mode": "primary", **more})
-    assert reply.status_code == 201, reply.text
-    await api.succeeded(reply.json()["action"]["id"])
-    return name
-
-
-async def done(api: Api, path: str, method: str = "POST", **body: Any) -> None:
-    reply = await api.http.request(method, path, json=body or None)
-    assert reply.status_code == 201, reply.text
-    await api.succeeded(reply.json()["action"]["id"])
-
-
-def values(*texts: str) -> list[dict[str, str]]:
-    return [{"value": text} for text in texts]
-
-
 @pytest.mark.parametrize("type", RECORDS)
 async def test_each_type_is_answered_as_it_was_written(module_api: Api, name_server: NameServer, type: str) -> None:
-    from infra.dns.values import canonical
-
     zone = await zone_of(module_api, f"{type.lower()}.{module_api.region.location}.example")
     await done(module_api, f"/zones/{zone}/rrsets", name="at", type=type, records=values(*RECORDS[type]))
     if type in ("NS", "DS"):
