@@ -13,7 +13,7 @@ from collections.abc import Collection, Sequence
 
 from temporalio import activity
 
-from infra.db import names_due
+from infra.db import names_due, zone_checks
 from infra.db.names_due import Due, followed, together
 from infra.db.pool import Pool
 from infra.dns.serving import Serving
@@ -56,6 +56,18 @@ class Names:
     async def follow_all(self, age: float) -> int:
         """What was noted ``age`` seconds ago and nobody followed yet; how many notes are done with."""
         return await self._follow(None, age)
+
+    async def check(self, most: int) -> None:
+        """Compare some zones with what is answered, those that were wrong first. What is found stands in the books."""
+        if self._serving is None:
+            return
+        served = await self._serving.zones()
+        async with self._pool.connection() as connection:
+            due = await zone_checks.due(connection, served | await names_due.served_zones(connection), most)
+        for zone in due:
+            wrong = await self._serving.compare(zone)
+            async with self._pool.connection() as connection:
+                await zone_checks.note(connection, zone, wrong)
 
     async def _follow_server(self, order: ServerOrder) -> None:
         try:

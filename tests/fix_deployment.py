@@ -90,6 +90,8 @@ class Deployment:
             "ADDRESS_REST": settings.address_rest,
             "IMAGE_SCRATCH": settings.image_scratch,
             "GUEST_PATIENCE": settings.guest_patience,
+            "DNS_API_URL": settings.dns_api_url,
+            "DNS_API_KEY": settings.dns_api_key,
             **self.settings,
         }
 

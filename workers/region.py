@@ -77,7 +77,7 @@ def region_worker(
     address_book = AddressBook(pool, settings.address_rest)
     names, balancers = names_of(settings, pool), LoadBalancers(pool)
     changes, power = Changes(pool, Timelines(client), data_planes(names)), Power(pool, Timelines(client))
-    orders, audits = Orders(pool, client, settings.sweep_after, UNWIND), Audits(pool, settings.audit_grace)
+    orders, audits = Orders(pool, client, settings.sweep_after, UNWIND), Audits(pool, settings.audit_grace, names)
     store, scratch = image_store(settings), Scratch(settings.image_scratch)
     care = StoreCare(pool, store, settings.image_grace, settings.image_verify_every)
     files = ImageFiles(pool, store, scratch)

@@ -181,7 +181,7 @@ async def disable_public_interface(changing: Changing, id: PathId) -> Response:
 
 @_action("change_dns_ptr")
 async def change_dns_ptr(changing: Changing, id: PathId, body: ChangeDnsPtr) -> Response:
-    """Kept with the load balancer; no name server answers with it yet."""
+    """What its address is called. Answered when the action has ended."""
     return await _act(
         changing,
         "change_dns_ptr",

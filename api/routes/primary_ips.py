@@ -148,7 +148,7 @@ async def unassign_primary_ip(changing: Changing, id: PathId) -> Response:
     responses=failing(NotFound),
 )
 async def change_dns_ptr(changing: Changing, id: PathId, body: ChangeDnsPtr) -> Response:
-    """Kept with the address."""
+    """What the address is called. Answered when the action has ended."""
     return await changing.act(
         "change_dns_ptr",
         Resource("primary_ip", id),

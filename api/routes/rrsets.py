@@ -1,4 +1,4 @@
-"""/zones/{id_or_name}/rrsets: the records of a zone, by name and type. No name server answers with them yet."""
+"""/zones/{id_or_name}/rrsets: the records of a zone, by name and type. They are answered when their action ends."""
 
 from __future__ import annotations
 
@@ -35,7 +35,8 @@ router = APIRouter(tags=["rrsets"])
     responses=failing(NotFound, UniquenessError, IncorrectZoneMode, QuotaExceeded),
 )
 async def create_rrset(changing: Changing, id_or_name: ZoneKey, body: CreateRRSet) -> Response:
-    """Every value is checked against its type. A name that has a CNAME record has nothing else."""
+    """Every value is checked against its type. A name that has a CNAME record has nothing else. Records at the name
+    of a server win over what it would have there: of their type, a CNAME record over all."""
 
     async def change(connection: Connection, zone: Zone) -> dict[str, Any]:
         check_rrset(zone.name, body.rrset)

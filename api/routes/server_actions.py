@@ -45,7 +45,7 @@ async def change_protection(changing: Changing, id: PathId, body: ChangeServerPr
     responses=failing(NotFound),
 )
 async def change_dns_ptr(changing: Changing, id: PathId, body: ChangeDnsPtr) -> Response:
-    """Of one of its public addresses. Kept with the address."""
+    """What one of its public addresses is called: kept with the address. Answered when the action has ended."""
 
     async def change(connection: Connection) -> None:
         primary_ip = await primary_ips.of_server_with(connection, changing.project_id, id, body.ip)

@@ -1,4 +1,4 @@
-"""/zones/{id_or_name}/actions/...: what is changed about a zone as a whole. No name server follows it yet."""
+"""/zones/{id_or_name}/actions/...: what is changed about a zone as a whole, and answered when the action has ended."""
 
 from __future__ import annotations
 

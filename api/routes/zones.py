@@ -1,6 +1,6 @@
-"""/zones: the domains that a project has. Book-keeping: no name server answers for them yet.
+"""/zones: the domains that a project has, and that name servers answer for.
 
-One set of name servers is to answer for all projects, so a name is taken once over all of them, with all names below
+One set of name servers answers for all projects, so a name is taken once over all of them, with all names below
 it. Unlike with hcloud, a zone may be a part of a domain: which domains there are is its operator's business here.
 """
 
@@ -47,8 +47,10 @@ async def zone_id(use: Use, asking: Asking, id_or_name: ZoneKey) -> int:
 async def create_zone(changing: Changing, body: CreateZone) -> Response:
     """With the SOA and NS records that every primary zone has, beside those that are given.
 
-    Parts of domains are fine, unless another project has a zone above or below; `ttl` wins over that of a zone file. No
-    name server answers for the zone yet, and a secondary zone is not transferred.
+    Parts of domains are fine, unless another project has a zone above or below; `ttl` wins over that of a zone file.
+    Servers of the project whose names lie in a primary zone are found by them: their A and AAAA records are answered
+    beside its own, and are not listed. A secondary zone is transferred from its primary name servers as soon as they
+    let us.
     """
 
     async def make(connection: Connection) -> dict[str, Any]:

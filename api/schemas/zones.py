@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from base64 import b64decode
 from typing import Annotated, Literal, Self
 
 from pydantic import AfterValidator, Field, model_validator
@@ -36,15 +37,24 @@ def _address(address: str) -> str:
     return address
 
 
+def _key(key: str) -> str:
+    try:
+        b64decode(key, validate=True)
+    except ValueError:
+        raise ValueError("must be base64") from None
+    return key
+
+
 ZoneName = Annotated[str, AfterValidator(_zone_name)]
 
 
 class PrimaryNameserverBody(Wire):
-    """Where a secondary zone is to be transferred from; with a TSIG key, the algorithm that it is for."""
+    """Where a secondary zone is transferred from; with a TSIG key (base64) the algorithm that it is for. The key is
+    called as the zone is, and one key is used with all of a zone's name servers."""
 
     address: Annotated[str, AfterValidator(_address)]
     port: int = Field(53, ge=1, le=65535)
-    tsig_key: Annotated[Text, Field(min_length=1, max_length=255)] | None = None
+    tsig_key: Annotated[Text, Field(min_length=1, max_length=255), AfterValidator(_key)] | None = None
     tsig_algorithm: TsigAlgorithm | None = None
 
     @model_validator(mode="after")

@@ -71,6 +71,16 @@ WHERE s.id = %(server_id)s AND s.status IN ('initializing', 'deleting') AND {NOB
 """
 
 
+# It is brought to its name servers once more, and compared again soon.
+SERVE_AGAIN = """
+WITH again AS (
+    UPDATE zone_checks SET wrong = NULL, checked = NULL
+    WHERE zone = %(subject)s AND wrong IS NOT NULL RETURNING zone
+)
+INSERT INTO names_due (kind, value) SELECT 'zone', zone FROM again
+"""
+
+
 @dataclass(frozen=True, slots=True)
 class Leak:
     """A finding that is older than the grace period, and what made it one."""
@@ -127,6 +137,10 @@ async def _bury(connection: Connection, leak: Leak) -> bool:
     return (await connection.execute(BURY, leak.parameters)).rowcount > 0
 
 
+async def _serve_again(connection: Connection, leak: Leak) -> bool:
+    return (await connection.execute(SERVE_AGAIN, leak.parameters)).rowcount > 0
+
+
 async def _end_actions(connection: Connection, leak: Leak) -> bool:
     server_id = leak.finding.server_id
     assert server_id is not None
@@ -164,5 +178,6 @@ HEALERS: Mapping[str, Callable[[Connection, Leak], Awaitable[bool]]] = {
     "abandoned": _delete_abandoned,
     "action": _end_actions,
     "stray": _bury,
+    "names": _serve_again,
     "overdue": _delete_late,
 }

@@ -10,7 +10,8 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from infra.db.pool import Connection
-from infra.db.served_names import pools, zones_of
+from infra.db.pools import pools
+from infra.db.served_names import zones_of
 from infra.domain.models import ServerOrder
 from infra.domain.reverse_zones import ptr_name, reverse_zone
 from infra.domain.served_names import first_of, zone_of

@@ -17,3 +17,9 @@ async def ensure_pool(connection: Connection, location_id: int, cidr: str) -> No
         " ON CONFLICT (location_id, cidr) DO NOTHING",
         (location_id, kind, cidr, last_index(cidr, kind)),
     )
+
+
+async def pools(connection: Connection) -> list[str]:
+    """The networks of all pools."""
+    found = await connection.execute("SELECT cidr::text AS cidr FROM address_pools ORDER BY id")
+    return [row["cidr"] for row in await found.fetchall()]

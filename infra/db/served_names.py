@@ -17,6 +17,7 @@ from psycopg.types.json import Jsonb
 
 from infra.db.catalog_settings import catalog_settings
 from infra.db.pool import Connection
+from infra.db.pools import pools
 from infra.dns.contents import content
 from infra.domain.reverse_zones import network_of
 from infra.domain.rrsets import APEX
@@ -42,7 +43,6 @@ from infra.domain.zones import (
 )
 
 LOCK = "SELECT pg_advisory_xact_lock(hashtext('served zone'), hashtext(%s))"
-POOLS = "SELECT cidr::text AS cidr FROM address_pools ORDER BY id"
 ZONE = "SELECT id, project_id, name, mode, ttl, primary_nameservers FROM zones WHERE name = %s"
 RRSETS = """
 SELECT name, type, coalesce(ttl, %(ttl)s) AS ttl, records FROM rrsets
@@ -95,10 +95,6 @@ class WantedZone:
 async def lock(connection: Connection, zone: str) -> None:
     """Until the transaction ends nobody else brings that zone to its name servers: who applies last has read last."""
     await connection.execute(LOCK, (zone,))
-
-
-async def pools(connection: Connection) -> list[str]:
-    return [row["cidr"] for row in await (await connection.execute(POOLS)).fetchall()]
 
 
 async def wanted(connection: Connection, zone: str, names: Collection[str] | None) -> WantedZone | None:

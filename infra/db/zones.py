@@ -15,9 +15,11 @@ from psycopg.types.json import Jsonb
 
 from infra.db.named import Kind
 from infra.db.pool import Connection
+from infra.db.pools import pools
 from infra.domain.errors import NotFound, QuotaExceeded, UniquenessError
 from infra.domain.names import as_id
 from infra.domain.refusals import IncorrectZoneMode, Protected
+from infra.domain.reverse_zones import is_taken
 from infra.domain.zones import (
     MOST_RECORDS,
     Mode,
@@ -107,6 +109,8 @@ async def create(connection: Connection, new: NewZone) -> int:
 async def refuse_strangers(connection: Connection, project_id: int, name: str) -> None:
     """One set of name servers answers by the longest name that fits: whoever had a part of another's domain would have
     its names. Asked under the domain's lock, so that of two who come at once the second one sees the first."""
+    if is_taken(name, await pools(connection)):
+        raise UniquenessError.of("name", "this zone holds the names of addresses that are given out here")
     await connection.execute(LOCK_DOMAIN, (domain_of(name),))
     first, beyond = names_below(name)
     values = {"project_id": project_id, "above": names_above(name), "first": first, "beyond": beyond}

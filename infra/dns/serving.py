@@ -16,7 +16,7 @@ from infra.db import served_names
 from infra.db.image_care import installation
 from infra.db.pool import Connection, Pool
 from infra.db.served_names import WantedZone
-from infra.domain.served_names import difference, serial_after
+from infra.domain.served_names import difference, serial_after, told
 from infra.drivers.powerdns import SECONDARY, NamesRefused, PowerDns, ServedZone
 
 AT_ONCE = 8
@@ -58,6 +58,26 @@ class Serving:
             async with self._room:
                 await self._converge(zone, turn.names)
             turn.done = True
+
+    async def zones(self) -> set[str]:
+        """The names of our zones that are served. Unavailable."""
+        async with self._pool.connection() as connection:
+            account = await self.account(connection)
+        return await self._server.zones(account)
+
+    async def compare(self, zone: str) -> str | None:
+        """What the zone does that it should not, in words; it stays as it is. Unavailable."""
+        async with self._pool.connection() as connection, connection.transaction():
+            await served_names.lock(connection, zone)
+            served = await self._server.read(zone)
+            wanted = await served_names.wanted(connection, zone, None)
+        if wanted is None:
+            return "is not to be served" if served else None
+        if served is None:
+            return "is not served"
+        if wanted.primaries:
+            return None if served.kind == SECONDARY else "is not transferred"
+        return told(difference(served.answers, wanted.answers))
 
     async def account(self, connection: Connection) -> str:
         """The mark of our zones on name servers that others may use, too."""

@@ -7,7 +7,7 @@ lies in such a zone; else, for IPv4, what the catalog's template makes of it.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import date
 from ipaddress import ip_address
@@ -120,6 +120,18 @@ class Difference:
 def difference(served: Answers, wanted: Answers) -> Difference:
     other = {key: answer for key, answer in wanted.items() if served.get(key) != answer}
     return Difference(other, tuple(sorted(key for key in served if key not in wanted)))
+
+
+def told(difference: Difference) -> str | None:
+    """In words, the first of each kind named; None: there is none."""
+    parts = {"answers otherwise, or not at all, for": sorted(difference.other), "should not answer": difference.gone}
+    said = [f"{what} {_keys(keys)}" for what, keys in parts.items() if keys]
+    return "; it ".join(said) or None
+
+
+def _keys(keys: Sequence[Key]) -> str:
+    more = f" and {len(keys) - 3} more" if len(keys) > 3 else ""
+    return ", ".join(" ".join(key) for key in keys[:3]) + more
 
 
 def is_later(serial: int, than: int) -> bool:

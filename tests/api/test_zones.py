@@ -252,8 +252,12 @@ RECORDS = [{"value": "192.0.2.1"}]
             ["primary_nameservers.0.address", "primary_nameservers.0.port"],
         ),
         (
-            {"mode": "secondary", "primary_nameservers": [{"address": "192.0.2.1", "tsig_key": "x"}]},
+            {"mode": "secondary", "primary_nameservers": [{"address": "192.0.2.1", "tsig_key": "c2VjcmV0"}]},
             ["primary_nameservers.0"],
+        ),
+        (
+            {"mode": "secondary", "primary_nameservers": [{"address": "192.0.2.1", "tsig_key": "no base64"}]},
+            ["primary_nameservers.0.tsig_key"],
         ),
         ({"primary_nameservers": [{"address": "192.0.2.1"}]}, ["primary_nameservers"]),
         (

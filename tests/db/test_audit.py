@@ -66,6 +66,14 @@ PLANTED = {
         "INSERT INTO enforced_firewalls SELECT server_id, {gone}, epoch FROM claims",
         r"host 7 guards server \d+ by firewall 999999, which is gone",
     ),
+    "names": (
+        "INSERT INTO zone_checks VALUES ('example.com', now(), 'is not served')",
+        r"zone example\.com is not served as it shall be: it is not served",
+    ),
+    "names_due": (
+        "INSERT INTO names_due (kind, value, noted) VALUES ('zone', 'example.com', now() - interval '91 s')",
+        "1 changes of names have not reached the name servers",
+    ),
     "overdue": (
         "INSERT INTO actions (project_id, server_id, command, workflow_id, started)"
         " SELECT project_id, id, 'create_server', 'w', now() - interval '900 s' FROM servers;"
@@ -75,7 +83,7 @@ PLANTED = {
 }
 """By kind: how it comes about, and what is said of it."""
 
-ONLY_TOLD = {"lacking", "unaddressed", "missing", "tombstone", "guard"}
+ONLY_TOLD = {"lacking", "unaddressed", "missing", "tombstone", "guard", "names_due"}
 """Nothing can make up for these: the host has to, or somebody has to look."""
 
 

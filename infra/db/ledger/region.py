@@ -1,4 +1,5 @@
-"""What is wrong between the books and the world: what hosts say that they hold, and orders that take too long.
+"""What is wrong between the books and the world: what hosts say that they hold, what name servers answer (as they were
+last compared), and orders that take too long.
 
 Hosts report and clear up every half minute, so each of these may be true for a moment in a healthy region. ``given``
 has the limits: ``silence`` is a host's age of report, ``create_within`` and ``delete_within`` an order's, in seconds.
@@ -55,6 +56,14 @@ enforced_firewalls e JOIN claims c USING (server_id, epoch) JOIN hosts h ON h.id
 WHERE NOT EXISTS (SELECT FROM firewalls f WHERE f.id = e.firewall_id)
 """
 
+# Each is followed within seconds, whoever noted it.
+UNFOLLOWED = """
+(
+    SELECT count(*) AS many FROM names_due n CROSS JOIN given
+    WHERE n.noted < now() - make_interval(secs => given.silence) HAVING count(*) > 0
+) d
+"""
+
 REGION = (
     check(
         "stray",
@@ -96,6 +105,18 @@ REGION = (
         server_id="e.server_id",
         host_id="h.id",
         pending=is_silent("reported"),
+    ),
+    check(
+        "names",
+        "format('zone %s is not served as it shall be: it %s', z.zone, z.wrong)",
+        "zone_checks z WHERE z.wrong IS NOT NULL",
+        subject="z.zone",
+    ),
+    check(
+        "names_due",
+        "format('%s changes of names have not reached the name servers', d.many)",
+        UNFOLLOWED,
+        subject="'notes'",
     ),
     check(
         "overdue",

@@ -101,3 +101,10 @@ CREATE TRIGGER ptr_gone AFTER DELETE ON load_balancers
 -- Servers and zones that are there are served from now on.
 INSERT INTO published_names (server_id) SELECT id FROM servers WHERE status NOT IN ('initializing', 'deleting');
 INSERT INTO names_due (kind, value, project_id) SELECT 'realm', name, project_id FROM zones;
+
+-- What the newest comparison of a zone with its name servers found. wrong NULL: nothing.
+CREATE TABLE zone_checks (
+    zone            text PRIMARY KEY,
+    checked         timestamptz,
+    wrong           text
+);
