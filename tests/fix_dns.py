@@ -20,7 +20,7 @@ from infra.config import Settings
 from infra.db.cluster import PostgresCluster
 from infra.runtime_dir import RuntimeDir
 from workers.local import engines
-from workers.processes import Supervisor
+from workers.processes import Process, Supervisor
 
 KEY = "k" * 64
 
@@ -62,19 +62,43 @@ async def name_server(
     stack_state: Path, stack_runtime: RuntimeDir, postgres: PostgresCluster
 ) -> AsyncIterator[NameServer]:
     async with Supervisor(stack_state / "pids", print) as supervisor:
-        yield await start_name_server(supervisor, postgres, stack_runtime, stack_state, "powerdns")
+        server, process = await _name_server(postgres, stack_runtime, stack_state, "powerdns", free_ports())
+        await supervisor.start(process)
+        yield server
 
 
-async def start_name_server(
-    supervisor: Supervisor, postgres: PostgresCluster, runtime: RuntimeDir, state: Path, name: str
-) -> NameServer:
+@dataclass
+class MortalNameServer:
+    """One of a test's own, on the same database: nobody else notices that it is away."""
+
+    server: NameServer
+    supervisor: Supervisor
+    process: Process
+
+    async def stop(self) -> None:
+        await self.supervisor.stop(self.process.name)
+
+    async def start(self) -> None:
+        await self.supervisor.start(self.process)
+
+
+async def start_mortal(
+    supervisor: Supervisor, postgres: PostgresCluster, runtime: RuntimeDir, state: Path
+) -> MortalNameServer:
     port = free_ports()
+    server, process = await _name_server(postgres, runtime, state, f"powerdns-{port}", port)
+    await supervisor.start(process)
+    return MortalNameServer(server, supervisor, process)
+
+
+async def _name_server(
+    postgres: PostgresCluster, runtime: RuntimeDir, state: Path, name: str, port: int
+) -> tuple[NameServer, Process]:
     told = {"dns_port": port, "dns_api_url": f"http://127.0.0.1:{port + 1}", "dns_api_key": KEY}
     settings = Settings(state=state).model_copy(update=told)
     await postgres.ensure_databases({engines.DATABASE: engines.DATABASE})
     process = engines.powerdns_process(settings, postgres, runtime, state / f"{name}.log", name)
-    await supervisor.start(process)
-    return NameServer(port, told)
+    return NameServer(port, told), process
 
 
 def free_ports() -> int:
