@@ -92,6 +92,7 @@ class PowerDns:
     async def delete(self, zone: str) -> None:
         async with self._open() as http:
             await _ask(http, "DELETE", _path(zone), absent=True)
+            await _keep_key(http, zone, None)
 
     async def apply(self, zone: str, change: Difference, soa: Answer) -> None:
         """``soa`` comes with the last request. NamesRefused: something is not taken; all else is."""
@@ -175,18 +176,14 @@ async def _keep_key(http: httpx.AsyncClient, zone: str, key: PrimaryNameserver |
     path = f"/tsigkeys/{zone}."
     reply = await _ask(http, "GET", path, absent=True)
     there = reply.json() if reply.status_code == 200 else None
-    if key is None:
-        if there:
-            await _ask(http, "DELETE", path, absent=True)
-        return there is not None
-    told = {"name": zone, "algorithm": key.tsig_algorithm, "key": key.tsig_key}
-    if there is None:
-        await _ask(http, "POST", "/tsigkeys", json=told)
-    elif (there["algorithm"], there["key"]) != (key.tsig_algorithm, key.tsig_key):
-        await _ask(http, "PUT", path, json=told)
-    else:
+    if there and key and (there["algorithm"], there["key"]) == (key.tsig_algorithm, key.tsig_key):
         return False
-    return True
+    if there:
+        await _ask(http, "DELETE", path, absent=True)  # it does not change one
+    if key:
+        told = {"name": zone, "algorithm": key.tsig_algorithm, "key": key.tsig_key}
+        await _ask(http, "POST", "/tsigkeys", json=told)
+    return bool(there or key)
 
 
 def _served(told: dict[str, Any], rrsets: Iterable[Any]) -> ServedZone:

@@ -64,18 +64,19 @@ async def test_who_needs_them_waits_and_is_right_afterwards(api: Api, mortal: Mo
     await eventually(named_by_default, 20)
 
 
-async def test_a_create_that_cannot_be_named_in_time_leaves_nothing(api: Api, mortal: MortalNameServer) -> None:
-    zone = await zone_of(api, f"late.{api.region.location}.example")
+async def test_a_delete_waits_until_nobody_is_led_to_the_server(api: Api, mortal: MortalNameServer) -> None:
+    zone = await zone_of(api, f"leaves.{api.region.location}.example")
+    made = [(await api.create(name)).json() for name in (f"web.{zone}", "plain")]
+    for one in made:
+        await api.succeeded(one["action"]["id"])
     await mortal.stop()
-    reply = await api.create(f"web.{zone}")
+    named, plain = [(await api.http.delete(f"/servers/{one['server']['id']}")).json()["action"]["id"] for one in made]
+    await api.succeeded(plain)
+    assert (await api.http.get(f"/actions/{named}")).json()["action"]["status"] == "running"
 
-    async def failed() -> bool:
-        action = (await api.http.get(f"/actions/{reply.json()['action']['id']}")).json()["action"]
-        return bool(action["progress"] < 100 and action["status"] == "running")
-
-    assert await failed()
     await mortal.start()
-    await api.succeeded(reply.json()["action"]["id"])
+    await api.succeeded(named)
+    assert await mortal.server.ask(f"web.{zone}", "A") == "NXDOMAIN"
 
 
 async def test_an_audit_finds_and_heals_what_is_answered_wrongly(api: Api, mortal: MortalNameServer) -> None:
