@@ -69,6 +69,18 @@ histories: setup
 setup: $(VENV)/.ready
 	@set -o pipefail; $(PY) -m infra.temporal.install | sed -u '/^\//d'  # its progress, without where things are
 
+# Puchify starts its daemons itself, where and when they are wanted. Those that come with packages run neither now nor
+# after the next boot, unless they were there before. $(1): their units; $$missing: the packages.
+POLICY := /usr/sbin/policy-rc.d
+DAEMONS := pdns.service haproxy.service
+define install
+for unit in $(1); do [ -e /lib/systemd/system/$$unit ] || new="$$new $$unit"; done; \
+	  [ -e $(POLICY) ] || { trap 'rm -f $(POLICY)' EXIT; printf '#!/bin/sh\nexit 101\n' >$(POLICY); chmod 755 $(POLICY); }; \
+	  export DEBIAN_FRONTEND=noninteractive; \
+	  apt-get update -q && apt-get install -y -q --no-install-recommends $$missing || exit 1; \
+	  [ -z "$$new" ] || systemctl --quiet disable $$new 2>/dev/null || true;
+endef
+
 # PostgreSQL is Puchify's own, under the state directory: the distribution shall not make a cluster of its own while the
 # package is installed. Then its own configuration is put where ucf left it, so that nothing of ours stays behind.
 CLUSTERS := /etc/postgresql-common/createcluster.conf
@@ -80,26 +92,19 @@ $(VENV)/.packages: infra/packages.txt
 	  echo "Installing" $$missing; \
 	  [ "$$(id -u)" = 0 ] || { echo "make setup installs packages: run it as root once" >&2; exit 1; }; \
 	  [ -e $(CLUSTERS) ] || { mkdir -p $(dir $(CLUSTERS)); echo 'create_main_cluster = false' >$(CLUSTERS); }; \
-	  export DEBIAN_FRONTEND=noninteractive; \
-	  apt-get update -q && apt-get install -y -q --no-install-recommends $$missing || exit 1; \
+	  $(call install,$(DAEMONS)) \
 	  [ ! -e $(CLUSTERS).ucf-dist ] || mv $(CLUSTERS).ucf-dist $(CLUSTERS); \
 	fi
 	@mkdir -p $(VENV) && touch $@
 
-# What the lab's zones are made of: apart, since a run needs none of it. The lab starts its daemons itself, in its zones;
-# those that come with the packages shall run neither now nor after the next boot, unless they were there before.
-POLICY := /usr/sbin/policy-rc.d
+# What the lab's zones are made of: apart, since a run needs none of it.
 UNITS := ceph-crash.service smartmontools.service uuidd.service uuidd.socket
 $(VENV)/.lab: infra/packages.txt $(VENV)/.packages
 	@missing=$$(sed -n '/^# Lab:/,$$p' $< | sed 's/#.*//' | xargs -n1 sh -c '$(INSTALLED) || echo "$$0"'); \
 	if [ -n "$$missing" ]; then \
 	  echo "Installing" $$missing; \
 	  [ "$$(id -u)" = 0 ] || { echo "make lab-setup installs packages: run it as root once" >&2; exit 1; }; \
-	  for unit in $(UNITS); do [ -e /lib/systemd/system/$$unit ] || new="$$new $$unit"; done; \
-	  [ -e $(POLICY) ] || { trap 'rm -f $(POLICY)' EXIT; printf '#!/bin/sh\nexit 101\n' >$(POLICY); chmod 755 $(POLICY); }; \
-	  export DEBIAN_FRONTEND=noninteractive; \
-	  apt-get update -q && apt-get install -y -q --no-install-recommends $$missing || exit 1; \
-	  [ -z "$$new" ] || systemctl --quiet disable $$new 2>/dev/null || true; \
+	  $(call install,$(UNITS)) \
 	fi
 	@touch $@
 

@@ -12,11 +12,13 @@ import pytest
 from infra.runtime_dir import RuntimeDir
 from infra.temporal.configure import Ports
 from tests.cli.run import puchify
+from tests.fix_dns import free_ports
 from workers.doctor.finding import Finding
 from workers.doctor.packages import groups
 from workers.doctor.report import lines, works
 
 LOOKED_AT = {"user", "memory", "disk", "python", "postgres", "temporal-server", "kvm", "reflink", "nftables", "tun"}
+LOOKED_AT |= {"powerdns", "ports of PowerDNS"}
 
 
 def free(tmp_path: Path) -> dict[str, object]:
@@ -27,6 +29,7 @@ def free(tmp_path: Path) -> dict[str, object]:
         "api_port": ports.worker,
         "temporal_address": f"127.0.0.1:{ports.frontend}",
         "temporal_ui": f"http://127.0.0.1:{ports.ui}",
+        "dns_port": free_ports(),
     }
 
 
@@ -48,6 +51,11 @@ def test_a_taken_port_is_bad(tmp_path: Path) -> None:
     assert ended.code == 1
     assert f"{settings['api_port']} cannot be had" in ended.out
     assert "mend: stop whoever has it" in ended.out
+
+
+def test_names_that_nobody_answers_are_told_of(tmp_path: Path) -> None:
+    ended = puchify("doctor", **{**free(tmp_path), "dns_api_url": ""})
+    assert "zones and servers' names are kept only: nobody answers for them" in ended.out
 
 
 def test_its_own_ports_are_well(tmp_path: Path) -> None:

@@ -15,6 +15,7 @@ from infra.runtime_dir import RuntimeDir, mounts_below
 from infra.temporal.configure import Ports
 from infra.temporal.install import Binaries, ensure_binaries
 from tests.cli.run import Ended, argv, environment, puchify
+from tests.fix_dns import free_ports
 
 
 @pytest.fixture(scope="session")
@@ -31,6 +32,7 @@ def settings(tmp_path: Path, binaries: Binaries) -> dict[str, object]:
         "api_port": api.frontend,
         "temporal_address": f"127.0.0.1:{ports.frontend}",
         "temporal_ui": f"http://127.0.0.1:{ports.ui}",
+        "dns_port": free_ports(),
     }
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from infra.config import Settings
-from workers.doctor import guests, packages, ports, programs, room
+from workers.doctor import guests, names, packages, ports, programs, room
 from workers.doctor.finding import Finding
 from workers.wiring import driver_of
 
@@ -28,4 +28,5 @@ def examine(settings: Settings) -> list[Finding]:
         guests.tun(libvirt),
         guests.ipv6(libvirt),
         *ports.findings(settings),
+        *names.findings(settings),
     ]

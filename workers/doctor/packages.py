@@ -12,8 +12,9 @@ from workers.doctor.finding import Finding, lacking, ok
 LIST = Path(infra.__file__).with_name("packages.txt")
 ALWAYS = ("Engines", "Python")
 """The groups that a simulated host needs as well."""
-NEVER = ("Lab",)
-"""The groups that no server needs: without them only `puchify lab` and its tests cannot be had."""
+NEVER = ("Lab", "Names")
+"""The groups that no server needs: without them `puchify lab` and its tests cannot be had, and nobody answers for
+names."""
 
 
 def findings(libvirt: bool) -> list[Finding]:
@@ -36,7 +37,7 @@ def groups() -> dict[str, list[str]]:
 def _of(group: str, names: list[str], needed: bool) -> Finding:
     name = f"packages: {group[:1].lower()}{group[1:]}"
     if missing := missing_packages(names):
-        target = "lab-setup" if group in NEVER else "setup"
+        target = "lab-setup" if group == "Lab" else "setup"
         mend = f"apt-get install --no-install-recommends {' '.join(missing)}  (or: make {target})"
         return lacking(name, needed, f"{len(missing)} missing: {', '.join(missing)}", mend)
     return ok(name, f"all {len(names)} installed")
