@@ -18,7 +18,7 @@ from infra.db.names_due import Due, followed, together
 from infra.db.pool import Pool
 from infra.dns.serving import Serving
 from infra.domain.changes import Change
-from infra.domain.errors import PuchifyError, Unavailable
+from infra.domain.errors import PuchifyError
 from infra.domain.models import ServerOrder
 
 log = logging.getLogger(__name__)
@@ -38,24 +38,28 @@ class Names:
         """
         async with self._pool.connection() as connection:
             await names_due.publish(connection, order)
-        await self._follow_server(order)
+            own = await names_due.zones_of_server(connection, order)
+        await self._follow(order.project_id, own)
 
     @activity.defn
     async def withdraw_dns(self, order: ServerOrder) -> None:
+        """Nothing leads to the server any more. One whose name lies in no zone does not wait for the name servers."""
         async with self._pool.connection() as connection:
+            own = await names_due.zones_of_server(connection, order)
             await names_due.withdraw(connection, order)
-        await self._follow_server(order)
+        await self._follow(order.project_id, own)
 
     async def follow(self, change: Change) -> None:
         """The data plane of everything that has a name: what changed in the project's names is answered."""
-        await self.follow_project(change.project_id)
-
-    async def follow_project(self, project_id: int) -> None:
-        await self._follow(project_id)
+        own = None
+        if change.resource.type == "zone":
+            async with self._pool.connection() as connection:
+                own = await names_due.zone_with(connection, change.resource.id)
+        await self._follow(change.project_id, own)
 
     async def follow_all(self, age: float) -> int:
         """What was noted ``age`` seconds ago and nobody followed yet; how many notes are done with."""
-        return await self._follow(None, age)
+        return await self._follow(None, None, age)
 
     async def check(self, most: int) -> None:
         """Compare some zones with what is answered, those that were wrong first. What is found stands in the books."""
@@ -69,29 +73,24 @@ class Names:
             async with self._pool.connection() as connection:
                 await zone_checks.note(connection, zone, wrong)
 
-    async def _follow_server(self, order: ServerOrder) -> None:
-        try:
-            await self._follow(order.project_id)
-        except Unavailable:
-            async with self._pool.connection() as connection:
-                if await names_due.is_named(connection, order):
-                    raise
-            log.warning("server %s has no name of its own; its addresses' names follow later", order.server_id)
+    async def _follow(self, project_id: int | None, own: Collection[str] | None, age: float = 0) -> int:
+        """``own``: the zones without which whoever asks is not served; None: all that changed in the project.
 
-    async def _follow(self, project_id: int | None, age: float = 0) -> int:
-        """Unavailable: some zone was not reached; all others were, and their notes are done with."""
+        Unavailable: one of them was not reached. All others were, and their notes are done with.
+        """
         if self._serving is None:
             return await self._forget() if project_id is None else 0
         async with self._pool.connection() as connection:
             dues = await names_due.due(connection, project_id, age)
         if not dues:
             return 0
-        served, failures = await self._serve(self._serving, dues)
-        gone = followed(dues, served)
+        failures = await self._serve(self._serving, dues)
+        gone = followed(dues, failures.keys())
         async with self._pool.connection() as connection:
             await names_due.done(connection, gone)
-        if failures:
-            raise failures[0]
+        for zone, failure in failures.items():
+            if own is None or zone in own:
+                raise failure
         return len(gone)
 
     async def _forget(self) -> int:
@@ -99,17 +98,15 @@ class Names:
         async with self._pool.connection() as connection:
             return await names_due.forget(connection)
 
-    async def _serve(self, serving: Serving, dues: Sequence[Due]) -> tuple[Collection[str], list[PuchifyError]]:
+    async def _serve(self, serving: Serving, dues: Sequence[Due]) -> dict[str, PuchifyError]:
+        """By zone, why it was not reached."""
         zones = together(due.zones for due in dues)
         serves = (serving.serve(zone, names) for zone, names in zones.items())
-        ends = await asyncio.gather(*serves, return_exceptions=True)
-        served, failures = set[str](), list[PuchifyError]()
-        for zone, end in zip(zones, ends, strict=True):
-            if end is None:
-                served.add(zone)
-            elif isinstance(end, PuchifyError):
+        failures: dict[str, PuchifyError] = {}
+        for zone, end in zip(zones, await asyncio.gather(*serves, return_exceptions=True), strict=True):
+            if isinstance(end, PuchifyError):
                 log.warning("zone %s is not followed: %s", zone, end.message)
-                failures.append(end)
-            else:
+                failures[zone] = end
+            elif end is not None:
                 raise end
-        return served, failures
+        return failures

@@ -297,8 +297,9 @@ async def open_region(
         for _ in range(number_of_hosts):
             await _add_host(region, directory, latencies or Latencies.none(), room)
         if workers:
-            await stack.enter_async_context(region_worker(client, pool, ours))
-            await stack.enter_async_context(kept_named(names_of(ours, pool)))
+            names = names_of(ours, pool)
+            await stack.enter_async_context(region_worker(client, pool, ours, names=names))
+            await stack.enter_async_context(kept_named(names))
             for host_id in region.hosts:
                 await stack.enter_async_context(working_host(region, host_id))
         yield region

@@ -14,6 +14,7 @@ from temporalio.worker import Worker
 from activities.addresses import AddressBook
 from activities.audits import Audits
 from activities.changes import Changes
+from activities.dns import Names
 from activities.hosts import Hosts
 from activities.image_files import ImageFiles
 from activities.image_sources import ImageSources
@@ -69,13 +70,15 @@ def region_worker(
     stories: Sequence[type] = STORIES,
     warm: WarmHosts | None = None,
     web: Web | None = None,
+    names: Names | None = None,
 ) -> Worker:
     """``warm``: the hosts, where somebody keeps them so; without, a placement reads what changed since the last one.
-    ``web``: where images are fetched from; unless given, the public web."""
+    ``web``: where images are fetched from; unless given, the public web.
+    ``names``: of the process, if it has to do with them elsewhere, too."""
     quotas, records = Quotas(pool), Records(pool, Timelines(client))
     placements = Placements(pool, warm or WarmHosts(settings.location), Notes(pool))
     address_book = AddressBook(pool, settings.address_rest)
-    names, balancers = names_of(settings, pool), LoadBalancers(pool)
+    names, balancers = names or names_of(settings, pool), LoadBalancers(pool)
     changes, power = Changes(pool, Timelines(client), data_planes(names)), Power(pool, Timelines(client))
     orders, audits = Orders(pool, client, settings.sweep_after, UNWIND), Audits(pool, settings.audit_grace, names)
     store, scratch = image_store(settings), Scratch(settings.image_scratch)
@@ -116,12 +119,12 @@ async def run_region(settings: Settings, stop: asyncio.Event) -> None:
     async with open_pool(settings.database_url, settings.database_pool, "puchify-region") as pool:
         client = await connect(settings)
         await ensure_schedules(client, settings)
-        warm = WarmHosts(settings.location)
+        warm, names = WarmHosts(settings.location), names_of(settings, pool)
         async with (
             kept_warm(warm, pool),
             kept_clear(Scratch(settings.image_scratch), pool),
-            kept_named(names_of(settings, pool)),
-            region_worker(client, pool, settings, warm=warm),
+            kept_named(names),
+            region_worker(client, pool, settings, warm=warm, names=names),
         ):
             if await versions.take_over(client, settings):
                 log.info("new orders are done by version '%s' from now on", settings.build_id)

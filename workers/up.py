@@ -108,6 +108,7 @@ async def hand_out(stack: Stack, teller: Teller) -> None:
         namespace=settings.temporal_namespace,
         location=settings.location,
         ssh=[ssh_command(door, place.known_hosts) for door in proof.doors],
+        names=stack.names,
     )
     what = "SSH" if key else "a running server"
     teller.say(f"\nFrom the start of this command to {what}: {teller.elapsed:.1f} s\n")

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
+from infra.db import addresses
 from infra.db.pool import Connection
 from infra.db.pools import pools
 from infra.db.served_names import zones_of
@@ -56,11 +57,22 @@ async def withdraw(connection: Connection, order: ServerOrder) -> None:
     await connection.execute(WITHDRAW, (order.server_id,))
 
 
-async def is_named(connection: Connection, order: ServerOrder) -> bool:
-    """Whether the server's name lies in a zone of its project."""
+async def zones_of_server(connection: Connection, order: ServerOrder) -> set[str]:
+    """Where a server's names are served, its addresses' too; none where its own name lies in no zone of its project."""
     row = await (await connection.execute("SELECT name FROM servers WHERE id = %s", (order.server_id,))).fetchone()
     known = await zones_of(connection, [order.project_id])
-    return zone_of(row["name"] if row else order.name, known[order.project_id]) is not None
+    zone = zone_of(row["name"] if row else order.name, known[order.project_id])
+    if zone is None:
+        return set()
+    networks = await pools(connection)
+    held = (await addresses.of_server(connection, order.server_id)).values()
+    return {zone, *(found for one in held if (found := reverse_zone(first_of(one), networks)))}
+
+
+async def zone_with(connection: Connection, id: int) -> set[str] | None:
+    """The zone of that id; None: it is gone."""
+    row = await (await connection.execute("SELECT name FROM zones WHERE id = %s", (id,))).fetchone()
+    return {row["name"]} if row else None
 
 
 async def due(connection: Connection, project_id: int | None = None, age: float = 0) -> list[Due]:
@@ -131,6 +143,6 @@ def together(some: Iterable[Mapping[str, Names]]) -> dict[str, Names]:
     return found
 
 
-def followed(dues: Iterable[Due], converged: Collection[str]) -> list[int]:
+def followed(dues: Iterable[Due], failed: Collection[str]) -> list[int]:
     """The notes all of whose zones are as they shall be."""
-    return [one.id for one in dues if one.zones.keys() <= set(converged)]
+    return [one.id for one in dues if one.zones.keys().isdisjoint(failed)]

@@ -1,7 +1,7 @@
 """PowerDNS' configuration: authoritative, out of a PostgreSQL database of its own, nothing kept in memory.
 
 Its caches are off, so that what was written is what is answered, at once, new zones included. It serves zones that are
-written through its HTTP API, which listens on loopback only, and zones that it transfers from their primaries.
+written through its HTTP API, which only our own may use, and zones that it transfers from their primaries.
 """
 
 from __future__ import annotations
@@ -21,7 +21,8 @@ DATABASE = "pdns"
 
 @dataclass(frozen=True, slots=True)
 class PowerDnsConf:
-    """``sockets``: PostgreSQL's directory. ``directory``: where it keeps its control socket. ``key``: of its API."""
+    """``sockets``: PostgreSQL's directory. ``directory``: where it keeps its control socket. ``key``: of its API, and
+    ``api_clients``: the networks from where it may be used."""
 
     addresses: Sequence[str]
     port: int
@@ -33,6 +34,7 @@ class PowerDnsConf:
     role: str = DATABASE
     database: str = DATABASE
     database_port: int = 5432
+    api_clients: Sequence[str] = ("127.0.0.0/8", "::1")
 
 
 def render(conf: PowerDnsConf) -> str:
@@ -51,7 +53,7 @@ def render(conf: PowerDnsConf) -> str:
         "webserver": "yes",
         "webserver-address": conf.api_address,
         "webserver-port": conf.api_port,
-        "webserver-allow-from": "127.0.0.0/8,::1",
+        "webserver-allow-from": ",".join(conf.api_clients),
         "webserver-loglevel": "none",
         "webserver-max-bodysize": 32,  # MB
         "api": "yes",

@@ -9,7 +9,8 @@ from workers.first.server import Proof
 
 @dataclass(frozen=True, slots=True)
 class Handout:
-    """``api``: the address with its base path. ``ssh``: one command for each address."""
+    """``api``: the address with its base path. ``ssh``: one command for each address.
+    ``names``: who answers for them."""
 
     api: str
     token: str
@@ -17,6 +18,7 @@ class Handout:
     namespace: str
     location: str
     ssh: list[str]
+    names: str
 
     def lines(self, proof: Proof) -> list[str]:
         return [
@@ -25,6 +27,7 @@ class Handout:
             f"API          {self.api}",
             f"Token        {self.token}",
             f"Workflow     {self.ui}/namespaces/{self.namespace}/workflows/{proof.workflow_id}",
+            f"Names        {self.names}",
             "",
             "The next server, with curl:",
             *self._curl(),

@@ -46,6 +46,13 @@ class Stack:
         self._ground = ground_of(asked, self.settings, runtime, supervisor, teller)
         self.settings = self._ground.settings
 
+    @property
+    def names(self) -> str:
+        """Who answers for names, for the operator."""
+        if self._names:
+            return f"dig @{self.settings.dns_address[0]} -p {self.settings.dns_port} NAME"
+        return self.settings.dns_api_url or "kept only: nobody answers for them"
+
     async def start(self) -> None:
         with self._teller.timed("PostgreSQL"):
             await self._start_postgres()
