@@ -38,10 +38,12 @@ def routed_chains(uplinks: Sequence[str], forbidden: Sequence[str]) -> Chains:
     out = (f"oifname {_set(map(_interface, sorted(set(uplinks))))} accept",) if uplinks else ()
     return {
         "zone": (f"iifname {BRIDGES} goto zone_of_network",),
-        "zone_of_network": ("iifname vmap @networks", "counter drop"),
-        "state": (
-            f"iifname {BRIDGES} ct state vmap {{ established : goto reply, related : goto reply, new : accept }}",
-            f"iifname {BRIDGES} meta mark set {STRAY}",
+        # Without a zone its guests are cut off; a load balancer's cable is not, which no rules are about.
+        "zone_of_network": ("iifname vmap @networks", f"meta mark set {STRAY}"),
+        "state": (f"iifname {BRIDGES} meta mark != {STRAY} goto state_of_packet",),
+        "state_of_packet": (
+            "ct state vmap { established : goto reply, related : goto reply, new : accept }",
+            f"meta mark set {STRAY}",
         ),
         "reply": (f"meta mark set {REPLY}",),
         "forward": (f"iifname {PUBLIC} goto guests", f"oifname {PUBLIC} goto guests"),

@@ -1,7 +1,8 @@
 """nftables, through its library: one text, one transaction. Blocking; one at a time, as the kernel has one ruleset.
 
-In this process, because a program of its own would read all there is anew each time (README.md has figures). The
-library keeps a socket, which belongs to the network namespace of the thread that opened it.
+In this process, because a program of its own would begin anew each time: beside 200 servers a change takes 14 ms of
+processor time here and 22 ms there. The library keeps a socket, which belongs to the network namespace of the thread
+that opened it.
 """
 
 from __future__ import annotations

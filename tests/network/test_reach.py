@@ -12,13 +12,17 @@ import pytest
 
 from infra.domain import firewall_rules
 from infra.domain.firewalls import Rule
+from infra.domain.port_names import overlay_name
 from infra.domain.port_plan import PortPlan
 from infra.drivers import nft
 from tests.host.frames import GATEWAY_MAC, GuestEnd, arp, ping4, ping6
 from tests.network.fix_wire import (
     ALICE,
     BOB,
+    FAR,
+    FAR_MAC,
     METADATA,
+    NETWORK_A,
     UPLINK,
     UPLINK_MAC,
     VTEP,
@@ -26,6 +30,7 @@ from tests.network.fix_wire import (
     Wire,
     address6,
     forget_connections,
+    ip,
     private_tap,
     public_tap,
 )
@@ -155,6 +160,19 @@ def test_a_port_without_rules_reaches_nobody(wire: Wire, missing: str) -> None:
         if missing == "network":
             assert not any(MARK in frame for frame in bob.until(b"LAST"))
         assert not any(MARK in frame for frame in [*alice.pending(), *bob.pending()])
+
+
+def test_who_else_is_on_a_bridge_needs_no_rules(wire: Wire) -> None:
+    """A load balancer's cable, and the network's VXLAN: neither is a guest of this host."""
+    cable, far_mac = "px-l1", "06:00:00:00:00:77"
+    ip(f"tuntap add dev {cable} mode tap vnet_hdr", f"link set {cable} master pb-5000", f"link set {cable} up")
+    try:
+        nft.apply(firewall_rules.network_removal(NETWORK_A))
+        with wire.ends(cable, overlay_name(NETWORK_A)) as (balancer, far):
+            far.send(ping4(FAR_MAC, FAR, "10.0.0.77", MARK, far_mac))
+            balancer.until(MARK)
+    finally:
+        ip(f"link del {cable}")
 
 
 def test_the_world_reaches_a_guest_only_by_rules(wire: Wire) -> None:
