@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import re
 from functools import cache
-from ipaddress import ip_network
+from ipaddress import ip_address, ip_network
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -22,10 +22,15 @@ def _origin(value: str) -> str:
     return value
 
 
+def _address(value: str) -> str:
+    return str(ip_address(value)) if value else ""
+
+
 def _network(value: str) -> str:
     return str(ip_network(value))
 
 
+CheckedAddress = Annotated[str, AfterValidator(_address)]
 CheckedNetwork = Annotated[str, AfterValidator(_network)]
 LogLevel = Annotated[Literal["DEBUG", "INFO", "WARNING", "ERROR"], BeforeValidator(str.upper)]
 Origin = Annotated[str, AfterValidator(_origin)]
@@ -137,7 +142,7 @@ class Settings(BaseSettings):
     forbidden: list[CheckedNetwork] = Field(
         [], description="Networks that guests never reach, whatever leads there (JSON list): the infrastructure's."
     )
-    vtep: str = Field(
+    vtep: CheckedAddress = Field(
         "", description="This host's address in the tunnels of private networks. Empty: all servers are on this host."
     )
     private_mtu: int = Field(

@@ -121,7 +121,10 @@ class HostPorts:
             async with self._locks.hold(server_id):
                 if self._attached.get(server_id) is known[server_id]:
                     log.warning("server %s lacks %s", server_id, wrong[server_id])
-                    await self._make(known[server_id])
+                    try:
+                        await self._make(known[server_id])
+                    except HostFailure:
+                        log.exception("the ports of server %s could not be mended", server_id)
         return set(wrong)
 
     async def held(self) -> set[int]:
@@ -145,12 +148,10 @@ class HostPorts:
         await self._do(partial(self._disconnect, members, server_id))
         taps = _taps(members, server_id)
         await self._do(partial(nft.apply, firewall_rules.server_removal(taps)))
-        await asyncio.gather(*(self._remove(partial(_remove_link, tap)) for tap in taps))
+        await self._remove_all(partial(_remove_link, tap) for tap in taps)
         for member_id, vni in members.items():
             self._private.forget(vni, member_id)
-        await asyncio.gather(
-            *(self._remove(partial(self._remove_if_empty, vni)) for vni in set(members.values()) - {0})
-        )
+        await self._remove_empty(set(members.values()) - {0})
 
     async def _look_again(self, plan: PortPlan) -> None:
         await asyncio.sleep(SECOND_LOOK)
@@ -170,13 +171,17 @@ class HostPorts:
         await self._remove_empty(vni for vni in seen.networks if not self._private.has_expected(vni))
 
     async def _remove_empty(self, vnis: Iterable[int]) -> None:
-        await asyncio.gather(*(self._remove(partial(self._remove_if_empty, vni)) for vni in vnis))
+        await self._remove_all(partial(self._remove_if_empty, vni) for vni in vnis)
 
     async def _do(self, work: Callable[[], T]) -> T:
         return await _unless_unavailable(self._makers, work)
 
-    async def _remove(self, work: Callable[[], T]) -> T:
-        return await _unless_unavailable(self._removers, work)
+    async def _remove_all(self, works: Iterable[Callable[[], None]]) -> None:
+        """At the same time, all of them to their end: nothing may be taken away that somebody makes afterwards."""
+        removals = (_unless_unavailable(self._removers, work) for work in works)
+        for result in await asyncio.gather(*removals, return_exceptions=True):
+            if result is not None:
+                raise result
 
     def _open(self) -> None:
         network = self.network

@@ -9,6 +9,7 @@ Source: the EVPN recipes of FRR, and Linux' Documentation/networking/bridge.rst.
 
 from __future__ import annotations
 
+import logging
 import re
 import shutil
 import subprocess
@@ -41,6 +42,8 @@ from infra.drivers.links import (
     set_up,
     sysctl,
 )
+
+log = logging.getLogger(__name__)
 
 VXLAN_PORT = 4789
 OF_MASTER = 0x04  # ntf_flags: the entry is the bridge's, not the device's
@@ -75,6 +78,8 @@ class PrivateNetworks:
         """``bridges``: those that are there, by VNI, and what is written on them."""
         if not (SYSCTLS / "bridge").exists() and shutil.which("modprobe"):
             subprocess.run(("modprobe", "br_netfilter"), capture_output=True)
+        if not (SYSCTLS / "bridge").exists():
+            log.error("br_netfilter is missing: firewalls know no connections in private networks")
         with self._registry:
             self._zones.update({vni: zone for vni, alias in bridges.items() if (zone := _zone_on(alias))})
 
