@@ -1,4 +1,4 @@
-"""A real guest in private networks: from its boot on, as they come and go while it runs, and what it hears of itself."""
+"""A real guest in private networks: from its boot on, as they come and go while it runs, and what it then hears."""
 
 from __future__ import annotations
 
