@@ -39,9 +39,11 @@ class Backend:
 
 @dataclass(frozen=True, slots=True)
 class Balancer:
-    """``ipv4``, ``ipv6``: None while its public interface is off. ``max_connections``: of its type, at a time."""
+    """``epoch``: of its assignment to this edge; of two edges that announce it, routers believe the higher one.
+    ``ipv4``, ``ipv6``: None while its public interface is off. ``max_connections``: of its type, at a time."""
 
     id: int
+    epoch: int
     algorithm: Algorithm
     max_connections: int
     ipv4: str | None = None
@@ -76,6 +78,14 @@ class EdgePlan:
         """Of all that is to be served, keys too, in 64 hexadecimal digits: two plans of one digest are the same."""
         told = json.dumps(asdict(self), sort_keys=True, separators=(",", ":"))
         return hashlib.sha256(told.encode()).hexdigest()
+
+
+@dataclass(frozen=True, slots=True)
+class Served:
+    """What an edge serves by now. ``problems``: what of the plan it had to leave out, in words, by name."""
+
+    digest: str
+    problems: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

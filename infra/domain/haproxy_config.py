@@ -42,7 +42,7 @@ class Ground:
 
     directory: str
     namespace: Callable[[int], str]
-    max_connections: int = 20_000
+    max_connections: int = 9_000
     certificates: Mapping[int, str] = field(default_factory=dict)
     """By id: the file."""
 

@@ -35,7 +35,7 @@ INSIDE = PrivateSide(17, 5001, "06:00:00:00:00:11", "10.0.0.5", "10.0.0.0/16")
 
 def balancer(*services: Service, **given: object) -> Balancer:
     values: dict[str, object] = {"ipv4": "203.0.113.9", "ipv6": "2001:db8:100:9::1", "backends": (PUBLIC,), **given}
-    return Balancer(4, values.pop("algorithm", "round_robin"), 10_000, services=services, **values)  # type: ignore[arg-type]
+    return Balancer(4, 1, values.pop("algorithm", "round_robin"), 10_000, services=services, **values)  # type: ignore[arg-type]
 
 
 def service(**sent: object) -> Service:

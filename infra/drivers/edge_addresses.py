@@ -1,0 +1,106 @@
+"""A load balancer's public addresses on its edge: on a link of their own, and announced by routes that FRR spreads.
+
+An address is there before HAProxy listens on it, and goes when nobody does any more. The routes have our protocol
+number, and the epoch of the assignment in their metric: where two edges announce an address, routers take the newer.
+All of it lives in the network namespace of the calling process. Blocking.
+"""
+
+from __future__ import annotations
+
+import errno
+from collections.abc import Iterable
+from dataclasses import dataclass
+from ipaddress import ip_network
+from socket import AF_INET, AF_INET6
+from typing import Any
+
+from pyroute2 import IPRoute
+from pyroute2.netlink.exceptions import NetlinkError
+
+from infra.domain.edge_plan import EdgePlan
+
+LINK, NOWHERE = "lb0", "lb0-nowhere"
+ROUTE_PROTOCOL = 210  # as hosts' routes have it: "this route is ours"
+LATEST = 1_000_000  # the metric of epoch 0
+ADDRESS_WITHOUT_DAD = 0x02
+LINK_SCOPE, ANY_SCOPE = 253, 255
+
+
+@dataclass(frozen=True, slots=True)
+class Route:
+    destination: str
+    metric: int
+
+    @property
+    def family(self) -> int:
+        return AF_INET6 if ":" in self.destination else AF_INET
+
+
+def ensure_addresses(plan: EdgePlan) -> None:
+    """Add what is missing; nothing goes."""
+    with IPRoute() as netlink:
+        index = _ensure_link(netlink)
+        for address in {one for balancer in plan.balancers for one in balancer.public} - _addresses(netlink, index):
+            length, flags = (128, {"flags": ADDRESS_WITHOUT_DAD}) if ":" in address else (32, {})
+            netlink.addr("replace", index=index, address=address, prefixlen=length, **flags)
+        for route in wanted_routes(plan) - _routes(netlink, index):
+            scope = {"scope": LINK_SCOPE} if route.family == AF_INET else {}
+            netlink.route("replace", **_told(route, index), **scope)
+
+
+def withdraw_addresses(plan: EdgePlan) -> None:
+    """Take away what the plan does not name: routes first, so that nobody is led to where nobody listens."""
+    with IPRoute() as netlink:
+        index = _ensure_link(netlink)
+        for route in _routes(netlink, index) - wanted_routes(plan):
+            with _Gone():
+                netlink.route("del", **_told(route, index), scope=ANY_SCOPE)
+        for address in _addresses(netlink, index) - {one for balancer in plan.balancers for one in balancer.public}:
+            with _Gone():
+                netlink.addr("del", index=index, address=address, prefixlen=128 if ":" in address else 32)
+
+
+def wanted_routes(plan: EdgePlan) -> set[Route]:
+    """An IPv4 address, and all of the /64 that an IPv6 one is of."""
+    return {
+        Route(str(ip_network((address, 64 if ":" in address else 32), strict=False)), LATEST - balancer.epoch)
+        for balancer in plan.balancers
+        for address in balancer.public
+    }
+
+
+def _ensure_link(netlink: IPRoute) -> int:
+    """A cable to nowhere: it has a carrier, which routers ask for, and every kernel has it for private networks."""
+    if not netlink.link_lookup(ifname=LINK):
+        netlink.link("add", ifname=LINK, kind="veth", peer={"ifname": NOWHERE})
+    for name in (NOWHERE, LINK):
+        index = netlink.link_lookup(ifname=name)[0]
+        netlink.link("set", index=index, state="up")
+    return int(index)
+
+
+def _addresses(netlink: IPRoute, index: int) -> set[str]:
+    """Those of global scope: the link has one of its own."""
+    found: Iterable[Any] = netlink.get_addr(index=index)
+    return {one.get("address") for one in found if one["scope"] == 0}
+
+
+def _routes(netlink: IPRoute, index: int) -> set[Route]:
+    found: list[Any] = []
+    for family in (AF_INET, AF_INET6):
+        found += netlink.get_routes(family=family, oif=index, proto=ROUTE_PROTOCOL)
+    return {Route(f"{one.get('dst')}/{one['dst_len']}", one.get("priority") or 0) for one in found}
+
+
+def _told(route: Route, index: int) -> dict[str, Any]:
+    told = {"dst": route.destination, "priority": route.metric, "family": route.family}
+    return {**told, "oif": index, "proto": ROUTE_PROTOCOL}
+
+
+class _Gone:
+    """What is gone already is fine."""
+
+    def __enter__(self) -> None: ...
+
+    def __exit__(self, kind: object, error: BaseException | None, trace: object) -> bool:
+        return isinstance(error, NetlinkError) and error.code in (errno.ENODEV, errno.ESRCH, errno.EADDRNOTAVAIL)

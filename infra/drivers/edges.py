@@ -1,0 +1,73 @@
+"""An edge: addresses and private sides, then HAProxy on them; what is gone from the plan is taken away after that.
+
+The simulated one serves nobody and says that all are well: for where there is no network to change.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Protocol
+
+from pyroute2.netlink.exceptions import NetlinkError
+
+from infra.domain.edge_plan import EdgePlan, Health, Served
+from infra.domain.errors import HostUnavailable
+from infra.drivers.edge_addresses import ensure_addresses, withdraw_addresses
+from infra.drivers.edge_networks import EdgeNetworks
+from infra.drivers.haproxy import Haproxy, prepare
+from infra.drivers.threads import run
+
+
+class Edge(Protocol):
+    async def follow(self, plan: EdgePlan) -> Served:
+        """Serve the plan. HostUnavailable: not all of it is so yet; again is fine."""
+
+    async def health(self) -> list[Health]:
+        """Of every backend. HostUnavailable."""
+
+
+class HaproxyEdge:
+    """``directory``: of HAProxy's configuration and sockets; a short path."""
+
+    def __init__(self, directory: Path, networks: EdgeNetworks) -> None:
+        prepare(directory)
+        self._networks = networks
+        self._haproxy = Haproxy(directory, networks.namespace)
+        self._thread = ThreadPoolExecutor(1, thread_name_prefix="edge")
+
+    async def follow(self, plan: EdgePlan) -> Served:
+        return await run(self._thread, lambda: self._follow(plan))
+
+    async def health(self) -> list[Health]:
+        return await asyncio.to_thread(self._haproxy.health)
+
+    def _follow(self, plan: EdgePlan) -> Served:
+        try:
+            ensure_addresses(plan)
+            self._networks.ensure(plan)
+            served = self._haproxy.serve(plan)
+            withdraw_addresses(plan)
+            self._networks.remove_others(plan)
+        except (NetlinkError, OSError) as error:
+            raise HostUnavailable("the edge's network could not be prepared") from error
+        return served
+
+
+@dataclass
+class SimulatedEdge:
+    plan: EdgePlan = field(default_factory=lambda: EdgePlan(0))
+
+    async def follow(self, plan: EdgePlan) -> Served:
+        self.plan = plan
+        return Served(plan.digest)
+
+    async def health(self) -> list[Health]:
+        return [
+            Health(balancer.id, service.listen_port, backend.address, backend.by_network, "healthy")
+            for balancer in self.plan.balancers
+            for service in balancer.services
+            for backend in balancer.backends
+        ]

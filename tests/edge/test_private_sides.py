@@ -1,0 +1,96 @@
+"""Load balancers in private networks: two of them with one range on one edge, each reaching its own servers only."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import subprocess
+from collections.abc import Iterator
+
+import pytest
+
+from infra.domain.edge_plan import Backend, Balancer, EdgePlan, PrivateSide
+from infra.domain.networks import mac_of
+from infra.domain.port_names import bridge_name
+from tests.edge.conftest import RunningEdge
+from tests.edge.test_haproxy import service, until
+
+ANSWER = "import http.server,sys; H=http.server.BaseHTTPRequestHandler\n"
+ANSWER += "H.do_GET=lambda s: (s.send_response(200), s.end_headers(), s.wfile.write(sys.argv[2].encode()))\n"
+ANSWER += "http.server.HTTPServer((sys.argv[1], 8080), H).serve_forever()"
+INSIDE = "10.0.0.7"
+
+
+def balancer(number: int) -> Balancer:
+    """With the same range and the same addresses as every other, in a network of its own."""
+    side = PrivateSide(number, 5000 + number, mac_of(number), "10.0.0.5", "10.0.0.0/16")
+    public = f"203.0.113.{number}"
+    return Balancer(
+        *(number, 1, "round_robin", 100, public),
+        private=side,
+        services=(service(),),
+        backends=(Backend(INSIDE, by_network=True),),
+    )
+
+
+@pytest.fixture
+def guests(edge: RunningEdge) -> Iterator[list[subprocess.Popen[bytes]]]:
+    """Namespaces for guests; each test plugs its own in."""
+    running: list[subprocess.Popen[bytes]] = []
+    yield running
+    for one in running:
+        one.kill()
+        one.wait()
+    for number in (1, 2):
+        subprocess.run(("ip", "netns", "del", f"{edge.prefix}guest{number}"), check=False, stderr=subprocess.DEVNULL)
+
+
+def plug_in(edge: RunningEdge, number: int) -> subprocess.Popen[bytes]:
+    """A guest of network ``number`` that says which it is of."""
+    name, cable = f"{edge.prefix}guest{number}", f"g{number}-{os.getpid()}"[:15]
+    for line in (
+        f"netns add {name}",
+        f"link add {cable} type veth peer name eth0 netns {name}",
+        f"link set {cable} master {bridge_name(5000 + number)} up",
+        f"-n {name} addr add {INSIDE}/16 dev eth0",
+        f"-n {name} link set eth0 up",
+    ):
+        subprocess.run(("ip", *line.split()), check=True)
+    return subprocess.Popen(
+        ("ip", "netns", "exec", name, "python3", "-c", ANSWER, INSIDE, f"network {number}"), stderr=subprocess.DEVNULL
+    )
+
+
+async def test_two_networks_with_one_range(edge: RunningEdge, guests: list[subprocess.Popen[bytes]]) -> None:
+    await edge.follow(EdgePlan(1, (balancer(1), balancer(2))))
+    guests += [plug_in(edge, 1), plug_in(edge, 2)]
+    await until(edge, "healthy", INSIDE)
+    async with asyncio.timeout(10):
+        while {health.status for health in await edge.health()} != {"healthy"}:  # noqa: ASYNC110
+            await asyncio.sleep(0.05)
+    from_outside = [(await _body(f"http://203.0.113.{number}/")) for number in (1, 2)]
+    from_inside = [
+        await _body("http://10.0.0.5/", "ip", "netns", "exec", f"{edge.prefix}guest{number}") for number in (1, 2)
+    ]
+    assert from_outside == from_inside == ["network 1", "network 2"]
+
+
+async def test_a_network_that_it_leaves_is_gone_from_the_edge(edge: RunningEdge) -> None:
+    await edge.follow(EdgePlan(1, (balancer(1), balancer(2))))
+    await edge.follow(EdgePlan(1, (balancer(2),)))
+    links = _links()
+    assert [name in links for name in ("pb-5001", "pn-1@", "pb-5002", "pn-2@")] == [False, False, True, True]
+    await edge.follow(EdgePlan(1, (balancer(1), balancer(2))))
+    assert {health.load_balancer_id for health in await edge.health()} == {1, 2}
+
+
+def _links() -> str:
+    return subprocess.run(("ip", "-o", "link"), capture_output=True, text=True, check=True).stdout
+
+
+async def _body(url: str, *before: str) -> str:
+    asking = await asyncio.create_subprocess_exec(
+        *(*before, "curl", "-s", "--noproxy", "*", "-m", "5", url), stdout=subprocess.PIPE
+    )
+    told, _ = await asking.communicate()
+    return told.decode()
