@@ -15,7 +15,7 @@ from api import edge, errors
 from api.auth import Authenticator
 from api.documented import Documented, failing
 from api.gate import OPENAPI, Gate
-from api.internal import enrolments, hosts, ports
+from api.internal import edges, enrolments, hosts, ports
 from api.metrics import metrics
 from api.queries import readable_query
 from api.rate_limit import Turnstile
@@ -53,6 +53,7 @@ def create_app(settings: Settings) -> FastAPI:
     app.include_router(hosts.router, include_in_schema=False)
     app.include_router(ports.router, include_in_schema=False)
     app.include_router(enrolments.router, include_in_schema=False)
+    app.include_router(edges.router, include_in_schema=False)
     app.add_api_route("/healthz", health, methods=["GET"], include_in_schema=False)
     app.add_api_route("/metrics", metrics, methods=["GET"], include_in_schema=False)
     _surround(app, settings)

@@ -32,7 +32,7 @@ async def choose(connection: Connection, project_id: int, body: CreateLoadBalanc
     if body.network and await networks.KIND.missing(connection, project_id, [body.network]):
         problems.append(("network", f"network {body.network} does not exist"))
     for n, service in enumerate(body.services):
-        problems += new_problems(service.sent, f"services.{n}.")
+        problems += await new_problems(connection, project_id, service.sent, f"services.{n}.")
     problems += await target_problems(
         connection, project_id, {f"targets.{n}.": target for n, target in enumerate(body.targets)}
     )

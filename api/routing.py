@@ -38,6 +38,7 @@ from api.routes import (
     zones,
 )
 from api.routes.action_lists import action_lists
+from infra.db import certificates as certificate_books
 from infra.db import firewalls as firewall_books
 from infra.db import images as image_books
 from infra.db import load_balancers as load_balancer_books
@@ -66,6 +67,8 @@ ROUTERS = (
     action_lists("load_balancers", "load_balancer", load_balancer_books.KIND.get),
     load_balancer_actions.router,
     load_balancers.router,
+    action_lists("certificates", "certificate", certificate_books.KIND.get),
+    certificates.router,
     action_lists("zones", "zone", zone_books.KIND.get, "id_or_name", zones.zone_id),
     zone_actions.router,
     rrset_actions.router,
@@ -82,6 +85,5 @@ ROUTERS = (
     pricing.router,
     floating_ips.router,
     volumes.router,
-    certificates.router,
     quotas.router,
 )

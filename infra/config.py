@@ -167,6 +167,18 @@ class Settings(BaseSettings):
     )
     dns_port: int = Field(5354, description="Its port; the next one is its web server's, on loopback.")
 
+    # The edge worker
+    edge_id: int = Field(1, description="This edge's id in the books.")
+    edge_key: str = Field("", description="The secret that the edge shows to the internal endpoints.")
+    edge_run: Path = Field(
+        Path("/run/puchify/edge"), description="HAProxy's configuration and sockets on the edge; a short path."
+    )
+    edge_namespaces: str = Field(
+        "pe{edge}-",
+        description="How network namespaces of load balancers' private sides are named, before the member's id; all "
+        "of a machine see them.",
+    )
+
     # Promises
     address_rest: float = Field(300, description="Seconds a released public address rests before it is used again.")
     sweep_after: float = Field(15, description="Seconds after which an order without a story is started by the sweep.")

@@ -27,6 +27,7 @@ from activities.fence import Fence
 from activities.ports import Ports
 from api import errors
 from api.app import lifespan_of
+from api.internal import edges as internal_edges
 from api.internal import hosts as internal_hosts
 from api.internal import ports as internal_ports
 from api.stories import Stories
@@ -342,6 +343,7 @@ def internal_app(settings: Settings) -> FastAPI:
     errors.install(app)
     app.include_router(internal_hosts.router)
     app.include_router(internal_ports.router)
+    app.include_router(internal_edges.router)
     return app
 
 

@@ -16,6 +16,7 @@ from workers.commands import (
     capacity,
     catalog,
     deadlines,
+    edges,
     explain,
     hosts,
     images,
@@ -46,6 +47,7 @@ keys.register(app)
 principals.register(app)
 quotas.register(app)
 hosts.register(app)
+edges.register(app)
 catalog.register(app)
 images.register(app)
 machine.register(app)

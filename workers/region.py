@@ -27,7 +27,7 @@ from activities.quota import Quotas
 from activities.records import Records
 from activities.store import StoreCare
 from infra.config import Settings
-from infra.db import image_imports
+from infra.db import image_imports, serving
 from infra.db.placement_inputs import Notes
 from infra.db.pool import Pool, open_pool
 from infra.db.warm_hosts import WarmHosts
@@ -79,7 +79,8 @@ def region_worker(
     placements = Placements(pool, warm or WarmHosts(settings.location), Notes(pool))
     address_book = AddressBook(pool, settings.address_rest)
     names, balancers = names or names_of(settings, pool), LoadBalancers(pool)
-    changes, power = Changes(pool, Timelines(client), data_planes(names)), Power(pool, Timelines(client))
+    changes = Changes(pool, Timelines(client), data_planes(names), serving.edges_of)
+    power = Power(pool, Timelines(client))
     orders, audits = Orders(pool, client, settings.sweep_after, UNWIND), Audits(pool, settings.audit_grace, names)
     store, scratch = image_store(settings), Scratch(settings.image_scratch)
     care = StoreCare(pool, store, settings.image_grace, settings.image_verify_every)

@@ -5,6 +5,7 @@ The only place that knows which driver stands behind a protocol.
 
 from __future__ import annotations
 
+import os
 import shutil
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
@@ -12,6 +13,8 @@ from typing import TYPE_CHECKING
 
 from infra.config import Settings
 from infra.domain.changes import ResourceType
+from infra.drivers.edge_networks import EdgeNetworks
+from infra.drivers.edges import Edge, SimulatedEdge
 from infra.drivers.protocols import Host
 from infra.drivers.simulated import SimulatedHost
 from infra.drivers.store.chosen import image_store
@@ -56,6 +59,23 @@ async def open_host(settings: Settings) -> AsyncIterator[Host]:
     )
     async with open_libvirt_host(options) as host:
         yield host
+
+
+def edge_driver_of(settings: Settings) -> str:
+    """``haproxy``, or ``simulated`` where hosts are, or where there is no HAProxy or no network to change."""
+    there = shutil.which("haproxy") and os.geteuid() == 0
+    return "haproxy" if there and driver_of(settings) != "simulated" else "simulated"
+
+
+def open_edge(settings: Settings) -> Edge:
+    if edge_driver_of(settings) == "simulated":
+        return SimulatedEdge()
+    from infra.drivers.edges import HaproxyEdge
+
+    networks = EdgeNetworks(
+        settings.edge_namespaces.format(edge=settings.edge_id), settings.vtep or None, settings.private_mtu
+    )
+    return HaproxyEdge(settings.edge_run, networks)
 
 
 def serving_of(settings: Settings, pool: Pool) -> Serving | None:

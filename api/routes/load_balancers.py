@@ -1,4 +1,4 @@
-"""/load_balancers: create, list, show, change, delete. Book-keeping: nothing is balanced yet."""
+"""/load_balancers: create, list, show, change, delete. An edge of the location serves each of them."""
 
 from __future__ import annotations
 
@@ -24,7 +24,13 @@ from api.schemas.load_balancers import (
     load_balancer_wire,
 )
 from api.services import Asking, Use
-from infra.db import load_balancer_services, load_balancer_targets, load_balancers
+from infra.db import (
+    edge_plans,
+    load_balancer_health,
+    load_balancer_services,
+    load_balancer_targets,
+    load_balancers,
+)
 from infra.db.load_balancer_types import load_balancer_types
 from infra.db.load_balancers import KIND, LoadBalancer, NewLoadBalancer
 from infra.db.locations import locations
@@ -68,7 +74,7 @@ METRICS = ("open_connections", "connections_per_second", "requests_per_second", 
     ),
 )
 async def create_load_balancer(use: Use, changing: Changing, body: CreateLoadBalancer) -> Response:
-    """With two public addresses of its own, its network, services and targets. Nothing is balanced yet."""
+    """With two public addresses of its own, its network, services and targets."""
     project_id = changing.project_id
 
     async def make(connection: Connection) -> dict[str, Any]:
@@ -146,7 +152,7 @@ async def get_metrics(
     end: datetime,
     step: Annotated[float | None, Query(gt=0)] = None,
 ) -> None:
-    """Always `unsupported_error`: nothing is balanced yet, so there is nothing to measure."""
+    """Always `unsupported_error`: nothing is measured."""
     async with use.pool.connection() as connection:
         await KIND.get(connection, asking.project_id, id)
     asked = [one for part in type for one in part.split(",")]
@@ -157,5 +163,6 @@ async def get_metrics(
 
 async def _shown(connection: Connection, found: Sequence[LoadBalancer]) -> list[LoadBalancerWire]:
     types, places = await load_balancer_types(connection), await locations(connection)
-    selected = await load_balancer_targets.selected(connection, found)
-    return [load_balancer_wire(one, types, places, selected) for one in found]
+    resolved = await edge_plans.resolve(connection, found)
+    health = await load_balancer_health.of(connection, [one.id for one in found])
+    return [load_balancer_wire(one, types, places, resolved[one.id], health) for one in found]

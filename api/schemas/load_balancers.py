@@ -1,8 +1,9 @@
-"""Load balancers on the wire. Nothing is balanced and nothing is checked yet, so the health of a target is unknown."""
+"""Load balancers on the wire. The health of a target is what the edge that serves it said last."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Literal
 
 from typing_extensions import TypedDict
@@ -14,10 +15,13 @@ from api.schemas.fields import ProtectionWire
 from api.schemas.load_balancer_types import LoadBalancerTypeWire, load_balancer_type_wire
 from api.schemas.locations import LocationWire, location_wire
 from api.schemas.times import timestamp
+from infra.db.edge_plans import Resolved
+from infra.db.load_balancer_health import HealthOf
 from infra.db.load_balancer_types import LoadBalancerType
 from infra.db.load_balancers import LoadBalancer, Target
 from infra.db.locations import Location
 from infra.domain.dns_ptr import default_ptr
+from infra.domain.edge_plan import HealthStatus
 from infra.domain.load_balancers import Algorithm, HealthCheck, Service, ServiceProtocol, TargetType
 
 
@@ -99,10 +103,10 @@ class TargetIpWire(TypedDict):
 
 
 class HealthStatusWire(TypedDict):
-    """Of one service: ``unknown`` while nothing checks it."""
+    """Of one service: ``unknown`` until it was checked, and while no edge serves it."""
 
     listen_port: int
-    status: Literal["healthy", "unhealthy", "unknown"]
+    status: HealthStatus
 
 
 class SelectedTargetWire(TypedDict):
@@ -167,15 +171,13 @@ def load_balancer_wire(
     balancer: LoadBalancer,
     types: Sequence[LoadBalancerType],
     places: Sequence[Location],
-    selected: Mapping[str, Sequence[int]],
+    resolved: Sequence[Resolved],
+    health: HealthOf,
 ) -> LoadBalancerWire:
-    """``types``, ``places``: the whole catalogue. ``selected``: the servers that each label selector means."""
+    """``types``, ``places``: the whole catalogue. ``resolved``: whom the targets mean now."""
     location = with_id(balancer.location.id, places) or balancer.location
     kind = with_id(balancer.type.id, types) or balancer.type
     four, six, names = balancer.ipv4, balancer.ipv6, balancer.dns_ptr
-    health: list[HealthStatusWire] = [
-        {"listen_port": service.listen_port, "status": "unknown"} for service in balancer.services
-    ]
     return {
         "id": balancer.id,
         "name": balancer.name,
@@ -191,7 +193,10 @@ def load_balancer_wire(
         "labels": balancer.labels,
         "created": timestamp(balancer.created),
         "services": [_service(service) for service in balancer.services],
-        "targets": [_target(target, selected, health) for target in balancer.targets],
+        "targets": [
+            _target(target, [_reached(balancer, one, health) for one in resolved if one.target == target])
+            for target in balancer.targets
+        ],
         "algorithm": {"type": balancer.algorithm},
         "outgoing_traffic": None,
         "ingoing_traffic": None,
@@ -240,9 +245,24 @@ def _health_check(check: HealthCheck) -> HealthCheckWire:
     }
 
 
-def _target(target: Target, selected: Mapping[str, Sequence[int]], health: list[HealthStatusWire]) -> TargetWire:
+@dataclass(frozen=True, slots=True)
+class _Reached:
+    """One whom a target means, and how it does for each service."""
+
+    server_id: int | None
+    health: list[HealthStatusWire]
+
+
+def _reached(balancer: LoadBalancer, one: Resolved, health: HealthOf) -> _Reached:
+    def status(port: int) -> HealthStatus:
+        return health.get((balancer.id, port, one.backend), "unknown") if one.backend else "unknown"
+
+    ports = [service.listen_port for service in balancer.services]
+    return _Reached(one.server_id, [{"listen_port": port, "status": status(port)} for port in ports])
+
+
+def _target(target: Target, reached: Sequence[_Reached]) -> TargetWire:
     """Health is of what is reached: a selector's is that of the servers it means."""
-    means = selected.get(target.selector, ()) if target.selector else ()
     private = target.by_network and target.ip is None
     return {
         "type": target.type,
@@ -250,8 +270,15 @@ def _target(target: Target, selected: Mapping[str, Sequence[int]], health: list[
         "label_selector": {"selector": target.selector} if target.selector is not None else None,
         "ip": {"ip": target.ip} if target.ip is not None else None,
         "use_private_ip": private,
-        "health_status": [] if target.selector else health,
+        "health_status": [] if target.selector else reached[0].health,
         "targets": [
-            {"type": "server", "server": {"id": id}, "health_status": health, "use_private_ip": private} for id in means
+            {
+                "type": "server",
+                "server": {"id": one.server_id},
+                "health_status": one.health,
+                "use_private_ip": private,
+            }
+            for one in reached
+            if target.selector and one.server_id is not None
         ],
     }

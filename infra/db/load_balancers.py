@@ -15,7 +15,7 @@ from psycopg import sql
 from psycopg.rows import DictRow
 from psycopg.types.json import Jsonb
 
-from infra.db import addresses, network_members
+from infra.db import addresses, edges, network_members
 from infra.db.dns_ptr import keep_ptr
 from infra.db.load_balancer_types import LoadBalancerType, load_balancer_type_of
 from infra.db.locations import Location, location_of
@@ -145,7 +145,8 @@ KIND = Kind("load_balancers", "load balancer", SELECT, _load_balancer)
 
 
 async def create(connection: Connection, new: NewLoadBalancer, rest: float) -> int:
-    """With its addresses, alone; its id. ResourceUnavailable: none is free. UniquenessError: the name is taken."""
+    """With its addresses, alone, on an edge; its id. Where no edge lives, the first that comes takes it: nothing is
+    lost, and its targets are unknown until then. ResourceUnavailable: no address is free. UniquenessError: the name."""
     values = {
         "project_id": new.project_id,
         "name": new.name,
@@ -158,6 +159,7 @@ async def create(connection: Connection, new: NewLoadBalancer, rest: float) -> i
     id = await KIND.insert(connection, values)
     await addresses.take(connection, "load_balancer_id", id, new.location.name, "ipv4", rest)
     await addresses.take(connection, "load_balancer_id", id, new.location.name, "ipv6", rest)
+    await edges.assign(connection, new.location.id)
     return id
 
 

@@ -2,6 +2,7 @@
 
     pt-<server>     the tap of a server's public port         pb-<vni>    the bridge of a private network
     pn-<member>     the tap of a membership in a network      px-<vni>    its VXLAN
+    px-l<member>    the cable of a load balancer into it: like all that comes by px-, it is no guest of this host
 
 The firewall matches guests by prefix, so these are ones that no other interface has. Base 36 keeps an id of 53 bits
 within the kernel's 15 characters; a VNI is decimal, as operators and routers write it.
@@ -17,6 +18,7 @@ PRIVATE_PREFIX = "pn-"
 BRIDGE_PREFIX, OVERLAY_PREFIX = "pb-", "px-"
 DIGITS = string.digits + string.ascii_lowercase
 LONGEST = 15  # IFNAMSIZ - 1
+CABLE_PREFIX = f"{OVERLAY_PREFIX}l"
 VNIS = range(4096, 2**24)
 """What networks are numbered from (RFC 7348: 24 bits); the first are left to operators."""
 
@@ -37,6 +39,16 @@ def private_tap_name(member_id: int) -> str:
 def member_of(name: str) -> int | None:
     """The membership whose tap it is; None for any other name."""
     return _id(PRIVATE_PREFIX, name)
+
+
+def cable_name(member_id: int) -> str:
+    """Of a load balancer's membership, on its edge."""
+    return _name(CABLE_PREFIX, member_id)
+
+
+def cabled_member_of(name: str) -> int | None:
+    """The load balancer's membership whose cable it is; None for any other name."""
+    return _id(CABLE_PREFIX, name)
 
 
 def bridge_name(vni: int) -> str:

@@ -1,8 +1,8 @@
 """A load balancer's private side on its edge: a network namespace of its own, with one cable into the network's bridge.
 
 HAProxy listens and connects in there, so that two networks may have the same range. The bridge is the network's, as
-on hosts: ``pb-<vni>``, with a VXLAN where there is an underlay; the bridge's end of the cable is ``pn-<member>``. All
-but the namespaces lives in the network namespace of the calling process. Blocking.
+on hosts: ``pb-<vni>``, with a VXLAN where there is an underlay; a host beside the edge may be on it as well. All but
+the namespaces lives in the network namespace of the calling process. Blocking.
 """
 
 from __future__ import annotations
@@ -19,12 +19,14 @@ from pyroute2 import IPRoute, NetNS, netns
 from pyroute2.netlink.exceptions import NetlinkError
 
 from infra.domain.edge_plan import EdgePlan, PrivateSide
-from infra.domain.port_names import bridge_name, member_of, overlay_name, private_tap_name, vni_of
+from infra.domain.port_names import bridge_name, cable_name, overlay_name, vni_of
 
 INSIDE = "eth0"
 VXLAN_PORT = 4789
 NO_ARP, PERMANENT, MASTER = 0x40, 0x80, 0x04
 NETNS = Path("/run/netns")
+BRIDGE = {"br_stp_state": 0, "br_forward_delay": 0, "br_mcast_snooping": 0, "br_nf_call_iptables": 1}
+"""As hosts have it: their rules see what a bridge forwards."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,7 +55,7 @@ class EdgeNetworks:
                 self._remove(int(told))
 
     def _ensure_side(self, netlink: IPRoute, side: PrivateSide) -> None:
-        name, cable = self.namespace(side.member_id), private_tap_name(side.member_id)
+        name, cable = self.namespace(side.member_id), cable_name(side.member_id)
         bridge = self._ensure_bridge(netlink, side.vni)
         if not (NETNS / name).exists():
             netns.create(name)
@@ -74,9 +76,7 @@ class EdgeNetworks:
         name = bridge_name(vni)
         if _link(netlink, name) is None:
             with _unless(errno.EEXIST):
-                netlink.link(
-                    *("add",), ifname=name, kind="bridge", mtu=self.mtu, br_mcast_snooping=0, br_forward_delay=0
-                )
+                netlink.link("add", ifname=name, kind="bridge", mtu=self.mtu, **BRIDGE)
         bridge = _link(netlink, name)
         _without_ipv6(name)
         netlink.link("set", index=bridge["index"], state="up")
@@ -98,7 +98,7 @@ class EdgeNetworks:
         netlink.link("set", index=link["index"], state="up")
 
     def _remove(self, member_id: int) -> None:
-        cable = private_tap_name(member_id)
+        cable = cable_name(member_id)
         with IPRoute() as netlink:
             link = _link(netlink, cable)
             bridge = link and link.get("master")
@@ -112,10 +112,10 @@ class EdgeNetworks:
 
 def _remove_unused(netlink: IPRoute, bridge: int) -> None:
     names = [str(one.get("ifname")) for one in netlink.get_links() if one.get("master") == bridge]
-    if any(member_of(name) is not None for name in names):
+    if any(vni_of(name) is None for name in names):
         return
     with _unless(errno.ENODEV):
-        for name in [name for name in names if vni_of(name) is not None]:
+        for name in names:
             netlink.link("del", ifname=name)
         netlink.link("del", index=bridge)
 

@@ -10,7 +10,7 @@ from hcloud.locations import Location
 
 from tests.fix_api import Api
 
-KINDS = {"floating_ips": "floating IP", "volumes": "volume", "certificates": "certificate"}
+KINDS = {"floating_ips": "floating IP", "volumes": "volume"}
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -47,8 +47,6 @@ async def test_none_can_be_made(module_api: Api) -> None:
     creates = (
         lambda: hcloud.floating_ips.create(type="ipv4", home_location=Location(name="x")),
         lambda: hcloud.volumes.create(size=10, name="v", location=Location(name="x")),
-        lambda: hcloud.certificates.create(name="c", certificate="c", private_key="k"),
-        lambda: hcloud.certificates.create_managed(name="c", domain_names=["example.com"]),
     )
     for create in creates:
         with pytest.raises(APIException) as refused:

@@ -80,7 +80,7 @@ async def edge(edge_directory: Path) -> AsyncIterator[RunningEdge]:
 def _clear(prefix: str) -> None:
     names = subprocess.run(("ip", "-o", "link"), capture_output=True, text=True, check=True).stdout.splitlines()
     for name in [line.split(": ")[1].partition("@")[0] for line in names]:
-        if name.startswith(("lb0", "pb-", "pn-")):
+        if name.startswith(("lb0", "pb-", "px-")):
             subprocess.run(("ip", "link", "del", name), check=False, stderr=subprocess.DEVNULL)
     for file in Path("/run/netns").glob(f"{prefix}*"):
         subprocess.run(("ip", "netns", "del", file.name), check=True)

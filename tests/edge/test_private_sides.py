@@ -79,7 +79,7 @@ async def test_a_network_that_it_leaves_is_gone_from_the_edge(edge: RunningEdge)
     await edge.follow(EdgePlan(1, (balancer(1), balancer(2))))
     await edge.follow(EdgePlan(1, (balancer(2),)))
     links = _links()
-    assert [name in links for name in ("pb-5001", "pn-1@", "pb-5002", "pn-2@")] == [False, False, True, True]
+    assert [name in links for name in ("pb-5001", "px-l1@", "pb-5002", "px-l2@")] == [False, False, True, True]
     await edge.follow(EdgePlan(1, (balancer(1), balancer(2))))
     assert {health.load_balancer_id for health in await edge.health()} == {1, 2}
 

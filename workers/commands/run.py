@@ -18,6 +18,7 @@ def register(app: typer.Typer) -> None:
     worker = typer.Typer(help="Run a worker: what carries out the steps.", no_args_is_help=True)
     worker.command()(region)
     worker.command()(host)
+    worker.command()(edge)
     versions.register(worker)
     app.add_typer(worker, name="worker")
 
@@ -66,3 +67,11 @@ def host() -> None:
     from workers.serve import serve
 
     serve(run_host)
+
+
+def edge() -> None:
+    """Run the edge worker of this machine: what keeps load balancers as the books say."""
+    from workers.edge import run_edge
+    from workers.serve import serve
+
+    serve(run_edge)

@@ -1,0 +1,1 @@
+"""Certificates and keys, read with the library of those who know them."""

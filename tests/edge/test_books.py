@@ -1,0 +1,160 @@
+"""Edges in the books: whose load balancers they are, what is told to them, and what happens when one falls silent."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from infra.domain.edge_plan import Backend, Health, Served
+from infra.domain.errors import HostUnavailable
+from infra.drivers.edges import SimulatedEdge
+from tests.edge.regional import KnownEdge, edge_api, new_edge, working_edge
+from tests.fix_api import Api
+from tests.fix_region import Region, eventually
+
+SERVICE = {"protocol": "http", "listen_port": 80, "destination_port": 8080, "health_check": {"interval": 3}}
+
+
+async def balancer(api: Api, name: str, **wishes: Any) -> int:
+    body = {"name": name, "load_balancer_type": "lb11", "location": api.region.location, **wishes}
+    reply = await api.http.post("/load_balancers", json=body, headers={"Prefer": "wait=20"})
+    assert reply.status_code == 201, reply.text
+    assert reply.json()["action"]["status"] == "success"
+    return int(reply.json()["load_balancer"]["id"])
+
+
+async def gone(api: Api, *ids: int) -> None:
+    for id in ids:
+        assert (await api.http.delete(f"/load_balancers/{id}")).status_code == 201
+
+
+async def edge_of(region: Region, id: int) -> tuple[int | None, int]:
+    row = await region.one("SELECT edge_id, edge_epoch FROM load_balancers WHERE id = %s", id)
+    assert row
+    return row["edge_id"], row["edge_epoch"]
+
+
+async def silence(region: Region, known: KnownEdge) -> None:
+    await region.execute("UPDATE edges SET reported = now() - interval '16 s' WHERE id = %s", known.id)
+
+
+async def removed(region: Region, *some: KnownEdge) -> None:
+    await region.execute("DELETE FROM edges WHERE id = ANY(%s)", [one.id for one in some])
+
+
+async def test_a_balancer_waits_for_the_first_edge_that_comes(module_api: Api) -> None:
+    region = module_api.region
+    id = await balancer(module_api, "early", services=[SERVICE])
+    assert await edge_of(region, id) == (None, 0)
+    known, edge = await new_edge(region), SimulatedEdge()
+    async with working_edge(region, known, edge):
+        await eventually(lambda: _serves(edge, id))
+        assert await edge_of(region, id) == (known.id, 1)
+    await gone(module_api, id)
+    await removed(region, known)
+
+
+async def test_what_a_silent_edge_served_is_anothers_and_not_again_its_own(module_api: Api) -> None:
+    region = module_api.region
+    first, second = await new_edge(region), await new_edge(region)
+    async with edge_api(region, first) as one, edge_api(region, second) as other:
+        await one.report(Served(""), None)
+        id = await balancer(module_api, "moving", services=[SERVICE])
+        assert await edge_of(region, id) == (first.id, 1)
+        await other.report(Served(""), None)
+        assert await edge_of(region, id) == (first.id, 1)
+        await silence(region, first)
+        await other.report(Served(""), None)
+        assert await edge_of(region, id) == (second.id, 2)
+        await one.report(Served(""), None)
+        assert (await one.plan()).balancers == ()
+        assert [(each.id, each.epoch) for each in (await other.plan()).balancers] == [(id, 2)]
+    await gone(module_api, id)
+    await removed(region, first, second)
+
+
+async def test_nobody_takes_over_when_all_were_silent(module_api: Api) -> None:
+    """As after an outage of the API: the first that is heard again does not take what the others still serve."""
+    region = module_api.region
+    first, second = await new_edge(region), await new_edge(region)
+    async with edge_api(region, first) as one, edge_api(region, second) as other:
+        await one.report(Served(""), None)
+        id = await balancer(module_api, "outage")
+        await silence(region, first)
+        await other.report(Served(""), None)
+        assert await edge_of(region, id) == (first.id, 1)
+        await one.report(Served(""), None)
+        await other.report(Served(""), None)
+        assert await edge_of(region, id) == (first.id, 1)
+    await gone(module_api, id)
+    await removed(region, first, second)
+
+
+async def test_a_plan_has_servers_while_they_are_registered(module_api: Api) -> None:
+    region = module_api.region
+    known = await new_edge(region)
+    order = await region.create(name="web-1")
+    await region.execute('UPDATE servers SET labels = \'{"role": "web"}\' WHERE id = %s', order.server_id)
+    async with edge_api(region, known) as api:
+        await api.report(Served(""), None)
+        selector = {"type": "label_selector", "label_selector": {"selector": "role=web"}}
+        direct = {"type": "server", "server": {"id": order.server_id}}
+        id = await balancer(module_api, "servers", services=[SERVICE], targets=[selector, direct])
+        row = await region.one("SELECT address FROM addresses WHERE server_id = %s AND type = 'ipv4'", order.server_id)
+        assert row
+        backend = Backend(row["address"])
+        assert [one.backends for one in (await api.plan()).balancers] == [(backend,)]
+        before = (await api.plan()).digest
+
+        told = [Health(id, 80, backend.address, False, "healthy"), Health(id + 1000, 80, "192.0.2.1", False, "healthy")]
+        assert await api.report(Served(before), told) == before
+        seen = (await module_api.listed(f"/load_balancers/{id}"))["load_balancer"]["targets"]
+        healthy = [{"listen_port": 80, "status": "healthy"}]
+        by_type = {target["type"]: target for target in seen}
+        assert by_type["server"]["health_status"] == healthy
+        assert [one["health_status"] for one in by_type["label_selector"]["targets"]] == [healthy]
+        await silence(region, known)
+        seen = (await module_api.listed(f"/load_balancers/{id}"))["load_balancer"]["targets"]
+        assert {one["status"] for target in seen for one in target["health_status"]} == {"unknown"}
+
+        await region.delete(order)
+        assert [one.backends for one in (await api.plan()).balancers] == [()]
+        assert await api.report(Served(before), None) != before
+        assert await region.one("SELECT FROM edges WHERE id = %s AND differs IS NOT NULL", known.id) is not None
+    await gone(module_api, id)
+    await removed(region, known)
+
+
+async def test_a_key_is_good_for_its_own_edge_only(module_api: Api) -> None:
+    region = module_api.region
+    first, second = await new_edge(region), await new_edge(region)
+    for wrong in (KnownEdge(first.id, second.key), KnownEdge(first.id, "x" * 64)):
+        async with edge_api(region, wrong) as api:
+            with pytest.raises(HostUnavailable):
+                await api.plan()
+    await removed(region, first, second)
+
+
+async def test_labels_bring_and_take_targets_at_the_edge(module_api: Api) -> None:
+    region = module_api.region
+    known, edge = await new_edge(region), SimulatedEdge()
+    order = await region.create(name="labelled")
+    async with working_edge(region, known, edge):
+        selector = {"type": "label_selector", "label_selector": {"selector": "role=labelled"}}
+        id = await balancer(module_api, "labels", services=[SERVICE], targets=[selector])
+        for labels, count in (({"role": "labelled"}, 1), ({}, 0)):
+            reply = await module_api.http.put(f"/servers/{order.server_id}", json={"labels": labels})
+            assert reply.status_code == 200
+            await eventually(lambda count=count: _sends(edge, id, count))
+    await gone(module_api, id)
+    await region.delete(order)
+    await removed(region, known)
+
+
+async def _serves(edge: SimulatedEdge, id: int) -> bool:
+    return any(one.id == id for one in edge.plan.balancers)
+
+
+async def _sends(edge: SimulatedEdge, id: int, count: int) -> bool:
+    return [len(one.backends) for one in edge.plan.balancers if one.id == id] == [count]
