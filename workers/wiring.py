@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 from infra.config import Settings
 from infra.domain.changes import ResourceType
 from infra.drivers.edge_networks import EdgeNetworks
-from infra.drivers.edges import Edge, SimulatedEdge
+from infra.drivers.edges import Edge, HaproxyEdge, SimulatedEdge
 from infra.drivers.protocols import Host
 from infra.drivers.simulated import SimulatedHost
 from infra.drivers.store.chosen import image_store
@@ -70,12 +70,12 @@ def edge_driver_of(settings: Settings) -> str:
 def open_edge(settings: Settings) -> Edge:
     if edge_driver_of(settings) == "simulated":
         return SimulatedEdge()
-    from infra.drivers.edges import HaproxyEdge
+    return HaproxyEdge(settings.edge_run, edge_networks(settings))
 
-    networks = EdgeNetworks(
-        settings.edge_namespaces.format(edge=settings.edge_id), settings.vtep or None, settings.private_mtu
-    )
-    return HaproxyEdge(settings.edge_run, networks)
+
+def edge_networks(settings: Settings) -> EdgeNetworks:
+    prefix = settings.edge_namespaces.format(edge=settings.edge_id)
+    return EdgeNetworks(prefix, settings.vtep or None, settings.private_mtu)
 
 
 def serving_of(settings: Settings, pool: Pool) -> Serving | None:

@@ -60,6 +60,14 @@ def withdraw_addresses(plan: EdgePlan) -> None:
                 netlink.addr("del", index=index, address=address, prefixlen=128 if ":" in address else 32)
 
 
+def remove_link() -> None:
+    """With all that is on it."""
+    with IPRoute() as netlink:
+        for index in netlink.link_lookup(ifname=LINK):
+            with _Gone():
+                netlink.link("del", index=index)
+
+
 def wanted_routes(plan: EdgePlan) -> set[Route]:
     """An IPv4 address, and all of the /64 that an IPv6 one is of."""
     return {

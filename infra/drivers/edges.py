@@ -15,7 +15,7 @@ from pyroute2.netlink.exceptions import NetlinkError
 
 from infra.domain.edge_plan import EdgePlan, Health, Served
 from infra.domain.errors import HostUnavailable
-from infra.drivers.edge_addresses import ensure_addresses, withdraw_addresses
+from infra.drivers.edge_addresses import ensure_addresses, remove_link, withdraw_addresses
 from infra.drivers.edge_networks import EdgeNetworks
 from infra.drivers.haproxy import Haproxy, prepare
 from infra.drivers.threads import run
@@ -54,6 +54,12 @@ class HaproxyEdge:
         except (NetlinkError, OSError) as error:
             raise HostUnavailable("the edge's network could not be prepared") from error
         return served
+
+
+def clear(networks: EdgeNetworks) -> None:
+    """Leave nothing of an edge in the network. Blocking; HAProxy has ended."""
+    networks.remove_others(EdgePlan(0))
+    remove_link()
 
 
 @dataclass

@@ -59,6 +59,15 @@ def prepare(directory: Path) -> None:
         _write(directory / CONFIG, config(EdgePlan(0), ground))
 
 
+def is_up(directory: Path) -> bool:
+    """Whether a worker answers. Blocking."""
+    sockets = Sockets(directory)
+    try:
+        return sockets.worker() in sockets.processes().workers
+    except Silent:
+        return False
+
+
 class Haproxy:
     """Blocking; one call at a time, but for ``health``. ``namespace``: of a private side, by its member's id."""
 

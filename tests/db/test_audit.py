@@ -74,6 +74,11 @@ PLANTED = {
         "INSERT INTO names_due (kind, value, noted) VALUES ('zone', 'example.com', now() - interval '91 s')",
         "1 changes of names have not reached the name servers",
     ),
+    "edge": (
+        "INSERT INTO edges (name, location_id, key_digest, reported, differs)"
+        " SELECT 'edge-1', location_id, sha256('key'), now(), now() FROM servers",
+        "edge edge-1 does not serve what the books say",
+    ),
     "overdue": (
         "INSERT INTO actions (project_id, server_id, command, workflow_id, started)"
         " SELECT project_id, id, 'create_server', 'w', now() - interval '900 s' FROM servers;"
@@ -83,7 +88,7 @@ PLANTED = {
 }
 """By kind: how it comes about, and what is said of it."""
 
-ONLY_TOLD = {"lacking", "unaddressed", "missing", "tombstone", "guard", "names_due"}
+ONLY_TOLD = {"lacking", "unaddressed", "missing", "tombstone", "guard", "names_due", "edge"}
 """Nothing can make up for these: the host has to, or somebody has to look."""
 
 

@@ -14,11 +14,9 @@ from pathlib import Path
 import pytest
 import pytest_asyncio
 
-from infra.domain.edge_plan import EdgePlan
 from infra.drivers.edge_networks import EdgeNetworks
-from infra.drivers.edges import HaproxyEdge
-from infra.drivers.haproxy import argv, prepare
-from infra.drivers.haproxy_sockets import Silent, Sockets
+from infra.drivers.edges import HaproxyEdge, clear
+from infra.drivers.haproxy import argv, is_up, prepare
 from tests.edge.backends import Backends
 
 
@@ -28,7 +26,6 @@ class RunningEdge(HaproxyEdge):
     def __init__(self, directory: Path, prefix: str) -> None:
         super().__init__(directory, EdgeNetworks(prefix))
         self.directory, self.prefix = directory, prefix
-        self.sockets = Sockets(directory)
         self.master = self.begin()
 
     def begin(self) -> subprocess.Popen[bytes]:
@@ -38,14 +35,8 @@ class RunningEdge(HaproxyEdge):
 
     async def until_up(self) -> None:
         async with asyncio.timeout(20):
-            while not self._answers():  # noqa: ASYNC110  nobody tells
+            while not is_up(self.directory):  # noqa: ASYNC110  nobody tells
                 await asyncio.sleep(0.02)
-
-    def _answers(self) -> bool:
-        try:
-            return self.sockets.worker() in self.sockets.processes().workers
-        except Silent:
-            return False
 
     def end(self) -> None:
         self.master.send_signal(signal.SIGTERM)
@@ -71,19 +62,9 @@ async def edge(edge_directory: Path) -> AsyncIterator[RunningEdge]:
     try:
         await running.until_up()
         yield running
-        await running.follow(EdgePlan(1))
     finally:
         running.end()
-        await asyncio.to_thread(_clear, prefix)
-
-
-def _clear(prefix: str) -> None:
-    names = subprocess.run(("ip", "-o", "link"), capture_output=True, text=True, check=True).stdout.splitlines()
-    for name in [line.split(": ")[1].partition("@")[0] for line in names]:
-        if name.startswith(("lb0", "pb-", "px-")):
-            subprocess.run(("ip", "link", "del", name), check=False, stderr=subprocess.DEVNULL)
-    for file in Path("/run/netns").glob(f"{prefix}*"):
-        subprocess.run(("ip", "netns", "del", file.name), check=True)
+        await asyncio.to_thread(clear, EdgeNetworks(prefix))
 
 
 @pytest_asyncio.fixture

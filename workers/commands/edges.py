@@ -31,7 +31,7 @@ def add(
     name: Annotated[str, typer.Argument(help="What it is called.")],
     location: Annotated[str, typer.Option(help="Where it serves.")],
 ) -> None:
-    """Make an edge known, and print the settings of its worker.
+    """Make an edge known, and print its settings.
 
     Its key is in them, and shown this once: the books keep only a digest.
     """
@@ -47,7 +47,7 @@ def add(
 
 
 def list_all(as_json: AsJson = False) -> None:
-    """Show all edges: whether they live, and what they serve.
+    """Show all edges, and what they serve.
 
     An edge is silent when it has not reported for 15 seconds; its load balancers are then another's.
     """
@@ -64,7 +64,10 @@ def list_all(as_json: AsJson = False) -> None:
 
 
 def remove(edge: Edge) -> None:
-    """Remove an edge: its key is worth nothing any more, and what it served is another's."""
+    """Remove an edge.
+
+    Its key is worth nothing any more, and what it served is another's.
+    """
     from infra.db.edges import remove_edge
 
     in_books(lambda connection: remove_edge(connection, edge))

@@ -34,8 +34,8 @@ def up(
 ) -> None:
     """Run everything on this machine, and log in to a server.
 
-    PostgreSQL, Temporal, the API, a region worker and a host worker, with all state in PUCHIFY_STATE (.puchify).
-    Ctrl-C stops all of it; the next run goes on where this one stopped.
+    PostgreSQL, Temporal, the API, a region worker, a host worker and an edge, with all state in PUCHIFY_STATE
+    (.puchify). Ctrl-C stops all of it; the next run goes on where this one stopped.
     """
     from infra.config import settings
     from workers import up as story
@@ -70,7 +70,7 @@ def host() -> None:
 
 
 def edge() -> None:
-    """Run the edge worker of this machine: what keeps load balancers as the books say."""
+    """Run the edge worker of this machine."""
     from workers.edge import run_edge
     from workers.serve import serve
 

@@ -1,4 +1,4 @@
-"""What the books of an instance begin with: a location, its plans and address pools, its host, and somebody to ask."""
+"""What the books of an instance begin with: a location, its plans and pools, its host and edge, and somebody to ask."""
 
 from __future__ import annotations
 
@@ -7,8 +7,9 @@ import platform
 
 from infra.catalog.default import ensure_catalogue
 from infra.config import Settings
-from infra.db import hosts, keys
+from infra.db import edges, hosts, keys
 from infra.db.built_images import NewImage
+from infra.db.edges import NewEdge
 from infra.db.hosts import NewHost
 from infra.db.pool import Connection, Pool
 from infra.db.pools import ensure_pool
@@ -27,6 +28,9 @@ async def furnish(pool: Pool, settings: Settings, place: Place) -> None:
         digest = keys.digest_of(secret, settings.host_key)
         host = NewHost(settings.host_id, f"{platform.node() or 'host'}-{settings.host_id}", location_id, digest)
         await hosts.register_host(connection, host)
+        edge_digest = keys.digest_of(secret, settings.edge_key)
+        edge = NewEdge(f"{platform.node() or 'edge'}-{settings.edge_id}", location_id, edge_digest, settings.edge_id)
+        await edges.register_edge(connection, edge)
         await _ensure_token(connection, secret, place)
 
 

@@ -15,6 +15,7 @@ from infra.config import Settings
 from infra.db.cluster import DEATH_SIGNAL
 from infra.lab.lab import Lab
 from infra.runtime_dir import RuntimeDir
+from workers.local.edge_ground import clear_edge, of_edge
 from workers.local.libvirt_ground import LibvirtGround
 from workers.local.place import Place, resolved
 from workers.processes import Supervisor, end_leftover
@@ -33,6 +34,7 @@ async def clean_up(settings: Settings, teller: Teller) -> None:
         for pid_file in sorted(place.pids.glob("*.pid")):
             number = DEATH_SIGNAL if pid_file.stem == "postgres" else signal.SIGTERM
             await end_leftover(pid_file, number, PATIENCE)
+        await clear_edge(of_edge(settings, settings, runtime))
         if guests_left(place.libvirt):
             await _clear(settings, runtime, teller)
         if place.lab.exists():  # never delete through its mounts

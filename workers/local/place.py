@@ -25,9 +25,10 @@ from infra.temporal.configure import Ports
 from workers.wiring import driver_of
 
 SECRETS_OF_OTHERS = {
-    "api": ("host_key", "dns_api_key"),
-    "region": ("host_key", "api_secret"),
-    "host": ("database_url", "api_secret", "dns_api_key"),  # a host has no credentials of the books
+    "api": ("host_key", "edge_key", "dns_api_key"),
+    "region": ("host_key", "edge_key", "api_secret"),
+    "host": ("database_url", "api_secret", "edge_key", "dns_api_key"),  # a host has no credentials of the books
+    "edge": ("database_url", "api_secret", "host_key", "dns_api_key"),
 }
 """Settings that a role does not get to see."""
 
@@ -91,6 +92,10 @@ class Place:
         return self.state / "dns-key"
 
     @property
+    def edge_key(self) -> Path:
+        return self.state / "edge-key"
+
+    @property
     def enrolled_key(self) -> Path:
         return self.state / "enrolled" / "key"
 
@@ -121,6 +126,7 @@ def resolved(settings: Settings, place: Place, database_url: str) -> Settings:
         "database_url": database_url,
         "internal_url": api_url(settings),
         "host_key": kept_secret(place.host_key),
+        "edge_key": kept_secret(place.edge_key),
         "host_path": place.state / "host",
         "image_store": place.images,
         "image_scratch": place.scratch,

@@ -1,4 +1,4 @@
-"""Puchify's own processes on this machine: the API, the region worker, the host worker, and when each is ready."""
+"""Puchify's own processes on this machine: the API and its workers, and when each is ready."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from temporalio.client import Client
 from temporalio.service import RPCError
 
 from infra.config import Settings
-from infra.temporal.names import host_queue, region_queue
+from infra.temporal.names import edge_queue, host_queue, region_queue
 from infra.trust import trust_of
 from workers.local.place import Place, environment
 from workers.processes import Process
@@ -34,6 +34,11 @@ def region_process(settings: Settings, place: Place, client: Client) -> Process:
 def host_process(settings: Settings, place: Place, client: Client) -> Process:
     ready = polls(client, host_queue(settings.host_id), place.pid_file("host"))
     return _process("host", ("worker", "host"), settings, place, ready)
+
+
+def edge_process(settings: Settings, place: Place, client: Client) -> Process:
+    ready = polls(client, edge_queue(settings.edge_id), place.pid_file("edge"))
+    return _process("edge", ("worker", "edge"), settings, place, ready)
 
 
 def _process(

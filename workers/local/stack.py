@@ -1,13 +1,15 @@
 """What runs on one machine, and in which order: each part starts when what it needs answers, and ends before it.
 
 PostgreSQL; then, side by side, the books (migrated, furnished), Temporal, PowerDNS, and the ground of guests; then the
-API and the region worker; at last the host worker, which asks the API what should be on it.
+API and the region worker; at last the host worker and the edge, which ask the API what should be on them.
 """
 
 from __future__ import annotations
 
 import asyncio
 from asyncio import Task, TaskGroup
+
+from temporalio.client import Client
 
 from infra.config import Settings
 from infra.db import image_care
@@ -24,12 +26,13 @@ from infra.temporal.cluster import TemporalCluster
 from infra.temporal.connect import connect
 from infra.temporal.install import ensure_binaries
 from workers.local import books, engines, roles
+from workers.local.edge_ground import clear_edge, haproxy_process, of_edge, runs_haproxy
 from workers.local.ground import Ground, SimulatedGround
 from workers.local.place import Place, resolved, runs_dns
 from workers.processes import Supervisor
 from workers.progress import Teller
 
-STOP_FIRST = ("host", "region", "api")  # who works, before what they work with
+STOP_FIRST = ("edge", "haproxy", "host", "region", "api")  # who works, before what they work with
 STOP_LAST = ("temporal-ui", "temporal", "powerdns", "postgres")
 
 
@@ -44,7 +47,7 @@ class Stack:
         self.settings = resolved(asked, self.place, self._postgres.url())
         self._runtime, self._names = runtime, runs_dns(asked, self.settings)
         self._ground = ground_of(asked, self.settings, runtime, supervisor, teller)
-        self.settings = self._ground.settings
+        self.settings = of_edge(asked, self._ground.settings, runtime)
 
     @property
     def names(self) -> str:
@@ -68,17 +71,25 @@ class Stack:
             async with TaskGroup() as together:
                 together.create_task(self._supervisor.start(roles.api_process(self.settings, self.place)))
                 together.create_task(self._supervisor.start(roles.region_process(self.settings, self.place, client)))
-        with self._teller.timed("host worker"):
-            await self._supervisor.start(roles.host_process(self.settings, self.place, client))
+        with self._teller.timed("host and edge worker"):
+            async with TaskGroup() as together:
+                together.create_task(self._supervisor.start(roles.host_process(self.settings, self.place, client)))
+                together.create_task(self._start_edge(client))
 
     async def stop(self, hurry: asyncio.Event) -> None:
         """Newest first. What was not started is passed over, so this ends a start that failed half-way as well."""
         for name in STOP_FIRST:
             await self._supervisor.stop(name)
+        await clear_edge(self.settings)
         if ended := await self._ground.clear(hurry):
             self._teller.say(f"Guests that did not shut down in time and were switched off: {ended}.")
         for name in STOP_LAST:
             await self._supervisor.stop(name)
+
+    async def _start_edge(self, client: Client) -> None:
+        if runs_haproxy(self.settings):
+            await self._supervisor.start(haproxy_process(self.settings, self.place))
+        await self._supervisor.start(roles.edge_process(self.settings, self.place, client))
 
     async def _start_postgres(self) -> None:
         await asyncio.to_thread(self._postgres.ensure_initialised)

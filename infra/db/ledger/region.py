@@ -55,6 +55,8 @@ GUARDS_OF_NOBODY = """
 enforced_firewalls e JOIN claims c USING (server_id, epoch) JOIN hosts h ON h.id = c.host_id CROSS JOIN given
 WHERE NOT EXISTS (SELECT FROM firewalls f WHERE f.id = e.firewall_id)
 """
+EDGES = "edges e CROSS JOIN given WHERE e.differs IS NOT NULL"
+EDGE_IS_SILENT = "(e.reported IS NULL OR e.reported < now() - make_interval(secs => given.silence))"
 
 # Each is followed within seconds, whoever noted it.
 UNFOLLOWED = """
@@ -117,6 +119,14 @@ REGION = (
         "format('%s changes of names have not reached the name servers', d.many)",
         UNFOLLOWED,
         subject="'notes'",
+    ),
+    check(
+        "edge",
+        "format('edge %s does not serve what the books say', e.name)",
+        EDGES,
+        subject="'edge ' || e.id",
+        location_id="e.location_id",
+        pending=EDGE_IS_SILENT,
     ),
     check(
         "overdue",

@@ -62,3 +62,8 @@ CREATE TABLE load_balancer_certificates (
     FOREIGN KEY (load_balancer_id, listen_port) REFERENCES load_balancer_services ON DELETE CASCADE
 );
 CREATE INDEX load_balancer_certificates_certificate ON load_balancer_certificates (certificate_id);
+
+-- As the default catalogue has them from now on; what an operator has said otherwise stays.
+UPDATE load_balancer_types t SET max_assigned_certificates = n.most
+FROM (VALUES ('lb11', 10), ('lb21', 25), ('lb31', 50)) n (name, most)
+WHERE t.name = n.name AND t.max_assigned_certificates = 0;

@@ -1,0 +1,45 @@
+"""The edge of an instance: HAProxy as a process of its own, beside the worker that tells it what to serve.
+
+It shares the machine's network with the host: a client here reaches a load balancer by its address, which is on the
+link ``lb0`` of this machine, and so do the host's guests. Nothing of it is left when the instance ends.
+"""
+
+from __future__ import annotations
+
+import asyncio
+
+from infra.config import Settings
+from infra.drivers.edges import clear
+from infra.drivers.haproxy import argv, is_up, prepare
+from infra.runtime_dir import RuntimeDir
+from workers.local.place import Place, unless_chosen
+from workers.processes import Process
+from workers.wiring import edge_driver_of, edge_networks
+
+
+def runs_haproxy(settings: Settings) -> bool:
+    return edge_driver_of(settings) == "haproxy"
+
+
+def of_edge(asked: Settings, settings: Settings, runtime: RuntimeDir) -> Settings:
+    """``settings`` with where HAProxy is, which its own user has to reach; no two instances share namespaces."""
+    ours = {"edge_run": runtime.path / "edge", "edge_namespaces": f"pe-{runtime.instance}-"}
+    return settings.model_copy(update=unless_chosen(asked, ours))
+
+
+def haproxy_process(settings: Settings, place: Place) -> Process:
+    directory = settings.edge_run
+    prepare(directory)
+    return Process(
+        "haproxy",
+        argv(directory, death_signal="KILL"),
+        place.log("haproxy"),
+        ready=lambda: asyncio.to_thread(is_up, directory),
+        ready_timeout=30,
+    )
+
+
+async def clear_edge(settings: Settings) -> None:
+    """Addresses and private sides go; what is not there is fine."""
+    if runs_haproxy(settings):
+        await asyncio.to_thread(clear, edge_networks(settings))
