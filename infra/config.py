@@ -173,6 +173,12 @@ class Settings(BaseSettings):
     edge_run: Path = Field(
         Path("/run/puchify/edge"), description="HAProxy's configuration and sockets on the edge; a short path."
     )
+    edge_connections: int = Field(
+        9_000,
+        ge=100,
+        description="Connections of clients that HAProxy takes at a time, for all load balancers; each needs "
+        "two files open.",
+    )
     edge_namespaces: str = Field(
         "pe{edge}-",
         description="How network namespaces of load balancers' private sides are named, before the member's id; all "

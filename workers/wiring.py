@@ -70,7 +70,7 @@ def edge_driver_of(settings: Settings) -> str:
 def open_edge(settings: Settings) -> Edge:
     if edge_driver_of(settings) == "simulated":
         return SimulatedEdge()
-    return HaproxyEdge(settings.edge_run, edge_networks(settings))
+    return HaproxyEdge(settings.edge_run, edge_networks(settings), settings.edge_connections)
 
 
 def edge_networks(settings: Settings) -> EdgeNetworks:

@@ -11,14 +11,17 @@ from infra.db.edges import SILENT
 from infra.db.pool import Connection
 from infra.domain.edge_plan import Backend, Health, HealthStatus
 
+# Load balancers that somebody is changing are passed over: the next report is in two seconds.
 KEEP = """
-WITH told AS MATERIALIZED (
+WITH own AS MATERIALIZED (
+    SELECT id FROM load_balancers WHERE edge_id = %(edge_id)s FOR KEY SHARE SKIP LOCKED
+), told AS MATERIALIZED (
     SELECT t.* FROM jsonb_to_recordset(%(told)s)
     AS t (load_balancer_id bigint, listen_port integer, address text, by_network boolean, status text)
-    JOIN load_balancers b ON b.id = t.load_balancer_id AND b.edge_id = %(edge_id)s
+    JOIN own ON own.id = t.load_balancer_id
 ), gone AS (
-    DELETE FROM load_balancer_health h USING load_balancers b
-    WHERE b.id = h.load_balancer_id AND b.edge_id = %(edge_id)s AND NOT EXISTS (
+    DELETE FROM load_balancer_health h USING own
+    WHERE own.id = h.load_balancer_id AND NOT EXISTS (
         SELECT FROM told t WHERE (t.load_balancer_id, t.listen_port, t.address, t.by_network)
                                = (h.load_balancer_id, h.listen_port, h.address, h.by_network))
 )

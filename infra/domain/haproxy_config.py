@@ -23,6 +23,8 @@ HARD_STOP_S = 300
 """What is under way when a configuration changes has so long to end by itself."""
 MOST_RELOADS = 20
 """Old workers whose streams last: beyond so many, the oldest ends."""
+MOST_CONNECTIONS = 9_000
+"""Unless the edge's operator says otherwise."""
 CONNECT_S = 5
 STREAM_S = 3600
 """A stream of plain TCP, or what an HTTP connection was upgraded to, may be silent for so long."""
@@ -42,7 +44,7 @@ class Ground:
 
     directory: str
     namespace: Callable[[int], str]
-    max_connections: int = 9_000
+    max_connections: int = MOST_CONNECTIONS
     certificates: Mapping[int, str] = field(default_factory=dict)
     """By id: the file."""
 

@@ -15,6 +15,7 @@ from pyroute2.netlink.exceptions import NetlinkError
 
 from infra.domain.edge_plan import EdgePlan, Health, Served
 from infra.domain.errors import HostUnavailable
+from infra.domain.haproxy_config import MOST_CONNECTIONS
 from infra.drivers.edge_addresses import ensure_addresses, remove_link, withdraw_addresses
 from infra.drivers.edge_networks import EdgeNetworks
 from infra.drivers.haproxy import Haproxy, prepare
@@ -30,12 +31,12 @@ class Edge(Protocol):
 
 
 class HaproxyEdge:
-    """``directory``: of HAProxy's configuration and sockets; a short path."""
+    """``directory``: of HAProxy's configuration and sockets; a short path. ``connections``: of clients, at a time."""
 
-    def __init__(self, directory: Path, networks: EdgeNetworks) -> None:
+    def __init__(self, directory: Path, networks: EdgeNetworks, connections: int = MOST_CONNECTIONS) -> None:
         prepare(directory)
         self._networks = networks
-        self._haproxy = Haproxy(directory, networks.namespace)
+        self._haproxy = Haproxy(directory, networks.namespace, connections)
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="edge")
 
     async def follow(self, plan: EdgePlan) -> Served:

@@ -21,7 +21,15 @@ from pathlib import Path
 
 from infra.domain.edge_plan import Balancer, Certificate, EdgePlan, Health, HealthStatus, Served
 from infra.domain.errors import HostUnavailable
-from infra.domain.haproxy_config import Ground, backend_of, config, service_name, service_of, service_problem
+from infra.domain.haproxy_config import (
+    MOST_CONNECTIONS,
+    Ground,
+    backend_of,
+    config,
+    service_name,
+    service_of,
+    service_problem,
+)
 from infra.domain.haproxy_states import NewServer, new_servers, states
 from infra.domain.load_balancers import Service
 from infra.drivers.edge_probes import Place, reached
@@ -71,9 +79,10 @@ def is_up(directory: Path) -> bool:
 class Haproxy:
     """Blocking; one call at a time, but for ``health``. ``namespace``: of a private side, by its member's id."""
 
-    def __init__(self, directory: Path, namespace: Callable[[int], str]) -> None:
+    def __init__(self, directory: Path, namespace: Callable[[int], str], connections: int = MOST_CONNECTIONS) -> None:
         self._directory = directory
         self._namespace = namespace
+        self._connections = connections
         self._sockets = Sockets(directory)
         self._seen: dict[tuple[str, str], HealthStatus] = {}
 
@@ -116,7 +125,7 @@ class Haproxy:
     def _ground(self, plan: EdgePlan, problems: dict[str, str]) -> Ground:
         kept = {one.id: self._keep(one, problems) for one in plan.certificates}
         files = {id: str(file) for id, file in kept.items() if file}
-        return Ground(str(self._directory), self._namespace, certificates=files)
+        return Ground(str(self._directory), self._namespace, self._connections, files)
 
     def _keep(self, certificate: Certificate, problems: dict[str, str]) -> Path | None:
         """A file of its own for each content: an old worker's is never written over."""

@@ -10,7 +10,7 @@ import asyncio
 
 from infra.config import Settings
 from infra.drivers.edges import clear
-from infra.drivers.haproxy import argv, is_up, prepare
+from infra.drivers.haproxy import CONFIG, argv, is_up, prepare
 from infra.runtime_dir import RuntimeDir
 from workers.local.place import Place, unless_chosen
 from workers.processes import Process
@@ -28,7 +28,9 @@ def of_edge(asked: Settings, settings: Settings, runtime: RuntimeDir) -> Setting
 
 
 def haproxy_process(settings: Settings, place: Place) -> Process:
+    """It begins with nothing, whatever a killed run left: the worker tells it at once what to serve."""
     directory = settings.edge_run
+    (directory / CONFIG).unlink(missing_ok=True)
     prepare(directory)
     return Process(
         "haproxy",
