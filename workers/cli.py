@@ -18,6 +18,7 @@ from workers.commands import (
     deadlines,
     edges,
     explain,
+    frr,
     hosts,
     images,
     keys,
@@ -56,6 +57,7 @@ deadlines.register(app)
 capacity.register(app)
 explain.register(app)
 store.register(app)
+frr.register(app)
 lab.register(app)
 
 

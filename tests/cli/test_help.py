@@ -35,6 +35,7 @@ COMMANDS = (
     *("image", "image build", "image cache", "doctor", "clean", "audit", "capacity", "deadlines", "explain", "host"),
     *("catalog", "catalog apply", "catalog show"),
     *("edge", "edge add", "edge list", "edge remove"),
+    *("frr", "frr config", "frr config host"),
     *("store", "store init", "store check", "store health"),
     *("lab", *(f"lab {command}" for command in ("up", "status", "kill", "cut", "heal", "down"))),
     *(f"host {command}" for command in ("list", "show", "topology", "join", "enrol", "enrolments", "edit")),
