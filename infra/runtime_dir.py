@@ -120,10 +120,10 @@ class RuntimeDir:
         return lock
 
 
-def mounts_below(path: Path) -> list[Path]:
-    """The mount points at or below `path`, oldest first."""
+def mounts_below(path: Path, process: int | str = "self") -> list[Path]:
+    """The mount points at or below `path`, oldest first, as that process sees them."""
     points = []
-    for line in Path("/proc/self/mountinfo").read_text().splitlines():
+    for line in Path(f"/proc/{process}/mountinfo").read_text().splitlines():
         # The kernel writes space, tab, newline and backslash as octal escapes.
         point = Path(re.sub(r"\\([0-7]{3})", lambda octal: chr(int(octal[1], 8)), line.split(" ")[4]))
         if point.is_relative_to(path):

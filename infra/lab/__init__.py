@@ -1,6 +1,6 @@
-"""The lab: a region of three availability zones on one machine, to see what the loss of a zone does.
+"""The lab: a region of three availability zones on one machine, with its network, to see what a loss does.
 
-A zone is a machine room in miniature: a network namespace on a switch of the lab's own, with its own processes, mounts
-and host name. It can be killed (as kill -9 of everything at once), cut from the network, and healed. What runs in the
-zones is an engine's affair; clients are machines outside all zones that mount what the engine offers.
+Its machines are network, process and mount namespaces: hosts on two routers, zones of a replicated store, a machine that
+controls the region, and the world outside. Each can be killed, cut from the network and healed. What our own processes
+on them are told is workers/lab's affair; here is the ground.
 """

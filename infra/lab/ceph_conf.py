@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-from infra.lab.zones import Zone
+from infra.lab.nodes import Zone
 
 DISK = 8 * 2**30
 """Bytes of an OSD's disk, a sparse file."""

@@ -16,10 +16,9 @@ from infra.lab import programs
 from infra.lab.ceph_conf import DISK, conf
 from infra.lab.engine import Site
 from infra.lab.errors import LabError
-from infra.lab.mounts import is_mounted
 from infra.lab.network import PREFIX_LENGTH
+from infra.lab.nodes import Client, Seat, Zone
 from infra.lab.processes import wait_until
-from infra.lab.zones import Client, Zone
 
 KINDS = ("mon", "mgr", "osd", "mds")
 PATIENCE = 240.0
@@ -58,7 +57,7 @@ class CephFS:
     def start(self, site: Site, zone: Zone) -> None:
         _start(site, zone, *KINDS)
 
-    def mount(self, site: Site, client: Client) -> None:
+    def mount(self, site: Site, client: Client | Seat) -> None:
         """ceph-fuse gives up at once while no MDS is active, as in the seconds after one was lost."""
         failed = ""
 
@@ -69,7 +68,7 @@ class CephFS:
             except LabError as error:
                 failed = str(error)
                 return False
-            return wait_until(lambda: is_mounted(client.mount), ASKING)
+            return wait_until(client.mounted, ASKING)
 
         if not wait_until(mounted, PATIENCE, every=1):
             raise LabError(failed or f"CephFS is not mounted at {client.mount}")

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Protocol
 
 from infra.domain.store_health import Health
-from infra.lab.zones import Client, Zone
+from infra.lab.nodes import Client, Seat, Zone
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,7 +39,7 @@ class Engine(Protocol):
     def start(self, site: Site, zone: Zone) -> None:
         """The daemons of a zone that was made before and has just been started; those that run stay."""
 
-    def mount(self, site: Site, client: Client) -> None:
+    def mount(self, site: Site, client: Client | Seat) -> None:
         """Over the empty directory ``client.mount``."""
 
     def health(self, site: Site) -> Health:

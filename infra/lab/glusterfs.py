@@ -12,9 +12,8 @@ from itertools import chain
 from infra.domain.store_health import Health, of_gluster
 from infra.lab.engine import Site
 from infra.lab.errors import LabError
-from infra.lab.mounts import is_mounted
+from infra.lab.nodes import Client, Seat, Zone
 from infra.lab.processes import wait_until
-from infra.lab.zones import Client, Zone
 
 VOLUME = "images"
 OPTIONS = {
@@ -63,11 +62,11 @@ class GlusterFS:
         zone.run("mkdir", "-p", "/run/gluster")
         zone.run("glusterd", "--log-level", "INFO")
 
-    def mount(self, site: Site, client: Client) -> None:
+    def mount(self, site: Site, client: Client | Seat) -> None:
         servers = [f"--volfile-server={zone.address}" for zone in site.zones]
         log = f"--log-file={site.directory / 'log' / client.name}.log"
         client.run("glusterfs", *servers, f"--volfile-id={VOLUME}", log, str(client.mount), patience=PATIENCE)
-        if not wait_until(lambda: is_mounted(client.mount), PATIENCE):
+        if not wait_until(client.mounted, PATIENCE):
             raise LabError(f"GlusterFS is not mounted at {client.mount}")
 
     def health(self, site: Site) -> Health:

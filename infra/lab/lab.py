@@ -11,7 +11,7 @@ import hashlib
 import json
 import os
 import shutil
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -24,7 +24,7 @@ from infra.lab.errors import LabError
 from infra.lab.glusterfs import GlusterFS
 from infra.lab.mounts import is_mounted, let_go
 from infra.lab.network import Network
-from infra.lab.zones import Client, Zone
+from infra.lab.nodes import Client, Zone
 
 ENGINES: dict[str, Engine] = {"cephfs": CephFS(), "glusterfs": GlusterFS()}
 ZONES = {"z1": "10.231.7.1", "z2": "10.231.7.2", "z3": "10.231.7.3"}
@@ -73,20 +73,29 @@ class Lab:
     def up(self, name: str) -> None:
         """Set it up with that engine, or bring back whatever of it is missing. LabError: it is up with another."""
         require(name)
-        with self._alone():
-            there = self.engine_name()
-            if there not in (None, name):
-                raise LabError(f"the lab is up with {there}: take it down first (puchify lab down)")
-            if there is None:
-                self._remove()
-                self._create(ENGINES[name])
-            else:
-                self._bring_back(ENGINES[name])
+        with self.alone():
+            self.clear()
+            self.ensure(name)
+
+    def ensure(self, name: str) -> None:
+        """What `up` does, for who is alone with it."""
+        there = self.engine_name()
+        if there not in (None, name):
+            raise LabError(f"the lab is up with {there}: take it down first (puchify lab down)")
+        if there is None:
+            self._create(ENGINES[name])
+        else:
+            self._bring_back(ENGINES[name])
+
+    def clear(self) -> None:
+        """Away with what a killed `up` left; a lab that is up stays."""
+        if self.engine_name() is None:
+            self._remove()
 
     def down(self) -> None:
         """Nothing is left: no process, namespace, mount or file."""
         require()
-        with self._alone():
+        with self.alone():
             self._remove()
 
     def kill(self, zone: str) -> None:
@@ -103,19 +112,19 @@ class Lab:
         found = self._zone(zone)
         self.network.plug(zone)
         found.start()
-        self._engine().start(self.site, found)
+        self.engine().start(self.site, found)
 
     def remount(self, client: str) -> None:
         """Nothing that this client has read before is remembered afterwards."""
         found = self.clients[client]
         found.leave()
-        self._mount(self._engine(), found)
+        self._mount(self.engine(), found)
 
     def health(self) -> Health:
-        return self._engine().health(self.site)
+        return self.engine().health(self.site)
 
     def status(self) -> Status:
-        engine = self._engine()
+        engine = self.engine()
         zones = tuple(self._zone_status(engine, zone) for zone in self.zones.values())
         mounts = tuple((name, client.mount, is_mounted(client.mount)) for name, client in self.clients.items())
         return Status(engine.name, zones, mounts, engine.health(self.site))
@@ -128,7 +137,7 @@ class Lab:
             return None
 
     def _create(self, engine: Engine) -> None:
-        (self.directory / "log").mkdir(parents=True)
+        (self.directory / "log").mkdir(parents=True, exist_ok=True)
         self.say("making the network and three zones")
         self._ensure_ground()
         self.say(f"setting up {engine.name}")
@@ -170,15 +179,15 @@ class Lab:
             shutil.rmtree(self.directory)
 
     def _zone(self, name: str) -> Zone:
-        self._engine()
+        self.engine()
         if name not in self.zones:
             raise LabError(f"there is no zone {name!r}: it is one of {', '.join(self.zones)}")
         return self.zones[name]
 
-    def _engine(self) -> Engine:
+    def engine(self) -> Engine:
         name = self.engine_name()
         if name is None:
-            raise LabError("the lab is not up: set it up with `puchify lab up --store cephfs` (or glusterfs)")
+            raise LabError("the lab is not up: set it up with `puchify lab up`")
         return ENGINES[name]
 
     def _zone_status(self, engine: Engine, zone: Zone) -> ZoneStatus:
@@ -188,7 +197,8 @@ class Lab:
         return ZoneStatus(zone.name, zone.address, zone.init() is not None, plugged, names, missing)
 
     @contextmanager
-    def _alone(self) -> Iterator[None]:
+    def alone(self) -> Iterator[None]:
+        """LabError: another process sets it up or takes it down."""
         # The lock is on the directory above: a file of ours could not be removed while others wait for it.
         self.directory.parent.mkdir(parents=True, exist_ok=True)
         above = os.open(self.directory.parent, os.O_RDONLY | os.O_DIRECTORY)
@@ -201,11 +211,11 @@ class Lab:
             os.close(above)
 
 
-def require(engine: str | None = None) -> None:
-    """LabError: this user or this machine cannot have a lab (with that engine)."""
+def require(engine: str | None = None, others: Sequence[str] = ()) -> None:
+    """LabError: this user or this machine cannot have a lab (with that engine, and other packages)."""
     if os.geteuid() != 0:
         raise LabError("the lab makes network namespaces and mounts: run it as root")
-    packages = (*BASE_PACKAGES, *(ENGINES[engine].packages if engine else ()))
+    packages = (*BASE_PACKAGES, *(ENGINES[engine].packages if engine else ()), *others)
     if missing := missing_packages(packages):
         names = " ".join(missing)
         raise LabError(

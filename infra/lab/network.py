@@ -52,6 +52,11 @@ class Network:
             inside.addr("replace", index=_link(inside, "eth0")["index"], address=address, prefixlen=PREFIX_LENGTH)
             _up(inside, "eth0")
 
+    def ensure_namespace(self, machine: str) -> None:
+        """For a machine without a cable to the switch."""
+        if not self.namespace(machine).exists():
+            netns.create(self.namespace(machine).name)
+
     def plug(self, machine: str) -> None:
         with self._inside(SWITCH) as switch:
             _up(switch, machine)
@@ -71,21 +76,31 @@ class Network:
     def remove(self) -> None:
         """With every process in it; the cables and the bridge go with their namespaces."""
         for namespace in sorted(NAMESPACES.glob(f"{self.prefix}-*")):
-            end_all(namespace)
-            try:
-                netns.remove(namespace.name)
-            except OSError as error:
-                if error.errno != errno.EINVAL:  # killed between the file and the mount: it is only a file
-                    raise
-                namespace.unlink(missing_ok=True)
+            _remove(namespace)
+
+    def remove_machine(self, machine: str) -> None:
+        """Its namespace, with the processes in it, and its cable: the kernel takes its time to miss one end."""
+        if self.namespace(machine).exists():
+            _remove(self.namespace(machine))
+        with self._inside(SWITCH) as switch:
+            if (port := _link(switch, machine)) is not None:
+                switch.link("del", index=port["index"])
 
     @contextmanager
     def _inside(self, machine: str) -> Iterator[IPRoute]:
-        name = self.namespace(machine).name
-        if not self.namespace(machine).exists():
-            netns.create(name)
-        with IPRoute(netns=name) as netlink:
+        self.ensure_namespace(machine)
+        with IPRoute(netns=self.namespace(machine).name) as netlink:
             yield netlink
+
+
+def _remove(namespace: Path) -> None:
+    end_all(namespace)
+    try:
+        netns.remove(namespace.name)
+    except OSError as error:
+        if error.errno != errno.EINVAL:  # killed between the file and the mount: it is only a file
+            raise
+        namespace.unlink(missing_ok=True)
 
 
 def _link(netlink: IPRoute, name: str) -> Any:

@@ -13,8 +13,8 @@ import pytest
 from infra.lab.errors import LabError
 from infra.lab.lab import Lab, require
 from infra.lab.network import NAMESPACES
+from infra.lab.nodes import Zone
 from infra.lab.processes import processes_in, wait_until
-from infra.lab.zones import Zone
 from infra.runtime_dir import mounts_below
 from tests.cli.run import argv, environment, puchify
 from tests.lab.conftest import Yard
@@ -64,7 +64,7 @@ def reaches(zone: Zone, address: str) -> bool:
 
 
 def test_a_killed_up_is_cleared_away(lab: Lab) -> None:
-    words = ("lab", "up", "--store", "glusterfs", "--directory", str(lab.directory))
+    words = ("lab", "up", "--only-store", "--directory", str(lab.directory))
     with subprocess.Popen(argv(*words), env=environment(), stdout=subprocess.DEVNULL) as killed:
         assert wait_until(lambda: bool(lab.zones["z1"].daemons()), SOON)
         killed.send_signal(signal.SIGKILL)
@@ -136,7 +136,7 @@ def test_a_lab_that_is_not_up_says_how_to_have_one(lab: Lab) -> None:
     ended = puchify("lab", "status", "--directory", str(lab.directory))
     assert ended.code == 1
     assert "the lab is not up" in ended.err
-    assert "puchify lab up --store" in ended.err
+    assert "puchify lab up" in ended.err
 
 
 def test_it_is_up_with_one_engine_only(yard: Yard) -> None:

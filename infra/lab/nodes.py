@@ -1,7 +1,7 @@
-"""A zone, and a client beside the zones: where things run, how they are started in there, and how they are lost.
+"""A node, and a client beside the nodes: where things run, how they are started in there, and how they are lost.
 
-A zone is a machine room: network, processes, mounts, host name and /run of its own, over a directory that survives it.
-A client has only a network of its own: what it mounts is seen by everybody on this machine.
+A node is a machine, or a whole room of them: network, processes, mounts, host name and /run of its own, over a
+directory that survives it. A client has only a network of its own: what it mounts is seen by everybody on this machine.
 """
 
 from __future__ import annotations
@@ -17,7 +17,9 @@ from pathlib import Path
 
 from infra.lab import programs
 from infra.lab.errors import LabError
+from infra.lab.mounts import is_mounted
 from infra.lab.processes import Process, end_all, kill, processes_in, wait_until
+from infra.runtime_dir import mounts_below
 
 REQUESTS = "/run/keep"
 INIT = Path(__file__).with_name("init.py")
@@ -29,13 +31,15 @@ WRAPPERS = ("unshare", "nsenter", "setsid")
 
 
 @dataclass(frozen=True, slots=True)
-class Zone:
-    """``directory``: what its daemons keep, across kills. ``namespace``: its file in /run/netns."""
+class Node:
+    """``directory``: what its daemons keep, across kills. ``namespace``: its file in /run/netns. ``address``: on the
+    lab's switch, empty without a cable to it. ``kept``: places whose mounts it sees, besides the system's."""
 
     name: str
     address: str
     namespace: Path
     directory: Path
+    kept: tuple[Path, ...] = ()
 
     def start(self) -> None:
         """Nothing runs in it afterwards but its first process. One that runs already stays as it is."""
@@ -43,8 +47,8 @@ class Zone:
             return
         end_all(self.namespace)  # what a killed start left
         self.directory.mkdir(parents=True, exist_ok=True)
-        kept = (str(self.directory), sys.prefix, sys.base_prefix, str(INIT.parent), *SYSTEM)
-        fresh = ("unshare", "--mount", "--propagation", "private", "--pid", "--uts", "--fork", "--mount-proc")
+        kept = (str(self.directory), sys.prefix, sys.base_prefix, str(INIT.parent), *map(str, self.kept), *SYSTEM)
+        fresh = ("unshare", "--mount", "--propagation", "private", "--pid", "--uts", "--ipc", "--fork", "--mount-proc")
         first = (sys.executable, "-I", "-S", str(INIT), self.name, *kept)
         argv = ("setsid", "--fork", "nsenter", f"--net={self.namespace}", "--", *fresh, "--", *first)
         with (self.directory / "init.log").open("w") as log:
@@ -56,7 +60,7 @@ class Zone:
         starting.wait(START_PATIENCE)
         if not ready:
             end_all(self.namespace)
-            raise LabError(f"zone {self.name} does not start: {(self.directory / 'init.log').read_text().strip()}")
+            raise LabError(f"{self.name} does not start: {(self.directory / 'init.log').read_text().strip()}")
 
     def kill(self) -> None:
         """SIGKILL for all of it at once: its peers see connections reset, as of a machine that lost its processes."""
@@ -73,9 +77,8 @@ class Zone:
         """Run a program in there. A daemon that it leaves behind is the zone's."""
         init = self.init()
         if init is None:
-            raise LabError(f"zone {self.name} is down")
-        enter = ("nsenter", "--target", str(init), "--mount", "--pid", "--net", "--uts", "--")
-        return programs.run(*enter, *_with_files(argv), patience=patience)
+            raise LabError(f"{self.name} is down")
+        return programs.run(*self.entering(init), *_with_files(argv), patience=patience)
 
     def keep(self, *argv: str) -> None:
         """Have a daemon run in there from now on, in the foreground: whenever it ends, it is started again.
@@ -84,13 +87,40 @@ class Zone:
         """
         init = self.init()
         if init is None:
-            raise LabError(f"zone {self.name} is down")
+            raise LabError(f"{self.name} is down")
         line = json.dumps(_with_files(argv)) + "\n"
         with open(f"/proc/{init}/root{REQUESTS}", "w") as requests:
             requests.write(line)
 
     def daemons(self) -> list[Process]:
         return [one for one in processes_in(self.namespace) if not one.is_init and one.name not in WRAPPERS]
+
+    def entering(self, init: int) -> tuple[str, ...]:
+        """What makes a command run in there."""
+        return ("nsenter", "--target", str(init), "--mount", "--pid", "--net", "--uts", "--ipc", "--")
+
+
+@dataclass(frozen=True, slots=True)
+class Seat:
+    """A client on a node: what it mounts is seen by that node alone, and goes with it."""
+
+    node: Node
+    mount: Path
+
+    @property
+    def name(self) -> str:
+        return self.node.name
+
+    def run(self, *argv: str, patience: float = programs.PATIENCE) -> str:
+        return self.node.run(*argv, patience=patience)
+
+    def mounted(self) -> bool:
+        init = self.node.init()
+        return init is not None and self.mount in mounts_below(self.mount, init)
+
+
+Zone = Node
+"""What engines call a node of theirs: a machine room in miniature."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,6 +139,9 @@ class Client:
     def prefix(self) -> tuple[str, ...]:
         """What makes a command speak from this client's place in the network."""
         return ("nsenter", f"--net={self.namespace}", "--")
+
+    def mounted(self) -> bool:
+        return is_mounted(self.mount)
 
     def alive(self) -> bool:
         """Whether somebody in there still serves the mount."""
