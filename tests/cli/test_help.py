@@ -37,7 +37,7 @@ COMMANDS = (
     *("edge", "edge add", "edge list", "edge remove"),
     *("frr", "frr config", "frr config host"),
     *("store", "store init", "store check", "store health"),
-    *("lab", *(f"lab {command}" for command in ("up", "status", "kill", "cut", "heal", "down"))),
+    *("lab", *(f"lab {command}" for command in ("up", "status", "kill", "cut", "heal", "exec", "down"))),
     *(f"host {command}" for command in ("list", "show", "topology", "join", "enrol", "enrolments", "edit")),
     *(f"host {command}" for command in ("cordon", "uncordon", "drain", "lost", "remove")),
 )

@@ -1,4 +1,4 @@
-"""`puchify lab`: three availability zones on this machine with a replicated image store, to see what a loss does."""
+"""`puchify lab`: a region of three zones on this machine, with its network and its store, to see what a loss does."""
 
 from __future__ import annotations
 
@@ -9,8 +9,9 @@ import typer
 
 if TYPE_CHECKING:
     from infra.lab.lab import Lab, Status
+    from infra.lab.region import MachineStatus, Region
 
-Zone = Annotated[str, typer.Argument(help="z1, z2 or z3.")]
+Machine = Annotated[str, typer.Argument(metavar="HOST|ZONE", help="A machine, as h3, or z1, z2 or z3 with all in it.")]
 Directory = Annotated[
     Path | None,
     typer.Option("--directory", help="Where the lab keeps all it has; default: lab in the state directory."),
@@ -22,6 +23,7 @@ def register(app: typer.Typer) -> None:
     group.callback()(_group)
     for command in (up, status, kill, cut, heal, down):
         group.command()(command)
+    group.command("exec", context_settings={"ignore_unknown_options": True})(run)
     app.add_typer(group, name="lab")
 
 
@@ -30,43 +32,76 @@ def _group() -> None:
 
 
 def up(
-    store: Annotated[Literal["cephfs", "glusterfs"], typer.Option(help="What replicates the image store.")],
+    store: Annotated[
+        Literal["cephfs", "glusterfs"], typer.Option(help="What replicates the image store.")
+    ] = "glusterfs",
+    only_store: Annotated[
+        bool, typer.Option("--only-store", help="Only the zones and the store over them, without hosts and network.")
+    ] = False,
     directory: Directory = None,
 ) -> None:
-    """Set up three zones and a store over them.
+    """Set up a region: three zones, six hosts, routers, and a store.
 
-    GlusterFS takes ten seconds and 0.3 GB of memory, CephFS half a minute and 0.6 GB. Where the lab is up already,
+    Takes half a minute and 2 GB of memory, with GlusterFS; CephFS takes longer and more. Where the lab is up already,
     what is missing of it is brought back.
     """
     lab = _lab(directory)
-    lab.up(store)
-    typer.echo("\n".join(_lines(lab.status())))
+    if only_store:
+        lab.up(store)
+        typer.echo("\n".join(_lines(lab.status())))
+        return
+    from workers.lab.handout import lines
+    from workers.lab.up import up as set_up
+
+    region = set_up(lab, store, typer.echo)
+    typer.echo("\n".join(("", *_machines(region.statuses()), "", *lines(region))))
 
 
 def status(directory: Directory = None) -> None:
-    """Show the zones, their daemons and the store's health."""
-    typer.echo("\n".join(_lines(_lab(directory).status())))
+    """Show the machines, the zones, and the store's health."""
+    region = _region(directory)
+    lines = _lines(region.lab.status())
+    if machines := region.statuses():
+        lines = [*_machines(machines), "", *lines]
+    typer.echo("\n".join(lines))
 
 
-def kill(zone: Zone, directory: Directory = None) -> None:
-    """Kill every process of a zone at once."""
-    _lab(directory).kill(zone)
-    typer.echo(f"zone {zone} is dead; `puchify lab heal {zone}` starts it again")
+def kill(machine: Machine, directory: Directory = None) -> None:
+    """Switch a machine or a zone off, without a warning.
+
+    As a power failure does: what was in memory is gone, what was on disks stays.
+    """
+    _region(directory).kill(machine)
+    typer.echo(f"{machine} is dead; `puchify lab heal {machine}` starts it again")
 
 
-def cut(zone: Zone, directory: Directory = None) -> None:
-    """Cut a zone from the network; it runs on."""
-    _lab(directory).cut(zone)
-    typer.echo(f"zone {zone} is cut off; `puchify lab heal {zone}` plugs it in again")
+def cut(machine: Machine, directory: Directory = None) -> None:
+    """Cut a machine or a zone from the network; it runs on."""
+    _region(directory).cut(machine)
+    typer.echo(f"{machine} is cut off; `puchify lab heal {machine}` plugs it in again")
 
 
-def heal(zone: Zone, directory: Directory = None) -> None:
-    """Start a killed zone, plug a cut one in.
+def heal(machine: Machine, directory: Directory = None) -> None:
+    """Start what was killed, plug in what was cut.
 
     The store then heals its data by itself: `puchify lab status` says when it has.
     """
-    _lab(directory).heal(zone)
-    typer.echo(f"zone {zone} runs and is plugged in")
+    _region(directory).heal(machine)
+    typer.echo(f"{machine} runs and is plugged in")
+
+
+def run(
+    machine: Annotated[str, typer.Argument(metavar="MACHINE", help="Where: h1, r1, out, ctl, ...")],
+    command: Annotated[list[str], typer.Argument(metavar="COMMAND...", help="What to run, after --.")],
+    directory: Directory = None,
+) -> None:
+    """Run a command on a machine of the lab.
+
+    As in: puchify lab exec out -- ssh root@203.0.113.5
+    """
+    from workers.lab.handout import run_on
+
+    run_on(_region(directory), machine, command)
 
 
 def down(directory: Directory = None) -> None:
@@ -84,6 +119,22 @@ def _lab(directory: Path | None) -> Lab:
     from workers.local.place import Place
 
     return Lab(directory or Place(settings().state).lab, typer.echo)
+
+
+def _region(directory: Path | None) -> Region:
+    from infra.lab.region import Region
+
+    return Region(_lab(directory))
+
+
+def _machines(machines: list[MachineStatus]) -> list[str]:
+    from workers.commands.table import table
+
+    rows = [("MACHINE", "WHAT", "ZONE", "STATE")]
+    for one in machines:
+        state = "dead" if not one.running else "up" if one.plugged else "cut off"
+        rows.append((one.name, one.kind, one.zone or "-", state))
+    return table(rows)
 
 
 def _lines(status: Status) -> list[str]:

@@ -19,19 +19,25 @@ USER, PROJECT = "admin", "default"
 
 
 async def furnish(pool: Pool, settings: Settings, place: Place) -> None:
-    """Converge on the defaults; what an operator changed since stays."""
-    secret = keys.server_secret(settings)
+    """Converge on the defaults; what an operator changed since stays. No host yet."""
     async with pool.connection() as connection:
         location_id = await ensure_catalogue(connection, settings.location)
         for cidr in settings.address_pools:
             await ensure_pool(connection, location_id, cidr)
-        digest = keys.digest_of(secret, settings.host_key)
+        await _ensure_token(connection, keys.server_secret(settings), place)
+
+
+async def furnish_host(pool: Pool, settings: Settings) -> None:
+    """The one host of this machine, and its edge."""
+    secret = keys.server_secret(settings)
+    digest = keys.digest_of(secret, settings.host_key)
+    async with pool.connection() as connection:
+        location_id = await ensure_catalogue(connection, settings.location)
         host = NewHost(settings.host_id, f"{platform.node() or 'host'}-{settings.host_id}", location_id, digest)
         await hosts.register_host(connection, host)
         edge_digest = keys.digest_of(secret, settings.edge_key)
         edge = NewEdge(f"{platform.node() or 'edge'}-{settings.edge_id}", location_id, edge_digest, settings.edge_id)
         await edges.register_edge(connection, edge)
-        await _ensure_token(connection, secret, place)
 
 
 SIMULATED_IMAGE = NewImage(

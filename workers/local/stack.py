@@ -16,7 +16,7 @@ from infra.db import image_care
 from infra.db.built_images import NewImage, register_image
 from infra.db.cluster import PostgresCluster
 from infra.db.migrate import migrate
-from infra.db.pool import open_pool
+from infra.db.pool import Pool, open_pool
 from infra.drivers.store.chosen import image_store
 from infra.drivers.store.errors import StoreAway
 from infra.drivers.store.mounts import mount_of
@@ -46,7 +46,7 @@ class Stack:
         self._postgres = PostgresCluster.within(runtime, self.place.postgres)
         self.settings = resolved(asked, self.place, self._postgres.url())
         self._runtime, self._names = runtime, runs_dns(asked, self.settings)
-        self._ground = ground_of(asked, self.settings, runtime, supervisor, teller)
+        self._ground = self._ground_of(asked, runtime)
         self.settings = of_edge(asked, self._ground.settings, runtime)
 
     @property
@@ -55,6 +55,9 @@ class Stack:
         if self._names:
             return f"dig @{self.settings.dns_address[0]} -p {self.settings.dns_port} NAME"
         return self.settings.dns_api_url or "kept only: nobody answers for them"
+
+    def _ground_of(self, asked: Settings, runtime: RuntimeDir) -> Ground:
+        return ground_of(asked, self.settings, runtime, self._supervisor, self._teller)
 
     async def start(self) -> None:
         with self._teller.timed("PostgreSQL"):
@@ -71,6 +74,9 @@ class Stack:
             async with TaskGroup() as together:
                 together.create_task(self._supervisor.start(roles.api_process(self.settings, self.place)))
                 together.create_task(self._supervisor.start(roles.region_process(self.settings, self.place, client)))
+        await self._start_host(client)
+
+    async def _start_host(self, client: Client) -> None:
         with self._teller.timed("host and edge worker"):
             async with TaskGroup() as together:
                 together.create_task(self._supervisor.start(roles.host_process(self.settings, self.place, client)))
@@ -99,10 +105,14 @@ class Stack:
     async def _open_books(self) -> None:
         await migrate(self.settings.database_url)
         async with open_pool(self.settings.database_url, 2, "puchify-up") as pool:
-            await books.furnish(pool, self.settings, self.place)
+            await self._furnish(pool)
             async with pool.connection() as connection:
                 ours = await image_care.installation(connection)
         await self._mark_store(ours)
+
+    async def _furnish(self, pool: Pool) -> None:
+        await books.furnish(pool, self.settings, self.place)
+        await books.furnish_host(pool, self.settings)
 
     async def _mark_store(self, ours: str) -> None:
         """One that nobody marked; another's stays another's (`puchify store init --take-over`)."""

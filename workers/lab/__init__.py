@@ -1,0 +1,1 @@
+"""Puchify's own processes in the lab: what runs on its machines, and what they are told."""
