@@ -19,7 +19,7 @@ os.environ.setdefault("PUCHIFY_GUEST_PATIENCE", "2000")
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """What shares a lab is one process's work; otherwise a file is."""
     for item in items:
-        lab = "tests/lab" in item.nodeid
+        lab = item.nodeid.startswith(("tests/lab", "tests/region"))
         item.add_marker(pytest.mark.xdist_group("lab" if lab else item.nodeid.partition("::")[0]))
 
 

@@ -115,7 +115,7 @@ class Region:
             node.run("mount", "-t", kind, kind, point)
         if place.kind != "control":
             start_frr(node, _routing(place))
-        if place.kind in ("host", "control"):
+        if (node.directory / boot.FILE).exists():
             self.mount_images(place.name)
         boot.perform(node)
         node.run("touch", str(BOOTED))
@@ -135,8 +135,9 @@ class Region:
             self.lab.network.unplug(place.name)
 
     def _meant(self, name: str) -> list[Place]:
-        self.lab.engine()
         there = [place for place in PLACES.values() if self._there(place)]
+        if not there:
+            self.lab.engine()
         found = [place for place in there if name in (place.name, place.zone)]
         if not found and name not in self.lab.zones:
             names = ", ".join((*self.lab.zones, *(place.name for place in there)))

@@ -8,12 +8,14 @@ from __future__ import annotations
 import json
 import shlex
 import sys
+from ipaddress import ip_interface
 from pathlib import Path
 from typing import Any
 
 from infra.drivers.libvirtd import PrivateLibvirtd
 from infra.lab import boot
 from infra.lab.boot import Step
+from infra.lab.network import PREFIX_LENGTH
 from infra.lab.places import CONTROL, HOSTS, LOCATION, PLACES, POOLS, PRIVATE_MTU, UPLINKS, Place
 from infra.lab.region import IMAGES, Region
 from workers.local.place import kept_secret, write_private
@@ -86,6 +88,7 @@ def write_host(region: Region, place: Place) -> None:
         "uplinks": list(UPLINKS),
         # What is not here is sent to the routers, which know where it is, or that it is nowhere.
         "address_pools": [],
+        "forbidden": [str(ip_interface(f"{place.management}/{PREFIX_LENGTH}").network)],
         "vtep": place.router_id,
         "private_mtu": PRIVATE_MTU,
         **_store(region),

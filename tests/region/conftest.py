@@ -1,0 +1,55 @@
+"""What the tests of the region stand on, each set up once a session: the fabric alone, and the whole region."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+
+import pytest
+
+from infra.lab.errors import LabError
+from infra.lab.lab import Lab, require
+from infra.lab.places import HOSTS
+from infra.lab.region import Region, each
+from tests.network.fix_guests import Guests
+from tests.region.hosts import Fabric, waited
+from workers.lab.up import PACKAGES
+
+NEIGHBOURS = 30.0
+"""Seconds that the routers have to find all hosts, on a busy machine."""
+
+
+def lab_of(path: pytest.TempPathFactory, name: str) -> Lab:
+    try:
+        require("glusterfs", PACKAGES)
+    except LabError as error:
+        if os.geteuid() == 0:
+            raise  # `make test` installs what is missing
+        pytest.skip(str(error))
+    return Lab(path.mktemp(name) / "lab", print)
+
+
+@pytest.fixture(scope="session")
+def built_fabric(private_network: None, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Region]:
+    region = Region(lab_of(tmp_path_factory, "fabric"))
+    try:
+        region.lab.network.ensure_switch()
+        region.ensure_core()
+        each(lambda place: region.switch_on(place.name), HOSTS)
+        waited(lambda: all(whole(region, router) for router in ("r1", "r2")), NEIGHBOURS)
+        yield region
+    finally:
+        region.lab.down()
+
+
+@pytest.fixture
+def fabric(built_fabric: Region, guests: Guests) -> Iterator[Fabric]:
+    fabric = Fabric(built_fabric, guests)
+    yield fabric
+    fabric.close()
+
+
+def whole(region: Region, router: str) -> bool:
+    """Whether the router knows the way to every host."""
+    told = region.nodes[router].run("ip", "route")
+    return all(f"{host.router_id} " in told for host in HOSTS)
