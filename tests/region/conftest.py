@@ -11,9 +11,11 @@ from infra.lab.errors import LabError
 from infra.lab.lab import Lab, require
 from infra.lab.places import HOSTS
 from infra.lab.region import Region, each
+from tests.fix_netns import outside
 from tests.network.fix_guests import Guests
 from tests.region.hosts import Fabric, waited
-from workers.lab.up import PACKAGES
+from tests.region.live import LiveRegion
+from workers.lab.up import PACKAGES, up
 
 NEIGHBOURS = 30.0
 """Seconds that the routers have to find all hosts, on a busy machine."""
@@ -47,6 +49,25 @@ def fabric(built_fabric: Region, guests: Guests) -> Iterator[Fabric]:
     fabric = Fabric(built_fabric, guests)
     yield fabric
     fabric.close()
+
+
+@pytest.fixture(scope="session")
+def built_region(private_network: None, tmp_path_factory: pytest.TempPathFactory) -> Iterator[LiveRegion]:
+    lab = lab_of(tmp_path_factory, "region")
+    try:
+        region = outside(lambda: up(lab, "glusterfs", print))  # what is not built yet is fetched
+        with LiveRegion.joined(region) as live:
+            yield live
+    finally:
+        lab.down()
+
+
+@pytest.fixture
+def region(built_region: LiveRegion) -> Iterator[LiveRegion]:
+    """With every machine switched on and plugged in again for the next test, and no server left."""
+    yield built_region
+    built_region.healed()
+    built_region.emptied()
 
 
 def whole(region: Region, router: str) -> bool:

@@ -86,11 +86,12 @@ class Fabric:
         return hand
 
 
-def waited(met: Callable[[], bool], patience: float) -> float:
+def waited(met: Callable[[], bool], patience: float, every: float = LOOK_EVERY) -> float:
+    """Seconds until it was so."""
     begun = time.monotonic()
     while not met():
         assert time.monotonic() - begun < patience, f"not within {patience} s"
-        time.sleep(LOOK_EVERY)
+        time.sleep(every)
     return time.monotonic() - begun
 
 
