@@ -47,10 +47,10 @@ fuzz-images: setup
 
 lab-setup: $(VENV)/.lab
 
-# Every zone killed and every link cut in turn, on both engines, while images are stored and servers made; `make test`
-# does one of each. ONLY="glusterfs" takes one engine.
+# Every zone killed and every link cut in turn, on both engines, while images are stored and servers made, and all that a
+# region may lose; `make test` does one of each. ONLY="glusterfs" takes one engine, ONLY="zone" what is about zones.
 lab-test: setup lab-setup
-	LAB_ALL=1 $(PY) -m pytest -s tests/lab $(if $(ONLY),-k $(ONLY))
+	LAB_ALL=1 $(PY) -m pytest -s tests/lab tests/region $(if $(ONLY),-k $(ONLY))
 
 lint: setup
 	$(VENV)/bin/ruff check .
@@ -98,7 +98,7 @@ $(VENV)/.packages: infra/packages.txt
 	@mkdir -p $(VENV) && touch $@
 
 # What the lab's zones are made of: apart, since a run needs none of it.
-UNITS := ceph-crash.service smartmontools.service uuidd.service uuidd.socket
+UNITS := ceph-crash.service frr.service smartmontools.service uuidd.service uuidd.socket
 $(VENV)/.lab: infra/packages.txt $(VENV)/.packages
 	@missing=$$(sed -n '/^# Lab:/,$$p' $< | sed 's/#.*//' | xargs -n1 sh -c '$(INSTALLED) || echo "$$0"'); \
 	if [ -n "$$missing" ]; then \
