@@ -133,7 +133,7 @@ class Settings(BaseSettings):
     address_pools: list[str] = Field(
         ["203.0.113.0/24", "2001:db8:100::/48"],
         description="Networks that addresses are out of (JSON list). `puchify up` puts them into the books; a host "
-        "lets packets to absent guests go no further.",
+        "without others (`vtep`) lets packets to absent guests go no further.",
     )
     uplinks: list[str] = Field(
         [],

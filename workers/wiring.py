@@ -50,7 +50,8 @@ async def open_host(settings: Settings) -> AsyncIterator[Host]:
         uri=settings.libvirt_uri,
         network=HostNetwork(
             uplinks=tuple(settings.uplinks),
-            pools=tuple(settings.address_pools),
+            # Where there are other hosts, routers know who has an address, and have an end for those that nobody has.
+            pools=() if settings.vtep else tuple(settings.address_pools),
             forbidden=tuple(settings.forbidden),
             vtep=settings.vtep,
             private_mtu=settings.private_mtu,

@@ -89,7 +89,7 @@ class Node:
         if init is None:
             raise LabError(f"{self.name} is down")
         line = json.dumps(_with_files(argv)) + "\n"
-        with open(f"/proc/{init}/root{REQUESTS}", "w") as requests:
+        with there(init, Path(REQUESTS)).open("w") as requests:
             requests.write(line)
 
     def daemons(self) -> list[Process]:
@@ -155,6 +155,11 @@ class Client:
 
     def end(self) -> None:
         end_all(self.namespace)
+
+
+def there(init: int, path: Path) -> Path:
+    """A path of that node's, as it is seen from outside."""
+    return Path(f"/proc/{init}/root{path}")
 
 
 def _with_files(argv: tuple[str, ...]) -> tuple[str, ...]:

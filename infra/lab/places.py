@@ -14,7 +14,10 @@ Kind = Literal["host", "edge", "router", "control", "outside"]
 
 LOCATION = "lab"
 POOLS = ("203.0.113.0/24", "2001:db8:100::/40")
-FABRIC = Fabric(POOLS)
+SERVICES = "192.0.2.0/24"
+"""What the region itself offers to the world, announced by edges as single addresses."""
+NAME_SERVER = "192.0.2.53"
+FABRIC = Fabric((*POOLS, SERVICES))
 FABRIC_MTU = 9000
 PRIVATE_MTU = FABRIC_MTU - 50
 """What VXLAN over IPv4 leaves: an outer Ethernet header less, 50 bytes of headers."""

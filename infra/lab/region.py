@@ -17,7 +17,7 @@ from infra.lab import boot
 from infra.lab.cables import Cables
 from infra.lab.errors import LabError
 from infra.lab.lab import Lab
-from infra.lab.nodes import Node, Seat
+from infra.lab.nodes import Node, Seat, there
 from infra.lab.places import (
     FABRIC,
     LEAVES,
@@ -115,7 +115,7 @@ class Region:
             node.run("mount", "-t", kind, kind, point)
         if place.kind != "control":
             start_frr(node, _routing(place))
-        if (node.directory / boot.FILE).exists():
+        if place.kind in ("host", "control") and (node.directory / boot.FILE).exists():
             self.mount_images(place.name)
         boot.perform(node)
         node.run("touch", str(BOOTED))
@@ -149,7 +149,7 @@ class Region:
 
     def _booted(self, name: str) -> bool:
         init = self.nodes[name].init()
-        return init is not None and Path(f"/proc/{init}/root{BOOTED}").exists()
+        return init is not None and there(init, BOOTED).exists()
 
     def _status(self, place: Place) -> MachineStatus:
         plugged = not place.management or self.lab.network.plugged(place.name)

@@ -1,7 +1,7 @@
 """The machine that controls the lab's region: PostgreSQL, Temporal, the API and the region worker.
 
 `python -m workers.lab.control DIRECTORY` runs on that machine until it is told to stop, as `puchify up` does elsewhere,
-but for the hosts, which are machines of their own here. The file `ready` beside its state says that all of it answers.
+but for the hosts, which are machines of their own here. The file /run/ready on it says that all of it answers.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ from infra.runtime_dir import RuntimeDir
 from infra.trust import trust_of
 from workers.first.caller import open_caller
 from workers.first.login import ensure_key
-from workers.lab.machines import host_key
+from workers.lab.machines import READY, host_key
 from workers.local import books
 from workers.local.ground import Ground
 from workers.local.images import build_into_store
@@ -108,14 +108,12 @@ async def control(directory: Path) -> None:
     stop, teller, region = Stop(), Teller(), Region(Lab(directory))
     stop.listen()
     asked = settings()
-    ready = asked.state.parent / "ready"
-    ready.unlink(missing_ok=True)
     with RuntimeDir(asked.state) as runtime:
         async with Supervisor(Place(runtime.state).pids, teller.say) as supervisor:
             stack = Control(asked, runtime, supervisor, teller, region)
             try:
                 if await stop.unless(stack.start()):
-                    ready.touch()
+                    READY.touch()
                     await stop.asked.wait()
             finally:
                 await stack.stop(stop.hurry)

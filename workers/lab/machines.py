@@ -16,15 +16,23 @@ from infra.drivers.libvirtd import PrivateLibvirtd
 from infra.lab import boot
 from infra.lab.boot import Step
 from infra.lab.network import PREFIX_LENGTH
-from infra.lab.places import CONTROL, HOSTS, LOCATION, PLACES, POOLS, PRIVATE_MTU, UPLINKS, Place
+from infra.lab.places import CONTROL, EDGES, HOSTS, LOCATION, NAME_SERVER, PLACES, POOLS, PRIVATE_MTU, UPLINKS, Place
 from infra.lab.region import IMAGES, Region
+from infra.temporal.install import default_cache
+from workers.local.place import Place as Instance
 from workers.local.place import kept_secret, write_private
 
 ROOT = Path(__file__).parents[2]
 HERE = Path("/run/puchify")
 """A host's directory, as it sees it itself: a short path, which QEMU's user may pass."""
 LIBVIRTD = PrivateLibvirtd(HERE / "libvirt")
-API, TEMPORAL = 8080, 7233
+LIBVIRT_CACHE = default_cache() / "libvirt"
+"""What libvirt found out about QEMU: that takes each host four seconds, and libvirt knows when it is outdated."""
+READY = Path("/run/ready")
+"""On the control machine: all of it answers."""
+API, TEMPORAL, DNS = 8080, 7233, 5354
+ROUTE_PROTOCOL = 210
+"""As host workers mark their routes."""
 
 # The API and Temporal listen on loopback, where nobody but they may; the machine's door lets the switch in.
 FRONT = f"""
@@ -33,6 +41,17 @@ table ip front {{
     type nat hook prerouting priority -100;
     iifname eth0 tcp dport {{ {API}, {TEMPORAL} }} dnat to 127.0.0.1;
   }}
+}}
+"""
+
+
+NAMES_FRONT = """
+table ip names {{
+  chain in {{
+    type nat hook prerouting priority -100;
+    ip daddr {name_server} meta l4proto {{ tcp, udp }} th dport 53 dnat to {control}:{port};
+  }}
+  chain out {{ type nat hook postrouting priority 100; oifname eth0 masquerade; }}
 }}
 """
 
@@ -57,16 +76,34 @@ def write_control(region: Region) -> None:
         "location": LOCATION,
         "address_pools": list(POOLS),
         "host": "libvirt",
+        "dns_address": [control_address()],
+        "dns_port": DNS,
         **_store(region),
     }
     front = node.directory / "front.nft"
     write_private(front, FRONT)
-    (node.directory / "ready").unlink(missing_ok=True)
     boot.write(
         node,
+        # After a power failure it names a process of the last run, whose number another one has by now.
+        Step(("rm", "-f", str(Instance(control_state(region)).postgres / "data" / "postmaster.pid"))),
         Step(("sysctl", "--quiet", "net.ipv4.conf.eth0.route_localnet=1")),
         Step(("nft", "-f", str(front))),
         Step(_ours(_environment(node.directory, told), "workers.lab.control", str(lab.directory)), kept=True),
+    )
+
+
+def write_edge(region: Region, place: Place) -> None:
+    """The world asks for names here; the name server itself stands beside its books, on the control machine."""
+    node = region.nodes[place.name]
+    front = node.directory / "front.nft"
+    write_private(front, NAMES_FRONT.format(name_server=NAME_SERVER, control=control_address(), port=DNS))
+    route = ("ip", "route", "replace", f"{NAME_SERVER}/32", "dev", "names", "proto", str(ROUTE_PROTOCOL))
+    boot.write(
+        node,
+        Step(("nft", "-f", str(front))),
+        # Only a route: FRR would take an address of the same length for the better one, and not announce it.
+        Step(("ip", "link", "add", "names", "up", "type", "bridge")),
+        Step(route),
     )
 
 
@@ -86,21 +123,19 @@ def write_host(region: Region, place: Place) -> None:
         "host_run": str(HERE / "guests"),
         "libvirt_uri": LIBVIRTD.uri,
         "uplinks": list(UPLINKS),
-        # What is not here is sent to the routers, which know where it is, or that it is nowhere.
-        "address_pools": [],
+        "address_pools": list(POOLS),
         "forbidden": [str(ip_interface(f"{place.management}/{PREFIX_LENGTH}").network)],
         "vtep": place.router_id,
         "private_mtu": PRIVATE_MTU,
         **_store(region),
     }
     settings = _environment(node.directory, told)
-    cache = region.lab.directory / "libvirt-cache"
-    cache.mkdir(mode=0o711, exist_ok=True)
+    LIBVIRT_CACHE.mkdir(mode=0o711, parents=True, exist_ok=True)
     boot.write(
         node,
         Step(("mkdir", "-p", str(HERE))),
         Step(("mount", "--bind", str(node.directory), str(HERE))),
-        Step(_ours(settings, "workers.lab.ground", str(cache))),
+        Step(_ours(settings, "workers.lab.ground", str(LIBVIRT_CACHE))),
         Step(LIBVIRTD.argv(), kept=True),
         Step(("sh", "-c", f"until virsh --connect {shlex.quote(LIBVIRTD.uri)} version; do sleep 0.1; done")),
         Step(_once_there(control_address(), API, _ours(settings, "workers.cli", "worker", "host")), kept=True),
@@ -111,6 +146,8 @@ def write_all(region: Region) -> None:
     write_control(region)
     for place in HOSTS:
         write_host(region, place)
+    for place in EDGES:
+        write_edge(region, place)
 
 
 def _once_there(address: str, port: int, argv: tuple[str, ...]) -> tuple[str, ...]:

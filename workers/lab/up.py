@@ -14,14 +14,15 @@ from typing import Any
 from infra.guests.build import ensure_image
 from infra.lab.errors import LabError
 from infra.lab.lab import Lab, require
-from infra.lab.places import CONTROL, HOSTS, PLACES, Place
+from infra.lab.nodes import there
+from infra.lab.places import CONTROL, LEAVES, PLACES, Place
 from infra.lab.processes import wait_until
 from infra.lab.region import Region, each
 from infra.temporal.install import ensure_binaries
 from workers.lab import machines
 from workers.lab.control import IMAGE
 
-PATIENCE = 180.0
+PATIENCE = 300.0
 """Seconds for the control machine to answer; its books and Temporal's are made anew, on a busy machine."""
 PACKAGES = ("frr", "nftables", "libvirt-daemon-system", "qemu-system-x86", "xfsprogs")
 
@@ -41,9 +42,9 @@ def up(lab: Lab, store: str, say: Callable[[str], None]) -> Region:
         lab.ensure(store)
         for one in before:
             one.result()
-        say("switching on the control machine and six hosts")
+        say("switching on the control machine, six hosts and an edge")
         machines.write_all(region)
-        each(lambda place: _switch_on(region, place), (PLACES[CONTROL], *HOSTS))
+        each(lambda place: _switch_on(region, place), (PLACES[CONTROL], *LEAVES))
     return region
 
 
@@ -55,9 +56,9 @@ def _switch_on(region: Region, place: Place) -> None:
 
 def wait_for_control(region: Region) -> None:
     """LabError: it does not answer; with the end of what it said."""
-    directory = region.nodes[CONTROL].directory
+    node = region.nodes[CONTROL]
     begun = time.monotonic()
-    if not wait_until((directory / "ready").exists, PATIENCE):
-        said = (directory / "daemons.log").read_text(errors="replace").splitlines()[-20:]
+    if not wait_until(lambda: (init := node.init()) is not None and there(init, machines.READY).exists(), PATIENCE):
+        said = (node.directory / "daemons.log").read_text(errors="replace").splitlines()[-20:]
         waited = time.monotonic() - begun
         raise LabError("\n  ".join((f"the control machine does not answer after {waited:.0f} s:", *said)))
