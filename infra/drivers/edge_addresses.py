@@ -23,7 +23,8 @@ LINK, NOWHERE = "lb0", "lb0-nowhere"
 ROUTE_PROTOCOL = 210  # as hosts' routes have it: "this route is ours"
 LATEST = 1_000_000  # the metric of epoch 0
 ADDRESS_WITHOUT_DAD = 0x02
-LINK_SCOPE, ANY_SCOPE = 253, 255
+LINK_SCOPE, HOST_SCOPE, ANY_SCOPE = 253, 254, 255
+MAIN_TABLE, LOCAL_TABLE = 254, 255
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,8 +42,10 @@ def ensure_addresses(plan: EdgePlan) -> None:
     with IPRoute() as netlink:
         index = _ensure_link(netlink)
         for address in {one for balancer in plan.balancers for one in balancer.public} - _addresses(netlink, index):
-            length, flags = (128, {"flags": ADDRESS_WITHOUT_DAD}) if ":" in address else (32, {})
-            netlink.addr("replace", index=index, address=address, prefixlen=length, **flags)
+            if ":" in address:
+                netlink.addr("replace", index=index, address=address, prefixlen=128, flags=ADDRESS_WITHOUT_DAD)
+            else:
+                netlink.route("replace", **_own(address, index))
         for route in wanted_routes(plan) - _routes(netlink, index):
             scope = {"scope": LINK_SCOPE} if route.family == AF_INET else {}
             netlink.route("replace", **_told(route, index), **scope)
@@ -57,7 +60,10 @@ def withdraw_addresses(plan: EdgePlan) -> None:
                 netlink.route("del", **_told(route, index), scope=ANY_SCOPE)
         for address in _addresses(netlink, index) - {one for balancer in plan.balancers for one in balancer.public}:
             with _Gone():
-                netlink.addr("del", index=index, address=address, prefixlen=128 if ":" in address else 32)
+                if ":" in address:
+                    netlink.addr("del", index=index, address=address, prefixlen=128)
+                else:
+                    netlink.route("del", **_own(address, index))
 
 
 def remove_link() -> None:
@@ -89,14 +95,22 @@ def _ensure_link(netlink: IPRoute) -> int:
 
 def _addresses(netlink: IPRoute, index: int) -> set[str]:
     """Those of global scope: the link has one of its own."""
-    found: Iterable[Any] = netlink.get_addr(index=index)
-    return {one.get("address") for one in found if one["scope"] == 0}
+    found: Iterable[Any] = netlink.get_addr(family=AF_INET6, index=index)
+    own: Iterable[Any] = netlink.get_routes(family=AF_INET, table=LOCAL_TABLE, oif=index, proto=ROUTE_PROTOCOL)
+    return {one.get("address") for one in found if one["scope"] == 0} | {one.get("dst") for one in own}
+
+
+def _own(address: str, index: int) -> dict[str, Any]:
+    """What makes an IPv4 address this machine's without being on a link: of an address and a route of one length FRR
+    takes the address for the better one, which it does not announce."""
+    told = {"dst": f"{address}/32", "type": "local", "table": LOCAL_TABLE, "scope": HOST_SCOPE}
+    return {**told, "family": AF_INET, "oif": index, "proto": ROUTE_PROTOCOL}
 
 
 def _routes(netlink: IPRoute, index: int) -> set[Route]:
     found: list[Any] = []
     for family in (AF_INET, AF_INET6):
-        found += netlink.get_routes(family=family, oif=index, proto=ROUTE_PROTOCOL)
+        found += netlink.get_routes(family=family, table=MAIN_TABLE, oif=index, proto=ROUTE_PROTOCOL)
     return {Route(f"{one.get('dst')}/{one['dst_len']}", one.get("priority") or 0) for one in found}
 
 
