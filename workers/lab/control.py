@@ -14,19 +14,20 @@ from temporalio.client import Client
 
 from infra.catalog.default import ensure_catalogue
 from infra.config import Settings, settings
-from infra.db import hosts, keys
+from infra.db import edges, hosts, keys
 from infra.db.built_images import NewImage
+from infra.db.edges import NewEdge
 from infra.db.host_views import list_hosts
 from infra.db.hosts import NewHost
 from infra.db.pool import Pool, open_pool
 from infra.lab.lab import Lab
-from infra.lab.places import HOSTS
+from infra.lab.places import EDGES, HOSTS
 from infra.lab.region import Region
 from infra.runtime_dir import RuntimeDir
 from infra.trust import trust_of
 from workers.first.caller import open_caller
 from workers.first.login import ensure_key
-from workers.lab.machines import READY, host_key
+from workers.lab.machines import READY, node_key
 from workers.local import books
 from workers.local.ground import Ground
 from workers.local.images import build_into_store
@@ -73,7 +74,7 @@ class Control(Stack):
         async with pool.connection() as connection:
             location_id = await ensure_catalogue(connection, self.settings.location)
             for place in HOSTS:
-                digest = keys.digest_of(secret, host_key(self._region, place))
+                digest = keys.digest_of(secret, node_key(self._region, place))
                 host = NewHost(
                     id=place.number,
                     name=place.name,
@@ -84,6 +85,9 @@ class Control(Stack):
                     switch=place.switch,
                 )
                 await hosts.register_host(connection, host)
+            for place in EDGES:
+                digest = keys.digest_of(secret, node_key(self._region, place))
+                await edges.register_edge(connection, NewEdge(place.name, location_id, digest, place.number))
 
     async def _start_host(self, client: Client) -> None:
         """Each is a machine of its own: they are waited for, each once."""

@@ -12,6 +12,7 @@ from ipaddress import ip_interface
 from pathlib import Path
 from typing import Any
 
+from infra.drivers import haproxy
 from infra.drivers.libvirtd import PrivateLibvirtd
 from infra.lab import boot
 from infra.lab.boot import Step
@@ -28,6 +29,7 @@ HERE = Path("/run/puchify")
 LIBVIRTD = PrivateLibvirtd(HERE / "libvirt")
 LIBVIRT_CACHE = default_cache() / "libvirt"
 """What libvirt found out about QEMU: that takes each host four seconds, and libvirt knows when it is outdated."""
+EDGE_RUN = HERE / "edge"
 READY = Path("/run/ready")
 """On the control machine: all of it answers."""
 API, TEMPORAL, DNS = 8080, 7233, 5354
@@ -60,8 +62,8 @@ def control_address() -> str:
     return PLACES[CONTROL].management
 
 
-def host_key(region: Region, place: Place) -> str:
-    return kept_secret(region.nodes[place.name].directory / "host-key")
+def node_key(region: Region, place: Place) -> str:
+    return kept_secret(region.nodes[place.name].directory / "key")
 
 
 def control_state(region: Region) -> Path:
@@ -93,8 +95,23 @@ def write_control(region: Region) -> None:
 
 
 def write_edge(region: Region, place: Place) -> None:
-    """The world asks for names here; the name server itself stands beside its books, on the control machine."""
+    """Load balancers are served here. The world asks for names here as well; the name server itself stands beside its
+    books, on the control machine."""
     node = region.nodes[place.name]
+    told = {
+        "state": str(HERE / "state"),
+        "location": LOCATION,
+        "host": "libvirt",
+        "edge_id": place.number,
+        "edge_key": node_key(region, place),
+        "internal_url": f"http://{control_address()}:{API}",
+        "temporal_address": f"{control_address()}:{TEMPORAL}",
+        "edge_run": str(EDGE_RUN),
+        "vtep": place.router_id,
+        "private_mtu": PRIVATE_MTU,
+    }
+    node.directory.mkdir(parents=True, exist_ok=True)
+    settings = _environment(node.directory, told)
     front = node.directory / "front.nft"
     write_private(front, NAMES_FRONT.format(name_server=NAME_SERVER, control=control_address(), port=DNS))
     route = ("ip", "route", "replace", f"{NAME_SERVER}/32", "dev", "names", "proto", str(ROUTE_PROTOCOL))
@@ -104,6 +121,9 @@ def write_edge(region: Region, place: Place) -> None:
         # Only a route: FRR would take an address of the same length for the better one, and not announce it.
         Step(("ip", "link", "add", "names", "up", "type", "bridge")),
         Step(route),
+        Step(_ours(settings, "workers.lab.ground", "edge", str(EDGE_RUN))),
+        Step(haproxy.argv(EDGE_RUN), kept=True),
+        Step(_once_there(control_address(), API, _ours(settings, "workers.cli", "worker", "edge")), kept=True),
     )
 
 
@@ -116,7 +136,7 @@ def write_host(region: Region, place: Place) -> None:
         "location": LOCATION,
         "host": "libvirt",
         "host_id": place.number,
-        "host_key": host_key(region, place),
+        "host_key": node_key(region, place),
         "internal_url": f"http://{control_address()}:{API}",
         "temporal_address": f"{control_address()}:{TEMPORAL}",
         "host_path": str(HERE / "disks"),
@@ -135,7 +155,7 @@ def write_host(region: Region, place: Place) -> None:
         node,
         Step(("mkdir", "-p", str(HERE))),
         Step(("mount", "--bind", str(node.directory), str(HERE))),
-        Step(_ours(settings, "workers.lab.ground", str(LIBVIRT_CACHE))),
+        Step(_ours(settings, "workers.lab.ground", "host", str(LIBVIRT_CACHE))),
         Step(LIBVIRTD.argv(), kept=True),
         Step(("sh", "-c", f"until virsh --connect {shlex.quote(LIBVIRTD.uri)} version; do sleep 0.1; done")),
         Step(_once_there(control_address(), API, _ours(settings, "workers.cli", "worker", "host")), kept=True),

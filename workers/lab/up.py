@@ -24,7 +24,7 @@ from workers.lab.control import IMAGE
 
 PATIENCE = 300.0
 """Seconds for the control machine to answer; its books and Temporal's are made anew, on a busy machine."""
-PACKAGES = ("frr", "nftables", "libvirt-daemon-system", "qemu-system-x86", "xfsprogs")
+PACKAGES = ("frr", "haproxy", "nftables", "libvirt-daemon-system", "qemu-system-x86", "xfsprogs")
 
 
 def up(lab: Lab, store: str, say: Callable[[str], None]) -> Region:
