@@ -128,3 +128,22 @@ def _network_story(api: Api, hcloud: Client, server_id: int, zone: str) -> None:
     assert _plan(api, other).private == ()
     for one in (server, other):
         one.delete().wait_until_finished()
+
+
+async def test_a_network_that_comes_while_the_server_is_made_is_there_when_it_runs(module_api: Api) -> None:
+    api = module_api
+    subnet = {"type": "cloud", "network_zone": await api.network_zone(), "ip_range": "10.4.1.0/24"}
+    made = await api.http.post("/networks", json={"name": "early", "ip_range": "10.4.0.0/16", "subnets": [subnet]})
+    network = made.json()["network"]["id"]
+    created = (await api.create("early")).json()
+    server = created["server"]["id"]
+
+    attached = await api.http.post(f"/servers/{server}/actions/attach_to_network", json={"network": network})
+    for action in (attached.json()["action"], created["next_actions"][0]):
+        await api.succeeded(action["id"])
+
+    plan = api.region.host.plan_of(server)
+    assert plan is not None
+    assert [port.network_id for port in plan.private] == [network]
+    assert api.region.host.nics_of(server) == set(plan.members)
+    await api.succeeded((await api.http.delete(f"/servers/{server}")).json()["action"]["id"])
