@@ -72,6 +72,13 @@ class RealDeployment(Deployment):
         assert admission.refused is None, admission.refused
 
     async def boot_id(self, order: ServerOrder) -> str:
+        return await self.said(order, "cat /proc/sys/kernel/random/boot_id")
+
+    async def told_name(self, order: ServerOrder) -> str:
+        """What the host tells the guest that it is called."""
+        return await self.said(order, "wget -qO- http://169.254.169.254/hetzner/v1/metadata/hostname")
+
+    async def said(self, order: ServerOrder, command: str) -> str:
         """Asked of the guest itself, by SSH: with the owner's key, and only of the host key that was recorded."""
         found = await self.region.one(
             "SELECT s.host_key, a.address FROM servers s JOIN addresses a ON a.server_id = s.id"
@@ -89,7 +96,7 @@ class RealDeployment(Deployment):
             connect_timeout=60,
             login_timeout=60,
         ) as ssh:
-            done = await ssh.run("cat /proc/sys/kernel/random/boot_id", check=True)
+            done = await ssh.run(command, check=True)
         return str(done.stdout).strip()
 
 

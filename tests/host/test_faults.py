@@ -173,6 +173,7 @@ async def test_killed_at_every_step(
     matrix.report(victim, "at every step")
     await matrix.assert_none_was_restarted(ran)
     assert await deployment.boot_id(survivor) == booted
+    assert await deployment.told_name(survivor) == survivor.name
     assert (await traces(deployment.host, deployment.real)).unfinished == []
 
     alive = [order for cell, order in matrix.cells.items() if matrix.ended[cell] in ("running", "off")]
