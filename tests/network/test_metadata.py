@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import socket
 import subprocess
 
@@ -95,15 +94,13 @@ async def test_what_is_not_served_is_refused(service: Service) -> None:
 async def test_a_flood_is_no_neighbours_concern(service: Service) -> None:
     hostile, other = await service.guest(6), await service.guest(7)
     assert (await hostile.hears(), await other.hears()) == (b"server-6", b"server-7")
-    flooding, began = begun(hostile, FLOOD), asyncio.get_running_loop().time()
-    try:
-        answers = [await other.asks(NAME) for _ in range(20)]
-        took = asyncio.get_running_loop().time() - began
+    flooding = begun(hostile, FLOOD)
+    try:  # each sooner than any of the flood is given up
+        answers = [await other.asks(NAME, patience=metadata_http.PATIENCE / 2) for _ in range(20)]
     finally:
         end(flooding)
 
     assert answers == [(200, b"server-7")] * 20
-    assert took < 5
     assert await hostile.hears() == b"server-6"
 
 
