@@ -25,7 +25,7 @@ EVERY = 0.5
 """Seconds between two looks; together with the next, a name that nobody waits for is followed within a second."""
 STORIES_FIRST = 0.3
 """Seconds that a note has for the story that waits for it: most are followed by then."""
-PAUSE = 5.0
+PAUSE = 2.0
 """Seconds after a look that failed."""
 
 
