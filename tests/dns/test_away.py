@@ -61,7 +61,7 @@ async def test_who_needs_them_waits_and_is_right_afterwards(api: Api, mortal: Mo
     async def named_by_default() -> bool:
         return await mortal.server.ask(ptr_name(plain_net["ip"]), "PTR") == [f"{plain_net['dns_ptr']}."]
 
-    await eventually(named_by_default, 20)
+    await eventually(named_by_default)
 
 
 async def test_a_delete_waits_until_nobody_is_led_to_the_server(api: Api, mortal: MortalNameServer) -> None:
@@ -97,7 +97,7 @@ async def test_an_audit_finds_and_heals_what_is_answered_wrongly(api: Api, morta
         gone = await mortal.server.ask(f"stray.{zone}", "A") == "NXDOMAIN"
         return gone and await mortal.server.ask(f"lost.{zone}", "A") == ["192.0.2.1"]
 
-    await eventually(right, 10)
+    await eventually(right)
 
 
 async def _leaks(audits: Audits, api: Api) -> dict[str, int]:

@@ -78,7 +78,7 @@ async def test_a_secondary_zone_answers_what_its_primary_has(
     async def transferred() -> bool:
         return await name_server.ask(f"www.{zone}", "A") == ["192.0.2.80"]
 
-    await eventually(transferred, 20)
+    await eventually(transferred)
     await done(module_api, f"/zones/{zone}", "DELETE")
     assert await name_server.ask(f"www.{zone}", "A") == "REFUSED"
 
@@ -99,4 +99,4 @@ async def test_a_wrong_key_transfers_nothing(module_api: Api, name_server: NameS
     async def transferred() -> bool:
         return await name_server.ask(f"www.{zone}", "A") == ["192.0.2.80"]
 
-    await eventually(transferred, 20)
+    await eventually(transferred)
