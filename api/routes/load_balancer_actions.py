@@ -1,4 +1,4 @@
-"""/load_balancers/{id}/actions/...: services, targets, networks and what else changes. Book-keeping, as they are."""
+"""/load_balancers/{id}/actions/...: services, targets, networks and what else changes, followed by their edge."""
 
 from __future__ import annotations
 
@@ -134,7 +134,7 @@ async def change_type(changing: Changing, id: PathId, body: ChangeLoadBalancerTy
 
 @_action("attach_to_network", LoadBalancerAlreadyAttached, IpNotAvailable, NoSubnetAvailable)
 async def attach_to_network(changing: Changing, id: PathId, body: AttachLoadBalancer) -> Response:
-    """It can be in one network. It has the address from now on; no packet travels in the network yet."""
+    """It can be in one network, and listens there as well, by the address that it has in it."""
 
     async def change(connection: Connection) -> None:
         await KIND.lock(connection, changing.project_id, id)

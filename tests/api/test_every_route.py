@@ -5,6 +5,7 @@ changes nothing. A route that is added has to be added here.
 from __future__ import annotations
 
 import re
+import subprocess
 from collections.abc import AsyncIterator, Iterator
 from dataclasses import dataclass
 from typing import Any
@@ -22,7 +23,7 @@ FAR = 10**9
 OPEN = frozenset(
     {
         *("/datacenters/{id}", "/isos/{id}", "/load_balancer_types/{id}", "/locations/{id}", "/server_types/{id}"),
-        *("/floating_ips/{id}", "/volumes/{id}", "/certificates/{id}"),
+        *("/floating_ips/{id}", "/volumes/{id}"),
     }
 )
 """What all projects see, and what nobody has yet."""
@@ -145,6 +146,15 @@ def _client(api: Api, token: str) -> httpx.AsyncClient:
     return httpx.AsyncClient(base_url=f"{api.url}/api/v1", headers={"Authorization": f"Bearer {token}"}, timeout=60)
 
 
+def own_pair() -> dict[str, str]:
+    """A certificate that vouches for itself, with its key."""
+    words = ("openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes")
+    both = subprocess.run((*words, "-subj", "/CN=a", "-keyout", "-"), capture_output=True, text=True, check=True).stdout
+    end = "-----END PRIVATE KEY-----\n"
+    key, _, certificate = both.partition(end)
+    return {"private_key": key + end, "certificate": certificate}
+
+
 async def one_of_each(api: Api) -> dict[str, Any]:
     """Of everything that a project has, by its collection."""
     place = api.region.location
@@ -159,6 +169,7 @@ async def one_of_each(api: Api) -> dict[str, Any]:
             "subnets": [{"type": "cloud", "network_zone": zone, "ip_range": "10.0.1.0/24"}],
         },
         "firewalls": {"name": "one"},
+        "certificates": {"name": "one", **own_pair()},
         "load_balancers": {"name": "one", "load_balancer_type": "lb11", "location": place},
         "zones": {
             "name": f"{place}.example.com",
