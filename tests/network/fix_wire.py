@@ -72,6 +72,13 @@ class Wire:
         """All ports of the plans, as a host does it when it attaches them."""
         nft.apply("".join(firewall_rules.server_rules(plan) for plan in plans))
 
+    def reset(self) -> None:
+        """The rules that everybody begins with, and no connections."""
+        networks = "".join(firewall_rules.network_rules(vni, zone) for vni, zone in ZONES.items())
+        nft.apply(firewall_rules.base_tables([UPLINK], FORBIDDEN) + networks)
+        self.apply(*EVERYBODY)
+        forget_connections()
+
     @contextmanager
     def ends(self, *taps: str) -> Iterator[list[GuestEnd]]:
         with ExitStack() as opened:
@@ -102,10 +109,16 @@ def forget_connections() -> None:
         conntrack.flush()
 
 
-@pytest.fixture
-def wire(private_network: None) -> Iterator[Wire]:
+@pytest.fixture(scope="module")
+def ground(private_network: None) -> Iterator[Wire]:
     with built() as wire:
         yield wire
+
+
+@pytest.fixture
+def wire(ground: Wire) -> Iterator[Wire]:
+    yield ground
+    ground.reset()
 
 
 @contextmanager
@@ -113,13 +126,9 @@ def built() -> Iterator[Wire]:
     with sysctls("net/bridge/bridge-nf-call-iptables", "net/ipv4/ip_forward", "net/ipv6/conf/all/forwarding"):
         try:
             ip(*_host_lines())
-            _learn(
-                (overlay_name(NETWORK_A), FAR_MAC), *((private_tap(plan), plan.private[0].mac) for plan in EVERYBODY)
-            )
-            nft.apply(firewall_rules.base_tables([UPLINK], FORBIDDEN))
-            nft.apply("".join(firewall_rules.network_rules(vni, zone) for vni, zone in ZONES.items()))
+            learn((overlay_name(NETWORK_A), FAR_MAC), *((private_tap(plan), plan.private[0].mac) for plan in EVERYBODY))
             wire = Wire()
-            wire.apply(*EVERYBODY)
+            wire.reset()
             ip(*(f"link set {tap} up" for tap in _taps()))
             yield wire
         finally:
@@ -147,7 +156,7 @@ def ip(*lines: str) -> None:
     subprocess.run(("ip", "-force", "-batch", "-"), input="".join(f"{line}\n" for line in lines), check=True, text=True)
 
 
-def _learn(*members: tuple[str, str]) -> None:
+def learn(*members: tuple[str, str]) -> None:
     """Where which MAC is: nothing is flooded."""
     lines = "".join(f"fdb replace {mac} dev {tap} master static\n" for tap, mac in members)
     subprocess.run(("bridge", "-batch", "-"), input=lines, check=True, text=True)

@@ -26,6 +26,7 @@ from tests.network.fix_wire import (
     WORLD_MAC,
     Wire,
     ip,
+    learn,
     private_tap,
     public_tap,
 )
@@ -115,6 +116,7 @@ def test_a_tap_that_was_made_again_is_guarded(wire: Wire, again: bool) -> None:
     """``again``: its rules were applied once more, as whoever makes a tap does it."""
     tap, (ours,), (theirs,) = private_tap(ALICE), ALICE.private, BOB.private
     ip(f"link del {tap}", f"tuntap add dev {tap} mode tap vnet_hdr", f"link set {tap} master pb-{NETWORK_A}")
+    learn((tap, ours.mac))
     if again:
         wire.apply(ALICE)
     ip(f"link set {tap} up")
