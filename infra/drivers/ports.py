@@ -23,7 +23,7 @@ from pyroute2.netlink.exceptions import NetlinkError
 
 from infra.domain import firewall_rules
 from infra.domain.errors import HostFailure, HostUnavailable
-from infra.domain.port_names import private_tap_name, server_of, tap_name
+from infra.domain.port_names import bridge_name, private_tap_name, server_of, tap_name
 from infra.domain.port_plan import PortPlan
 from infra.drivers import nft, public_ports
 from infra.drivers.links import remove_link
@@ -163,12 +163,16 @@ class HostPorts:
                     log.warning("the second look at server %s failed, the next is soon: %s", plan.server_id, error)
 
     async def _clear(self, seen: Look) -> None:
-        """Private taps and rules of no server, and networks without members here."""
+        """Private taps and rules of no server, and networks without members here; those of others are let through."""
         strays = {member: vni for member, vni in strays_in(seen).items() if not self._private.is_expected(member)}
         if strays:
             log.warning("the private ports %s are nobody's: they are taken away", sorted(strays))
             await self._take_away(strays)
-        await self._remove_empty(vni for vni in seen.networks if not self._private.has_expected(vni))
+        others = [vni for vni in seen.networks if not self._private.has_expected(vni)]
+        await self._remove_empty(others)
+        for vni in others:
+            if ("inet", bridge_name(vni)) not in seen.chains:
+                await self._do(partial(self._track, vni))
 
     async def _remove_empty(self, vnis: Iterable[int]) -> None:
         await self._remove_all(partial(self._remove_if_empty, vni) for vni in vnis)
@@ -228,6 +232,10 @@ class HostPorts:
         public = {server for name in names | rules if (server := server_of(name)) is not None}
         members = self._members.copy().items()
         return public | {server for server, own in members if names.intersection(map(private_tap_name, own))}
+
+    def _track(self, vni: int) -> None:
+        with IPRoute() as netlink:
+            self._private.track(netlink, vni, lambda *zone: nft.apply(firewall_rules.network_rules(*zone)))
 
     def _remove_if_empty(self, vni: int) -> None:
         with IPRoute() as netlink:

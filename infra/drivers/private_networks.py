@@ -87,9 +87,7 @@ class PrivateNetworks:
         """The network stays from now on until the member has gone. Its zone."""
         with self._lock(port.vni), self._registry:  # one that is just being taken away is gone first
             self._members[port.vni].add(port.member_id)
-            if port.vni not in self._zones:
-                self._zones[port.vni] = self._free_zone()
-            return self._zones[port.vni]
+            return self._zone_of(port.vni)
 
     def is_expected(self, member_id: int) -> bool:
         with self._registry:
@@ -154,6 +152,22 @@ class PrivateNetworks:
                     del self._members[vni]
                     self._zones.pop(vni, None)
 
+    def track(self, netlink: IPRoute, vni: int, add_rules: Callable[[int, int], None]) -> None:
+        """A network that only others on this machine are in (an edge's load balancers): without its rules nothing
+        passes its bridge. ``add_rules``: the network's, with its zone."""
+        with self._lock(vni):
+            bridge = link_named(netlink, bridge_name(vni))
+            if bridge is not None and _has_members(netlink, bridge["index"], vni):
+                with self._registry:
+                    zone = self._zone_of(vni)
+                netlink.link("set", index=bridge["index"], IFLA_IFALIAS=f"puchify network zone {zone}")
+                add_rules(vni, zone)
+
+    def _zone_of(self, vni: int) -> int:
+        if vni not in self._zones:
+            self._zones[vni] = self._free_zone()
+        return self._zones[vni]
+
     def _ensure_bridge(self, netlink: IPRoute, port: PrivatePort) -> int:
         name, alias = bridge_name(port.vni), f"puchify network {port.network_id} zone {self._zones[port.vni]}"
         bridge = ensure_link(netlink, name, "bridge", BRIDGE, mtu=self.mtu, ifalias=alias)
@@ -170,9 +184,7 @@ class PrivateNetworks:
     def _ensure_overlay(self, netlink: IPRoute, vni: int, bridge: int) -> None:
         name = overlay_name(vni)
         tunnel = {"vxlan_id": vni, "vxlan_local": self.vtep, "vxlan_port": VXLAN_PORT}
-        overlay = ensure_link(
-            netlink, name, "vxlan", {**tunnel, "vxlan_learning": 0, "vxlan_ttl": 64}, mtu=self.mtu, master=bridge
-        )
+        overlay = ensure_link(netlink, name, "vxlan", {**tunnel, "vxlan_learning": 0}, mtu=self.mtu, master=bridge)
         sysctl(f"ipv6/conf/{name}/disable_ipv6", 1)
         # FRR owns what is known of the other hosts; ARP for whom it knows is answered here.
         netlink.brport("set", index=overlay["index"], learning=0, neigh_suppress=1)

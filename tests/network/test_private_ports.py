@@ -227,6 +227,21 @@ async def test_what_is_nobodys_is_taken_away(host: HostPorts) -> None:
     assert ours() == before
 
 
+async def test_a_network_of_others_on_this_machine_is_let_through_and_left_alone(host: HostPorts) -> None:
+    shell("ip link add pb-9999 up type bridge forward_delay 0 mcast_snooping 0 nf_call_iptables 1")
+    shell("ip link add other9999 type veth peer name far9999")
+    shell("ip link set other9999 master pb-9999 up")
+    await host.mend()
+    assert '"pb-9999" : goto pb-9999' in everything()
+    await host.attach(plan(21, member_port(1, 9999)))
+    await host.detach(21)
+    assert '"pb-9999" : goto pb-9999' in everything()
+    assert "other9999" in shell("ip link show master pb-9999")
+    shell("ip link del other9999; ip link del pb-9999")
+    await host.mend()
+    assert "9999" not in everything()
+
+
 async def test_a_new_worker_finds_what_the_old_one_left(host: HostPorts) -> None:
     await host.attach(plan(21, red(1), blue(2)))
     before = ours()
