@@ -95,3 +95,18 @@ async def test_what_is_asked_for_is_given_or_refused(project: Project) -> None:
         await join(project, id, other, ip="10.0.2.1")
     found = await project.all("SELECT count(*) AS n FROM network_members WHERE network_id = %s", id)
     assert found == [{"n": 1}]
+
+
+async def test_twenty_first_orders_make_one_default_network(project: Project) -> None:
+    orders = [project.accept(f"web-{n}", default_network=True, network_zone=ZONE) for n in range(20)]
+    await project.all("INSERT INTO network_zones (name) VALUES (%s)", ZONE)
+
+    await asyncio.gather(*orders)
+
+    ((network,), subnets) = (
+        await project.all("SELECT id, name FROM networks"),
+        await project.all("SELECT * FROM subnets"),
+    )
+    assert (network["name"], [subnet["network_zone"] for subnet in subnets]) == ("default", [ZONE])
+    ips = await project.all("SELECT ip FROM members WHERE network_id = %s", network["id"])
+    assert len({row["ip"] for row in ips}) == 20
