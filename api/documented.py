@@ -47,7 +47,7 @@ TAGS = {
     "primary_ips": "Public addresses, which may outlive their server, and their names.",
     "networks": "Private networks: their ranges, subnets and routes.",
     "firewalls": "Rules of what may reach a server, and what it may reach.",
-    "load_balancers": "One address in front of many servers. Kept; nothing is balanced yet.",
+    "load_balancers": "One address in front of many servers.",
     "zones": "DNS zones. A server whose name lies in a zone of its project is found by it.",
     "rrsets": "What zones hold: the records of a name and a type.",
     "locations": "Where there is something to order.",
