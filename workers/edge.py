@@ -9,8 +9,10 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import time
 from collections.abc import Sequence
 from contextlib import suppress
+from dataclasses import dataclass, field
 from datetime import timedelta
 
 from temporalio.client import Client
@@ -29,8 +31,14 @@ log = logging.getLogger(__name__)
 
 EVERY = 2.0
 """Seconds between two reports."""
+SECOND_LOOK = 1.0
+"""Seconds after a change: by then FRR has done what it may do to entries of private networks (EVPN)."""
 LOOK_EVERY = 60.0
 """Seconds after which the edge itself is looked at again, whether it still is what it was made."""
+PAUSE = 5.0
+"""Seconds until a change that failed is tried again."""
+DEAD = 10.0
+"""After so many seconds without HAProxy the edge says nothing any more, so that another takes over what it has."""
 
 
 def edge_worker(client: Client, edges: Edges, edge_id: int) -> Worker:
@@ -43,31 +51,62 @@ def edge_worker(client: Client, edges: Edges, edge_id: int) -> Worker:
     )
 
 
-async def keep_reporting(edges: Edges, api: EdgeApi, every: float = EVERY) -> None:
-    """Again and again; nothing that goes wrong here ends it. ``every``: seconds."""
-    loop = asyncio.get_running_loop()
-    looked = -LOOK_EVERY
-    while True:
+@dataclass
+class Reporting:
+    """``every``: seconds between two reports."""
+
+    edges: Edges
+    api: EdgeApi
+    every: float = EVERY
+    _seen: str = ""
+    """The digest of what was served at the last look."""
+    _due: float = 0.0
+    """When the edge is looked at again."""
+    _not_before: float = 0.0
+    """After a try that failed: HAProxy is not made to begin again and again."""
+    _well: float = field(default_factory=time.monotonic)
+    """When HAProxy last answered."""
+
+    async def keep_on(self) -> None:
+        """Again and again; nothing that goes wrong here ends it."""
+        while True:
+            try:
+                await self.report()
+            except PuchifyError as error:
+                log.warning("the edge does not follow its plan: %s", error)
+            except Exception:
+                log.exception("the edge does not follow its plan")
+            await asyncio.sleep(self.every)
+
+    async def report(self) -> None:
+        health = await self._health()
+        if health is None and time.monotonic() - self._well > DEAD:
+            await self.edges.follow()
+            return
+        wanted = await self.api.report(self.edges.served, health)
+        if self._is_due(wanted):
+            self._not_before = time.monotonic() + PAUSE
+            await self.edges.follow()
+            self._not_before = 0.0
+            await self.api.report(self.edges.served, await self._health())
+
+    def _is_due(self, wanted: str) -> bool:
+        now, served = time.monotonic(), self.edges.served.digest
+        if now < (self._due if wanted == served == self._seen else self._not_before):
+            return False
+        self._due = now + (LOOK_EVERY if wanted == served == self._seen else SECOND_LOOK)
+        self._seen = wanted
+        return True
+
+    async def _health(self) -> Sequence[Health] | None:
+        """None: nobody knows at the moment."""
         try:
-            wanted = await api.report(edges.served, await _health(edges))
-            if wanted != edges.served.digest or loop.time() - looked >= LOOK_EVERY:
-                await edges.follow()
-                looked = loop.time()
-                await api.report(edges.served, await _health(edges))
-        except PuchifyError as error:
-            log.warning("the edge does not follow its plan: %s", error)
-        except Exception:
-            log.exception("the edge does not follow its plan")
-        await asyncio.sleep(every)
-
-
-async def _health(edges: Edges) -> Sequence[Health] | None:
-    """None: nobody knows at the moment."""
-    try:
-        return await edges.health()
-    except HostFailure as error:
-        log.warning("the health of targets is not known: %s", error)
-        return None
+            health = await self.edges.health()
+        except HostFailure as error:
+            log.warning("the health of targets is not known: %s", error)
+            return None
+        self._well = time.monotonic()
+        return health
 
 
 async def run_edge(settings: Settings, stop: asyncio.Event) -> None:
@@ -75,7 +114,7 @@ async def run_edge(settings: Settings, stop: asyncio.Event) -> None:
     async with open_edge_api(settings) as api:
         edges = Edges(open_edge(settings), api)
         client = await connect(settings)
-        reporting = asyncio.create_task(keep_reporting(edges, api))
+        reporting = asyncio.create_task(Reporting(edges, api).keep_on())
         try:
             async with edge_worker(client, edges, settings.edge_id):
                 await stop.wait()

@@ -49,8 +49,10 @@ class HaproxyEdge:
         try:
             ensure_addresses(plan)
             self._networks.ensure(plan)
-            served = self._haproxy.serve(plan)
-            withdraw_addresses(plan)
+            try:
+                served = self._haproxy.serve(plan)
+            finally:
+                withdraw_addresses(plan)  # what is another edge's must not be announced here, whatever HAProxy does
             self._networks.remove_others(plan)
         except (NetlinkError, OSError) as error:
             raise HostUnavailable("the edge's network could not be prepared") from error

@@ -35,25 +35,38 @@ class Uploaded:
 
 def read(certificate: str, private_key: str) -> Uploaded:
     """InvalidInput: one of the two is not what it has to be, or they do not belong together. Never quotes a key."""
-    chain, key = _chain(certificate), _key(private_key)
-    own = chain[0]
-    if own.public_key().public_bytes(DER, OF_KEY) != key.public_key().public_bytes(DER, OF_KEY):
+    own, key = _own(certificate), _key(private_key)
+    if own.public_key != key.public_key().public_bytes(DER, OF_KEY):
         raise InvalidInput.field("private_key", "is not the key of the certificate, which is the first of its chain")
     _check_served(certificate, private_key)
-    digits = own.fingerprint(hashes.SHA256()).hex().upper()
-    return Uploaded(
-        certificate,
-        private_key,
-        ":".join(digits[n : n + 2] for n in range(0, len(digits), 2)),
-        own.not_valid_before_utc,
-        own.not_valid_after_utc,
-        _domain_names(own),
-    )
+    digits = own.fingerprint.hex().upper()
+    fingerprint = ":".join(digits[n : n + 2] for n in range(0, len(digits), 2))
+    return Uploaded(certificate, private_key, fingerprint, own.begins, own.ends, own.domain_names)
 
 
-def _chain(text: str) -> list[x509.Certificate]:
+@dataclass(frozen=True, slots=True)
+class _Own:
+    """Of the first certificate of a chain. ``public_key``: DER."""
+
+    public_key: bytes
+    fingerprint: bytes
+    begins: datetime
+    ends: datetime
+    domain_names: tuple[str, ...]
+
+
+def _own(text: str) -> _Own:
+    if "PRIVATE KEY" in text:  # it is shown to whoever may look
+        raise InvalidInput.field("certificate", "must not have the private key in it")
     try:
-        return x509.load_pem_x509_certificates(text.encode())
+        own = x509.load_pem_x509_certificates(text.encode())[0]
+        return _Own(
+            own.public_key().public_bytes(DER, OF_KEY),
+            own.fingerprint(hashes.SHA256()),
+            own.not_valid_before_utc,
+            own.not_valid_after_utc,
+            _domain_names(own),
+        )
     except (ValueError, UnsupportedAlgorithm):
         raise InvalidInput.field("certificate", "must be a certificate in PEM format, its chain after it") from None
 
@@ -84,6 +97,6 @@ def _domain_names(own: x509.Certificate) -> tuple[str, ...]:
     try:
         names = own.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
         return tuple(names.get_values_for_type(x509.DNSName))
-    except (x509.ExtensionNotFound, ValueError):
+    except x509.ExtensionNotFound:
         common = own.subject.get_attributes_for_oid(NameOID.COMMON_NAME)
         return tuple(str(one.value) for one in common)

@@ -17,7 +17,7 @@ from infra.db.edges import NewEdge
 from infra.drivers.edges import Edge
 from infra.edge_api import EdgeApi
 from tests.fix_region import Region, internal_app
-from workers.edge import edge_worker, keep_reporting
+from workers.edge import Reporting, edge_worker
 
 EVERY = 0.1
 """Seconds between two reports."""
@@ -52,7 +52,7 @@ async def working_edge(region: Region, known: KnownEdge, edge: Edge) -> AsyncIte
     async with edge_api(region, known) as api:
         edges = Edges(edge, api)
         await api.report(edges.served, None)
-        reporting = asyncio.create_task(keep_reporting(edges, api, EVERY))
+        reporting = asyncio.create_task(Reporting(edges, api, EVERY).keep_on())
         try:
             async with edge_worker(region.client, edges, known.id):
                 yield edges

@@ -158,3 +158,38 @@ async def _serves(edge: SimulatedEdge, id: int) -> bool:
 
 async def _sends(edge: SimulatedEdge, id: int, count: int) -> bool:
     return [len(one.backends) for one in edge.plan.balancers if one.id == id] == [count]
+
+
+class DeadEdge(SimulatedEdge):
+    """HAProxy does not answer."""
+
+    async def health(self) -> list[Health]:
+        raise HostUnavailable("it does not run")
+
+
+async def test_an_edge_without_haproxy_falls_silent(module_api: Api, monkeypatch: pytest.MonkeyPatch) -> None:
+    """So that another takes over; what it is told then, it does: it announces nothing any more."""
+    region = module_api.region
+    monkeypatch.setattr("workers.edge.DEAD", 0.5)
+    known, other, edge = await new_edge(region), await new_edge(region), DeadEdge()
+    async with working_edge(region, known, edge), edge_api(region, other) as api:
+        id = await balancer(module_api, "dead", services=[SERVICE])
+        await eventually(lambda: _serves(edge, id))
+        await api.report(Served(""), None)
+
+        async def taken_over() -> bool:
+            await silence_if_quiet(region, known)
+            await api.report(Served(""), None)
+            return (await edge_of(region, id))[0] == other.id and not edge.plan.balancers
+
+        await eventually(taken_over)
+    await gone(module_api, id)
+    await removed(region, known, other)
+
+
+async def silence_if_quiet(region: Region, known: KnownEdge) -> None:
+    """As if fifteen seconds had passed, once it has said nothing for one."""
+    await region.execute(
+        "UPDATE edges SET reported = now() - interval '16 s' WHERE id = %s AND reported < now() - interval '1 s'",
+        known.id,
+    )
