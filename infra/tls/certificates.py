@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import ssl
+import warnings
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -17,6 +18,7 @@ from cryptography.x509.oid import NameOID
 from infra.domain.errors import InvalidInput
 
 LONGEST = 64 * 1024  # characters of PEM
+MALFORMED = (ValueError, UnsupportedAlgorithm, x509.InvalidVersion, x509.DuplicateExtension, Warning)
 DER, OF_KEY = Encoding.DER, PublicFormat.SubjectPublicKeyInfo
 
 
@@ -59,15 +61,16 @@ def _own(text: str) -> _Own:
     if "PRIVATE KEY" in text:  # it is shown to whoever may look
         raise InvalidInput.field("certificate", "must not have the private key in it")
     try:
-        own = x509.load_pem_x509_certificates(text.encode())[0]
-        return _Own(
-            own.public_key().public_bytes(DER, OF_KEY),
-            own.fingerprint(hashes.SHA256()),
-            own.not_valid_before_utc,
-            own.not_valid_after_utc,
-            _domain_names(own),
-        )
-    except (ValueError, UnsupportedAlgorithm):
+        with warnings.catch_warnings(action="error"):  # what is tolerated for now is no certificate to begin with
+            own = x509.load_pem_x509_certificates(text.encode())[0]
+            return _Own(
+                own.public_key().public_bytes(DER, OF_KEY),
+                own.fingerprint(hashes.SHA256()),
+                own.not_valid_before_utc,
+                own.not_valid_after_utc,
+                _domain_names(own),
+            )
+    except MALFORMED:
         raise InvalidInput.field("certificate", "must be a certificate in PEM format, its chain after it") from None
 
 

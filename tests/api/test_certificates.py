@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import base64
 import subprocess
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -11,6 +13,8 @@ import pytest
 from hcloud.certificates import Certificate
 from hcloud.load_balancers import LoadBalancerService, LoadBalancerServiceHttp
 
+from infra.domain.errors import InvalidInput
+from infra.tls.certificates import read
 from tests.api.balancing import Ground, on
 from tests.api.refusals import code_of, fields_of
 from tests.fix_api import Api
@@ -101,3 +105,18 @@ async def test_what_cannot_be_served_is_refused_and_never_quoted(module_api: Api
         assert fields_of(refused) == [field]
         assert pair.key[40:80] not in refused.text
     assert (await module_api.listed("/certificates", name="wrong"))["certificates"] == []
+
+
+def test_a_damaged_certificate_is_refused_whatever_the_damage(pair: Pair) -> None:
+    body = base64.b64decode("".join(pair.certificate.splitlines()[1:-1]))
+    for place in range(len(body)):
+        for value in (0x00, 0x30, 0xFF):
+            damaged = base64.encodebytes(body[:place] + bytes([value]) + body[place + 1 :]).decode()
+            text = f"-----BEGIN CERTIFICATE-----\n{damaged}-----END CERTIFICATE-----\n"
+            with suppress(InvalidInput):
+                read(text, pair.key)
+
+
+def test_a_key_among_the_certificates_is_refused(pair: Pair) -> None:
+    with pytest.raises(InvalidInput, match="must not have the private key"):
+        read(pair.certificate + pair.key, pair.key)
