@@ -12,6 +12,7 @@ from itertools import groupby
 from typing import Any
 
 from psycopg import sql
+from psycopg.rows import DictRow
 
 from infra.db import load_balancer_targets
 from infra.db.load_balancers import KIND, LoadBalancer, Target
@@ -21,7 +22,13 @@ from infra.domain.load_balancers import bare_ipv6
 from infra.domain.networks import mac_of
 
 OF_EDGE = sql.SQL("{} WHERE r.edge_id = %s ORDER BY r.project_id, r.id").format(KIND.select)
-EPOCHS = "SELECT id, edge_epoch FROM load_balancers WHERE id = ANY(%s)"
+TURNS = """
+SELECT b.id, b.edge_epoch, v4.generation AS ipv4, v6.generation AS ipv6
+FROM load_balancers b
+LEFT JOIN addresses v4 ON v4.load_balancer_id = b.id AND v4.type = 'ipv4'
+LEFT JOIN addresses v6 ON v6.load_balancer_id = b.id AND v6.type = 'ipv6'
+WHERE b.id = ANY(%s)
+"""
 
 SERVERS = """
 SELECT s.id,
@@ -53,11 +60,9 @@ async def plan_of(connection: Connection, edge_id: int) -> EdgePlan:
     found = [KIND.build(row) for row in await (await connection.execute(OF_EDGE, (edge_id,))).fetchall()]
     resolved = await resolve(connection, found)
     ids = [one.id for one in found]
-    epochs = {row["id"]: row["edge_epoch"] for row in await (await connection.execute(EPOCHS, (ids,))).fetchall()}
+    turns = {row["id"]: row for row in await (await connection.execute(TURNS, (ids,))).fetchall()}
     sides = await _sides(connection, found)
-    balancers = [
-        _balancer(one, epochs[one.id], sides.get(one.id), resolved[one.id]) for one in found if one.id in epochs
-    ]
+    balancers = [_balancer(one, turns[one.id], sides.get(one.id), resolved[one.id]) for one in found if one.id in turns]
     wanted = {id for one in found for service in one.services for id in service.certificates}
     return EdgePlan(edge_id, tuple(balancers), await _certificates(connection, wanted))
 
@@ -125,12 +130,14 @@ async def _sides(connection: Connection, balancers: Sequence[LoadBalancer]) -> d
     }
 
 
-def _balancer(one: LoadBalancer, epoch: int, side: PrivateSide | None, resolved: Sequence[Resolved]) -> Balancer:
+def _balancer(one: LoadBalancer, turns: DictRow, side: PrivateSide | None, resolved: Sequence[Resolved]) -> Balancer:
     backends = {backend: None for each in resolved if (backend := each.backend)}  # a server may be meant twice
     return Balancer(
-        *(one.id, epoch, one.algorithm, one.type.max_connections),
+        *(one.id, turns["edge_epoch"], one.algorithm, one.type.max_connections),
         ipv4=one.ipv4 if one.public_enabled else None,
         ipv6=one.ipv6 if one.public_enabled else None,
+        ipv4_generation=turns["ipv4"] or 0,
+        ipv6_generation=turns["ipv6"] or 0,
         private=side,
         services=tuple(one.services),
         backends=tuple(sorted(backends, key=lambda backend: (backend.by_network, backend.address))),

@@ -23,10 +23,11 @@ from infra.domain.port_plan import GuestRoute, PortPlan, PrivatePort, PublicPort
 CLAIMED = """
 SELECT s.id, c.epoch, s.project_id, s.labels, s.want_ipv4 OR s.want_ipv6 AS is_public,
        p.inbound_policy = 'accept' AS accepts,
-       (SELECT a.address FROM addresses a WHERE a.server_id = s.id AND a.type = 'ipv4') AS ipv4,
-       (SELECT a.address FROM addresses a WHERE a.server_id = s.id AND a.type = 'ipv6') AS ipv6,
+       v4.address AS ipv4, v4.generation AS ipv4_generation, v6.address AS ipv6, v6.generation AS ipv6_generation,
        ARRAY(SELECT f.firewall_id FROM firewall_targets f WHERE f.server_id = s.id ORDER BY f.id) AS firewalls
 FROM claims c JOIN servers s ON s.id = c.server_id JOIN projects p ON p.id = s.project_id
+LEFT JOIN addresses v4 ON v4.server_id = s.id AND v4.type = 'ipv4'
+LEFT JOIN addresses v6 ON v6.server_id = s.id AND v6.type = 'ipv6'
 WHERE c.host_id = %s """
 
 MEMBERS = """
@@ -108,12 +109,17 @@ def _plan(row: DictRow, firewalls: Sequence[int], around: Surroundings) -> PortP
     return PortPlan(
         server_id=row["id"],
         epoch=row["epoch"],
-        public=PublicPort(server_mac(row["id"]), row["ipv4"], row["ipv6"]),
+        public=_public(row),
         private=tuple(map(_private, around.members.get(row["id"], ()))),
         firewalls=tuple(firewalls),
         rules=_together(around.rules.get(id, ()) for id in firewalls),
         accepts=row["accepts"],
     )
+
+
+def _public(row: DictRow) -> PublicPort:
+    generations = row["ipv4_generation"] or 0, row["ipv6_generation"] or 0
+    return PublicPort(server_mac(row["id"]), row["ipv4"], row["ipv6"], *generations)
 
 
 def _together(rules: Iterable[Sequence[Rule]]) -> tuple[Rule, ...]:

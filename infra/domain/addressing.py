@@ -3,6 +3,7 @@
 A v4 pool holds single addresses, without its network and broadcast address; a v6 pool holds /64s, without its first.
 Index 1 is the first to be handed out. A pool too small to have an address of its own to keep back (a v4 /31 after
 RFC 3021, a /32, a v6 /64) hands out all it has.
+An address that changes hands is announced with a lower metric each time, so that whoever has it newest is believed.
 """
 
 from __future__ import annotations
@@ -14,6 +15,8 @@ SERVER_PREFIX = 64
 """What a server gets of a v6 pool."""
 WIDEST = 8
 """Of a v6 pool: as many /64s as are counted."""
+OLDEST_METRIC = 16_000_000
+"""Below 2**24: what a kernel route's metric has above that is a distance to FRR, and BGP's own is less than that."""
 
 
 def nth_address(cidr: str, index: int) -> str:
@@ -34,6 +37,11 @@ def last_index(cidr: str, type: Literal["ipv4", "ipv6"]) -> int:
     if f"ipv{pool.version}" != type:
         raise ValueError(f"{cidr} is not an {type} pool")
     return _count(pool)
+
+
+def route_metric(generation: int) -> int:
+    """Of the route to an address that has changed hands so often."""
+    return max(1, OLDEST_METRIC - generation)
 
 
 def _pool(cidr: str) -> IPv4Network | IPv6Network:

@@ -39,8 +39,8 @@ class Backend:
 
 @dataclass(frozen=True, slots=True)
 class Balancer:
-    """``epoch``: of its assignment to this edge; of two edges that announce it, routers believe the higher one.
-    ``ipv4``, ``ipv6``: None while its public interface is off. ``max_connections``: of its type, at a time."""
+    """``epoch``: of its assignment to this edge. ``ipv4``, ``ipv6``: None while its public interface is off; the
+    generations as those of infra.domain.port_plan.PublicPort. ``max_connections``: of its type, at a time."""
 
     id: int
     epoch: int
@@ -48,6 +48,8 @@ class Balancer:
     max_connections: int
     ipv4: str | None = None
     ipv6: str | None = None
+    ipv4_generation: int = 0
+    ipv6_generation: int = 0
     private: PrivateSide | None = None
     services: tuple[Service, ...] = ()
     backends: tuple[Backend, ...] = ()

@@ -14,11 +14,14 @@ from infra.domain.firewalls import Rule
 
 @dataclass(frozen=True, slots=True)
 class PublicPort:
-    """The one port that every server has, with public addresses or without. ``ipv6_network``: a /64."""
+    """The one port that every server has, with public addresses or without. ``ipv6_network``: a /64. The generation of
+    an address is how often it has changed hands: of two who announce it, routers believe the higher one."""
 
     mac: str
     ipv4: str | None = None
     ipv6_network: str | None = None
+    ipv4_generation: int = 0
+    ipv6_generation: int = 0
 
     @property
     def addresses(self) -> list[str]:

@@ -1,7 +1,7 @@
 """A load balancer's public addresses on its edge: on a link of their own, and announced by routes that FRR spreads.
 
 An address is there before HAProxy listens on it, and goes when nobody does any more. The routes have our protocol
-number, and the epoch of the assignment in their metric: where two edges announce an address, routers take the newer.
+number, and the address's generation in their metric: where two announce an address, routers take the newer.
 All of it lives in the network namespace of the calling process. Blocking.
 """
 
@@ -17,11 +17,11 @@ from typing import Any
 from pyroute2 import IPRoute
 from pyroute2.netlink.exceptions import NetlinkError
 
+from infra.domain.addressing import route_metric
 from infra.domain.edge_plan import EdgePlan
 
 LINK, NOWHERE = "lb0", "lb0-nowhere"
 ROUTE_PROTOCOL = 210  # as hosts' routes have it: "this route is ours"
-LATEST = 1_000_000  # the metric of epoch 0
 ADDRESS_WITHOUT_DAD = 0x02
 LINK_SCOPE, HOST_SCOPE, ANY_SCOPE = 253, 254, 255
 MAIN_TABLE, LOCAL_TABLE = 254, 255
@@ -76,10 +76,13 @@ def remove_link() -> None:
 
 def wanted_routes(plan: EdgePlan) -> set[Route]:
     """An IPv4 address, and all of the /64 that an IPv6 one is of."""
+    told = [
+        pair for one in plan.balancers for pair in ((one.ipv4, one.ipv4_generation), (one.ipv6, one.ipv6_generation))
+    ]
     return {
-        Route(str(ip_network((address, 64 if ":" in address else 32), strict=False)), LATEST - balancer.epoch)
-        for balancer in plan.balancers
-        for address in balancer.public
+        Route(str(ip_network((address, 64 if ":" in address else 32), strict=False)), route_metric(generation))
+        for address, generation in told
+        if address
     }
 
 

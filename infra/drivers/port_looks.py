@@ -26,7 +26,7 @@ from infra.domain.port_plan import PortPlan, PrivatePort
 from infra.domain.seed import GATEWAY4, GATEWAY6
 from infra.drivers import nft
 from infra.drivers.links import IS_UP, NEIGHBOUR_PERMANENT, NEIGHBOUR_STATIC, owner_on
-from infra.drivers.public_ports import FAMILIES, ROUTE_PROTOCOL, destinations, metric_of, route_of
+from infra.drivers.public_ports import FAMILIES, ROUTE_PROTOCOL, route_of, wanted_routes
 
 
 @dataclass(frozen=True, slots=True)
@@ -129,8 +129,7 @@ def _missing(plan: PortPlan, seen: Look, tunnels: bool) -> Iterator[str]:
         yield "its gateway"
     if not {(address, port.mac) for address in port.addresses} <= seen.neighbours.get(index, set()):
         yield "neighbours"
-    wanted = [(to, metric_of(plan.epoch)) for family in (AF_INET, AF_INET6) for to in destinations(port, family)]
-    if seen.routes.get(index, set()) != set(wanted):
+    if seen.routes.get(index, set()) != wanted_routes(port, AF_INET) | wanted_routes(port, AF_INET6):
         yield "routes"
     for private in plan.private:
         yield from _missing_of(private, seen, tunnels)

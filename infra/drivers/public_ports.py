@@ -1,7 +1,7 @@
 """Public ports: routed taps, each with the same gateway under the same MAC on every host, and the routes to them.
 
 A server's addresses are host routes with a protocol number of our own: whatever distributes routes can tell them. Their
-metric falls with the epoch of the server's claim: where two hosts announce an address, the newest claim wins.
+metric falls with the address's generation: where two announce an address, whoever has it newest wins.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ from typing import Any
 
 from pyroute2 import IPRoute
 
+from infra.domain.addressing import route_metric
 from infra.domain.port_names import tap_name
 from infra.domain.port_plan import PortPlan, PublicPort
 from infra.domain.seed import GATEWAY4, GATEWAY6
@@ -31,7 +32,6 @@ from infra.drivers.links import (
 
 ROUTE_PROTOCOL = 210  # rtm_protocol: "this route belongs to the host worker"; from the range that nobody has registered
 POOL_METRIC = 2**31  # far behind whatever else knows a way to a pool
-OLDEST_METRIC = 1_000_000
 TAP_MAC = "fe:00:00:00:00:01"
 
 SCOPE_LINK, SCOPE_ANY = 253, 255
@@ -39,15 +39,11 @@ ADDRESS_WITHOUT_DAD = 0x02
 FAMILIES = (AF_INET, AF_INET6)
 
 
-def metric_of(epoch: int) -> int:
-    return max(1, OLDEST_METRIC - epoch)
-
-
-def destinations(port: PublicPort, family: int) -> list[str]:
-    """What is routed to it."""
+def wanted_routes(port: PublicPort, family: int) -> set[tuple[str, int]]:
+    """What is routed to it: (destination, metric)."""
     if family == AF_INET:
-        return [f"{port.ipv4}/32"] if port.ipv4 else []
-    return [port.ipv6_network] if port.ipv6_network else []
+        return {(f"{port.ipv4}/32", route_metric(port.ipv4_generation))} if port.ipv4 else set()
+    return {(port.ipv6_network, route_metric(port.ipv6_generation))} if port.ipv6_network else set()
 
 
 def prepare_host(netlink: IPRoute, uplinks: Sequence[str], pools: Sequence[str]) -> None:
@@ -72,19 +68,19 @@ def make_tap(netlink: IPRoute, server_id: int, owner: Owner) -> Tap:
 def connect(netlink: IPRoute, plan: PortPlan, tap: Tap, nothing_old: bool) -> None:
     """The gateway, then the guest's neighbours, then the routes that attract packets. Its rules are there.
     ``nothing_old``: there is nothing to be forgotten; to look takes as long as there are servers here."""
-    port, metric = plan.public, metric_of(plan.epoch)
+    port = plan.public
     _ensure_gateway(netlink, tap.index, tap_name(plan.server_id))
     for address in port.addresses:
         netlink.neigh("replace", dst=address, lladdr=port.mac, ifindex=tap.index, state=NEIGHBOUR_PERMANENT)
     for family in FAMILIES:
-        wanted = destinations(port, family)
-        for destination in wanted:
+        wanted = wanted_routes(port, family)
+        for destination, metric in wanted:
             scope = {"scope": SCOPE_LINK} if family == AF_INET else {}
             route = {"dst": destination, "oif": tap.index, "proto": ROUTE_PROTOCOL, "priority": metric}
             netlink.route("replace", family=family, **route, **scope)
         if not nothing_old:
             forget_neighbours(netlink, tap.index, family, port.mac, port.addresses)
-            _forget_routes(netlink, tap.index, family, {(destination, metric) for destination in wanted})
+            _forget_routes(netlink, tap.index, family, wanted)
 
 
 def disconnect(netlink: IPRoute, server_id: int) -> None:

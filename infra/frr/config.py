@@ -2,8 +2,8 @@
 
 eBGP over interfaces without addresses of their own (RFC 5549), an AS number to each host. Routers learn every /32 and
 /64; hosts are told a default route and where the other hosts are. The metric of a kernel route goes along as MED, and
-routers compare it across AS numbers: of two hosts that announce one address the lower metric wins, which the newer
-claim has.
+routers compare it across AS numbers: of two who announce one address the lower metric wins, which is that
+of whoever has it newest.
 """
 
 from __future__ import annotations

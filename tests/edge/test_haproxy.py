@@ -200,9 +200,9 @@ async def test_a_port_that_is_anothers_takes_nobody_else_down(edge: RunningEdge,
 
 async def test_what_goes_is_neither_there_nor_announced(edge: RunningEdge, backends: Backends) -> None:
     await edge.follow(plan_of([]))
-    assert _announced() == {f"{V4} metric 999999", "2001:db8:100:9::/64 metric 999999"}
-    await edge.follow(plan_of([], epoch=2))
-    assert _announced() == {f"{V4} metric 999998", "2001:db8:100:9::/64 metric 999998"}
+    assert _announced() == {f"{V4} metric 16000000", "2001:db8:100:9::/64 metric 16000000"}
+    await edge.follow(plan_of([], ipv4_generation=2, ipv6_generation=7))
+    assert _announced() == {f"{V4} metric 15999998", "2001:db8:100:9::/64 metric 15999993"}
     await edge.follow(EdgePlan(1))
     assert _announced() == set()
     with pytest.raises(OSError, match=r"unreachable|refused|timed out"):

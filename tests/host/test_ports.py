@@ -42,7 +42,7 @@ def everything() -> str:
 async def test_attach_gives_a_server_its_addresses_and_a_gateway(ports: HostPorts) -> None:
     await ports.attach(plan_for(ALICE))
     tap = tap_name(ALICE.server_id)
-    assert f"{ALICE4} dev {tap} proto 210 scope link metric 999999" in ip("route")
+    assert f"{ALICE4} dev {tap} proto 210 scope link metric 16000000" in ip("route")
     assert f"2001:db8:77:b::/64 dev {tap} proto 210" in ip("-6", "route")
     assert "unreachable 10.77.0.0/24 proto 210" in ip("route")
     assert "172.31.1.1/32" in ip("address", "show", "dev", tap)

@@ -137,6 +137,7 @@ CHANGES: list[tuple[PortPlan, PortPlan]] = [
     (plan(21, red(1), blue(2)), plan(21)),
     (plan(21, red(1, aliases=("10.8.7.7", "10.8.7.8"))), plan(21, red(1, aliases=("10.8.7.8",), ip="10.8.0.99"))),
     (plan(21, red(1)), replace(plan(21, red(1)), epoch=2)),
+    (plan(21), replace(plan(21), public=replace(plan(21).public, ipv4_generation=7))),
     (plan(21, red(1), blue(2)), plan(21, red(1), member_port(3, 5003))),
 ]
 

@@ -95,12 +95,13 @@ def waited(met: Callable[[], bool], patience: float, every: float = LOOK_EVERY) 
     return time.monotonic() - begun
 
 
-def public(number: int) -> PublicPort:
-    return PublicPort(server_mac(number), f"203.0.113.{number}", f"2001:db8:100:{number:x}::/64")
+def public(number: int, generation: int = 0) -> PublicPort:
+    addresses = f"203.0.113.{number}", f"2001:db8:100:{number:x}::/64"
+    return PublicPort(server_mac(number), *addresses, generation, generation)
 
 
-def server(number: int, *private: PrivatePort, epoch: int = 1) -> PortPlan:
-    return PortPlan(number, epoch, public(number), private)
+def server(number: int, *private: PrivatePort, epoch: int = 1, generation: int = 0) -> PortPlan:
+    return PortPlan(number, epoch, public(number, generation), private)
 
 
 def member(member_id: int, vni: int, ip: str) -> PrivatePort:
