@@ -16,7 +16,7 @@ from infra.db import network_members, networks, servers
 from infra.db.network_members import Holder, Wish
 from infra.db.pool import Connection
 from infra.domain.changes import Resource
-from infra.domain.errors import NotFound
+from infra.domain.errors import NotFound, QuotaExceeded
 from infra.domain.refusals import IpNotAvailable, NoSubnetAvailable, ServerAlreadyAttached
 
 router = APIRouter(tags=["servers"])
@@ -26,7 +26,7 @@ router = APIRouter(tags=["servers"])
     "/servers/{id}/actions/attach_to_network",
     status_code=201,
     response_model=ActionAnswer,
-    responses=failing(NotFound, ServerAlreadyAttached, IpNotAvailable, NoSubnetAvailable),
+    responses=failing(NotFound, ServerAlreadyAttached, IpNotAvailable, NoSubnetAvailable, QuotaExceeded),
 )
 async def attach_to_network(changing: Changing, id: PathId, body: AttachToNetwork) -> Response:
     """The server has the address from now on, and a further interface, also while it runs."""

@@ -29,6 +29,7 @@ from infra.db.server_types import ServerType
 from infra.db.servers import Server, ServerStatus
 from infra.domain.dns_ptr import default_ptr
 from infra.domain.firewalls import MOST_ON_A_SERVER
+from infra.domain.networks import MOST_NETWORKS
 
 USER_DATA_BYTES = 32 * 1024
 
@@ -82,7 +83,7 @@ class CreateServer(
     automount: bool = False
     public_net: PublicNet = PublicNet()
     volumes: NoneYet = Field(default_factory=list)
-    networks: Annotated[list[Id], Field(max_length=10)] | None = None
+    networks: Annotated[list[Id], Field(max_length=MOST_NETWORKS)] | None = None
     firewalls: list[FirewallReference] = Field(default_factory=list, max_length=MOST_ON_A_SERVER)
     placement_group: Id | None = None
 

@@ -1,23 +1,28 @@
 """A project's default network: the one named ``default``, which servers join that are ordered without naming any.
 
-It is made with the first such order, and gets a subnet in each network zone that one comes to. Orders that come at once
-wait for each other there, and only there: once it is made it is found without a lock.
+It is made with the first such order, and gets a subnet in each network zone that one comes to, and a further one when
+those are full. Orders that come at once wait for the first of them, and then for nothing more: it is found without a
+lock.
 """
 
 from __future__ import annotations
 
 from ipaddress import IPv4Network
 
-from infra.db import networks
+from psycopg import Rollback
+
+from infra.db import network_members, networks
+from infra.db.network_members import Holder
 from infra.db.networks import KIND, NewNetwork
 from infra.db.pool import Connection
 from infra.db.selectors import hold
 from infra.domain.networks import next_subnet
+from infra.domain.refusals import IpNotAvailable
 
 NAME = "default"
 RANGE = IPv4Network("10.0.0.0/16")
 SUBNET = 20
-"""Of each network zone, where there is room for it: 4,093 servers."""
+"""At a time, where there is room for it: 4,093 servers."""
 
 READY = """
 SELECT n.id FROM networks n WHERE n.project_id = %(project)s AND n.name = %(name)s
@@ -33,13 +38,33 @@ async def is_wanted(connection: Connection, project_id: int) -> bool:
 
 async def ensure(connection: Connection, project_id: int, zone: str) -> int:
     """Its id; a server in that network zone can join it. NoSubnetAvailable: it has no room for a subnet there."""
+    if (id := await _ready(connection, project_id, zone)) is not None:
+        return id
+    async with connection.transaction() as waiting:
+        await hold(connection, project_id)
+        if await _ready(connection, project_id, zone) is None:
+            return await _furnish(connection, project_id, zone)
+        raise Rollback(waiting)  # another has made it meanwhile: who waits behind this order need not
+    return await ensure(connection, project_id, zone)
+
+
+async def join(connection: Connection, project_id: int, id: int, holder: Holder) -> None:
+    """Its owner has named neither it nor its subnets: where they are full there is a further one. NotFound: it is gone.
+
+    NoSubnetAvailable, IpNotAvailable: there is no room for another.
+    """
+    try:
+        await network_members.join(connection, project_id, id, holder)
+    except IpNotAvailable:
+        await network_members.leave(connection, project_id, id, holder)  # it has no address there
+        await _add_subnet(connection, project_id, id, holder.network_zone)
+        await network_members.join(connection, project_id, id, holder)
+
+
+async def _ready(connection: Connection, project_id: int, zone: str) -> int | None:
     values = {"project": project_id, "name": NAME, "zone": zone}
-    for first in (True, False):
-        if row := await (await connection.execute(READY, values)).fetchone():
-            return int(row["id"])
-        if first:
-            await hold(connection, project_id)
-    return await _furnish(connection, project_id, zone)
+    row = await (await connection.execute(READY, values)).fetchone()
+    return int(row["id"]) if row else None
 
 
 async def _furnish(connection: Connection, project_id: int, zone: str) -> int:
@@ -47,8 +72,12 @@ async def _furnish(connection: Connection, project_id: int, zone: str) -> int:
     row = await (await connection.execute(query, (project_id, NAME))).fetchone()
     new = NewNetwork(project_id, NAME, RANGE, vswitch_routes=False, labels={})
     id = int(row["id"]) if row else await networks.create(connection, new)
+    await _add_subnet(connection, project_id, id, zone)
+    return id
+
+
+async def _add_subnet(connection: Connection, project_id: int, id: int, zone: str) -> None:
     network = await KIND.get(connection, project_id, id)
     small = network.ip_range.prefixlen > SUBNET
     ip_range = None if small else next_subnet(network.ip_range, network.subnets, SUBNET)
     await networks.add_subnet(connection, project_id, id, zone, "cloud", ip_range)
-    return id

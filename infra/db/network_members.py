@@ -12,8 +12,8 @@ from typing import Any
 
 from infra.db.networks import KIND, in_zone
 from infra.db.pool import Connection
-from infra.domain.errors import InvalidInput
-from infra.domain.networks import Subnet, is_usable, mac_of, reserved, subnet_of_address
+from infra.domain.errors import InvalidInput, QuotaExceeded
+from infra.domain.networks import MOST_NETWORKS, Subnet, is_usable, mac_of, reserved, subnet_of_address
 from infra.domain.refusals import (
     IpNotAvailable,
     LoadBalancerAlreadyAttached,
@@ -88,12 +88,24 @@ ANYWHERE = Wish()
 async def join(
     connection: Connection, project_id: int, network_id: int, holder: Holder, wish: Wish = ANYWHERE
 ) -> Member:
-    """NotFound: no such network. ServerAlreadyAttached, IpNotAvailable, NoSubnetAvailable, InvalidInput."""
+    """NotFound: no such network. ServerAlreadyAttached, IpNotAvailable, NoSubnetAvailable, InvalidInput, QuotaExceeded:
+    a server is in as many as it may be."""
+    if holder.server_id is not None:  # who puts it into another network at this moment is waited for
+        await connection.execute("SELECT FROM servers WHERE id = %s FOR NO KEY UPDATE", (holder.server_id,))
     await KIND.lock(connection, project_id, network_id)
     network = await _ground(connection, network_id)
-    row = await (await connection.execute(_insert(holder), (network_id, holder.id))).fetchone()
+    row = await (await connection.execute(_insert(holder), {"network": network_id, "holder": holder.id})).fetchone()
     if row is None:
         raise _already(holder)
+    if row["others"] >= MOST_NETWORKS:
+        limit = {
+            "name": "server_limit",
+            "resource": "networks",
+            "limit": MOST_NETWORKS,
+            "used": row["others"],
+            "asked": 1,
+        }
+        raise QuotaExceeded(f"a server is in at most {MOST_NETWORKS} networks", {"limits": [limit]})
     ip = await _choose(connection, network, holder, wish)
     await _check_aliases(connection, network, (ip, *wish.aliases), wish.aliases)
     await _hold(connection, network_id, row["id"], [(ip, False), *((alias, True) for alias in wish.aliases)])
@@ -143,8 +155,11 @@ async def _ground(connection: Connection, network_id: int) -> _Ground:
 
 
 def _insert(holder: Holder) -> bytes:
-    query = f"INSERT INTO network_members (network_id, {holder.column}) VALUES (%s, %s)"
-    return f"{query} ON CONFLICT (network_id, {holder.column}) DO NOTHING RETURNING id".encode()
+    return f"""
+    INSERT INTO network_members (network_id, {holder.column}) VALUES (%(network)s, %(holder)s)
+    ON CONFLICT (network_id, {holder.column}) DO NOTHING
+    RETURNING id, (SELECT count(*) FROM network_members o WHERE o.{holder.column} = %(holder)s) AS others
+    """.encode()
 
 
 async def _choose(connection: Connection, network: _Ground, holder: Holder, wish: Wish) -> IPv4Address:

@@ -127,7 +127,7 @@ async def _join(connection: Connection, new: NewServer, server_id: int, default:
     holder = network_members.Holder(new.network_zone, server_id=server_id)
     if default is not None:
         try:
-            await network_members.join(connection, new.project_id, default, holder)
+            await default_networks.join(connection, new.project_id, default, holder)
         except NotFound as gone:
             raise Conflict("the project's default network was deleted at this moment: try again") from gone
     for network_id in new.networks:

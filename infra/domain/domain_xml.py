@@ -18,7 +18,7 @@ from typing import Literal
 from xml.etree import ElementTree as ET
 
 from infra.domain.models import Machine
-from infra.domain.networks import mac_of
+from infra.domain.networks import MOST_NETWORKS, mac_of
 from infra.domain.port_names import private_tap_name, tap_name
 
 Accel = Literal["kvm", "qemu"]
@@ -27,7 +27,7 @@ NAME_PREFIX = "server-"
 AGENT_CHANNEL = "org.puchify.agent.0"
 TRANSLATION_CACHE_MIB = 256
 EMULATOR = "/usr/bin/qemu-system-x86_64"
-PORTS_SLOT, PORTS = 7, range(1, 9)
+PORTS_SLOT, PORTS = 7, range(1, MOST_NETWORKS + 1)
 """The buses into which NICs of private networks are plugged: the functions of one slot lead to them."""
 PRIVATE_MTU = 1450
 """Bytes: what an underlay of 1,500 leaves of a frame in a VXLAN over IPv4."""

@@ -15,6 +15,8 @@ from typing import Literal
 PRIVATE = tuple(IPv4Network(text) for text in ("10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16"))
 SMALLEST, SMALLEST_SUBNET, AUTOMATIC = 24, 30, 24
 """Longest prefixes: of a network, of a subnet, and of a subnet whose range nobody named."""
+MOST_NETWORKS = 8
+"""That a server is in: as many as a machine has ports for their NICs."""
 HOST_GATEWAY = IPv4Address("172.31.1.1")
 DEFAULT_ROUTE = IPv4Network("0.0.0.0/0")
 

@@ -8,13 +8,15 @@ from ipaddress import IPv4Address, IPv4Network
 
 import pytest
 
-from infra.db import network_members, networks
+from infra.db import default_networks, network_members, networks
 from infra.db.network_members import Holder, Member, Wish
 from infra.db.networks import NewNetwork
-from infra.domain.errors import InvalidInput
-from infra.domain.networks import is_usable
+from infra.db.pool import Connection
+from infra.domain.errors import InvalidInput, QuotaExceeded
+from infra.domain.networks import MOST_NETWORKS, is_usable
 from infra.domain.refusals import IpNotAvailable, ServerAlreadyAttached
 from tests.db.conftest import Project
+from tests.fix_region import eventually
 
 ZONE = "here"
 
@@ -110,3 +112,81 @@ async def test_twenty_first_orders_make_one_default_network(project: Project) ->
     assert (network["name"], [subnet["network_zone"] for subnet in subnets]) == ("default", [ZONE])
     ips = await project.all("SELECT ip FROM members WHERE network_id = %s", network["id"])
     assert len({row["ip"] for row in ips}) == 20
+
+
+async def test_first_orders_wait_for_the_network_and_not_for_each_other(project: Project) -> None:
+    """One has seen it made, and is long: the next one finds it as well."""
+    await project.all("INSERT INTO network_zones (name) VALUES (%s)", ZONE)
+    async with (
+        project.pool.connection() as making,
+        project.pool.connection() as second,
+        project.pool.connection() as third,
+    ):
+        made = asyncio.Event()
+
+        async def first() -> int:
+            async with making.transaction():
+                id = await default_networks.ensure(making, project.id, ZONE)
+                await made.wait()
+            return id
+
+        async def found(connection: Connection, until: asyncio.Event) -> int:
+            async with connection.transaction():
+                id = await default_networks.ensure(connection, project.id, ZONE)
+                until.set()
+                await both.wait()
+            return id
+
+        both, reached = asyncio.Event(), (asyncio.Event(), asyncio.Event())
+        tasks = [asyncio.create_task(first())]
+        await eventually(lambda: _waiting_for(project, 0), every=0.01)
+        tasks += [asyncio.create_task(found(second, reached[0])), asyncio.create_task(found(third, reached[1]))]
+        await eventually(lambda: _waiting_for(project, 2), every=0.01)
+        made.set()
+        async with asyncio.timeout(10):
+            await asyncio.gather(*(one.wait() for one in reached))
+        both.set()
+        assert len(set(await asyncio.gather(*tasks))) == 1
+
+
+async def test_a_default_network_that_is_full_gets_a_further_subnet(project: Project) -> None:
+    await project.all("INSERT INTO network_zones (name) VALUES (%s)", ZONE)
+    await project.accept("first", default_network=True, network_zone=ZONE)
+    await project.all(
+        "INSERT INTO network_addresses (network_id, ip, member_id, is_alias)"
+        " SELECT network_id, inet '10.0.0.0' + n, id, true FROM network_members, generate_series(3, 4094) n"
+    )
+
+    orders = [project.accept(f"web-{n}", default_network=True, network_zone=ZONE) for n in range(4)]
+    servers = [accepted.server_id for accepted in await asyncio.gather(*orders)]
+
+    subnets = await project.all("SELECT ip_range::text, network_zone FROM subnets ORDER BY ip_range")
+    assert subnets == [{"ip_range": f"10.0.{third}.0/20", "network_zone": ZONE} for third in (0, 16)]
+    ips = await project.all("SELECT ip FROM members WHERE server_id = ANY(%s) ORDER BY ip", servers)
+    assert [row["ip"] for row in ips] == [f"10.0.16.{n}" for n in range(1, 5)]
+
+
+async def test_a_server_is_in_no_more_networks_than_a_machine_has_ports_for(project: Project) -> None:
+    server = (await project.accept("busy")).server_id
+    ids = [await network(project, f"10.{n}.0.0/24", f"10.{n}.0.0/28") for n in range(MOST_NETWORKS + 3)]
+    for id in ids[: MOST_NETWORKS - 1]:
+        await join(project, id, server)
+
+    ends = await asyncio.gather(*(join(project, id, server) for id in ids[MOST_NETWORKS - 1 :]), return_exceptions=True)
+
+    refused = [end for end in ends if isinstance(end, QuotaExceeded)]
+    assert (len(refused), len(ends)) == (3, 4)
+    assert refused[0].message == "a server is in at most 8 networks"
+    with pytest.raises(ServerAlreadyAttached):
+        await join(project, ids[0], server)
+    assert await project.all("SELECT count(*) AS n FROM network_members") == [{"n": MOST_NETWORKS}]
+
+
+async def _waiting_for(project: Project, many: int) -> bool:
+    """Whether so many wait for the lock of the project, which somebody has."""
+    (row,) = await project.all(
+        "SELECT count(*) FILTER (WHERE NOT granted) AS waiting,"
+        " count(*) FILTER (WHERE mode = 'RowShareLock' AND relation = 'projects'::regclass) AS locking FROM pg_locks"
+        " WHERE database IS NULL OR database = (SELECT oid FROM pg_database WHERE datname = current_database())"
+    )
+    return bool(row["locking"]) and int(row["waiting"]) >= many
