@@ -122,6 +122,13 @@ class Settings(BaseSettings):
     image_gb_per_project: float = Field(
         1000, ge=0, description="What a project's images may take in the image store, in GiB."
     )
+    networks_per_project: int = Field(100, ge=0, description="Networks that a project may have.")
+    firewalls_per_project: int = Field(100, ge=0, description="Firewalls that a project may have.")
+    load_balancers_per_project: int = Field(
+        50, ge=0, description="Load balancers that a project may have; each takes two public addresses."
+    )
+    certificates_per_project: int = Field(100, ge=0, description="Certificates that a project may have.")
+    zones_per_project: int = Field(500, ge=0, description="DNS zones that a project may have.")
     upload_patience: float = Field(
         86_400, gt=0, description="Seconds without a byte after which the upload of an image is given up."
     )

@@ -24,7 +24,7 @@ from infra.db import certificates
 from infra.db.certificates import KIND
 from infra.db.named import Wanted
 from infra.db.pool import Connection
-from infra.domain.errors import InvalidInput, NotFound, UniquenessError
+from infra.domain.errors import InvalidInput, NotFound, QuotaExceeded, UniquenessError
 from infra.domain.labels import parse_selector
 from infra.domain.refusals import ResourceInUse, UnsupportedError
 from infra.tls.certificates import Uploaded, read
@@ -36,7 +36,7 @@ router = APIRouter(tags=["certificates"])
     "/certificates",
     status_code=201,
     response_model=CreatedCertificate,
-    responses=failing(UniquenessError, UnsupportedError),
+    responses=failing(UniquenessError, QuotaExceeded, UnsupportedError),
 )
 async def create_certificate(changing: Changing, body: CreateCertificate) -> Response:
     """Of type `uploaded`: the certificate with its chain, and its private key, which is never shown."""
@@ -45,6 +45,7 @@ async def create_certificate(changing: Changing, body: CreateCertificate) -> Res
     uploaded = _uploaded(body)
 
     async def make(connection: Connection) -> dict[str, Any]:
+        await KIND.keep_room(connection, changing.project_id, changing.services.settings.certificates_per_project)
         made = await certificates.create(connection, changing.project_id, body.name, dict(body.labels), uploaded)
         return {"certificate": certificate_wire(made), "action": None}
 

@@ -65,6 +65,7 @@ async def create_firewall(changing: Changing, body: CreateFirewall) -> Response:
     targets = [one.target for one in body.apply_to]
 
     async def make(connection: Connection) -> dict[str, Any]:
+        await KIND.keep_room(connection, changing.project_id, changing.services.settings.firewalls_per_project)
         rules = tuple(one.rule for one in body.rules)
         id = await firewalls.create(connection, NewFirewall(changing.project_id, body.name, rules, dict(body.labels)))
         await _apply_first(connection, changing.project_id, id, targets)

@@ -78,6 +78,7 @@ async def create_load_balancer(use: Use, changing: Changing, body: CreateLoadBal
     project_id = changing.project_id
 
     async def make(connection: Connection) -> dict[str, Any]:
+        await KIND.keep_room(connection, project_id, use.settings.load_balancers_per_project)
         choice = await choose(connection, project_id, body, use.settings.location)
         new = NewLoadBalancer(
             project_id,

@@ -30,7 +30,7 @@ from infra.db.named import Wanted
 from infra.db.networks import KIND, NewNetwork
 from infra.db.pool import Connection
 from infra.domain.changes import Resource
-from infra.domain.errors import InvalidInput, NotFound, UniquenessError
+from infra.domain.errors import InvalidInput, NotFound, QuotaExceeded, UniquenessError
 from infra.domain.labels import parse_selector
 from infra.domain.refusals import NetworksOverlap, NoSubnetAvailable, Protected, ServiceError
 
@@ -41,13 +41,14 @@ router = APIRouter(tags=["networks"])
     "/networks",
     status_code=201,
     response_model=NetworkAnswer,
-    responses=failing(UniquenessError, NetworksOverlap, NoSubnetAvailable, ServiceError),
+    responses=failing(UniquenessError, QuotaExceeded, NetworksOverlap, NoSubnetAvailable, ServiceError),
 )
 async def create_network(changing: Changing, body: CreateNetwork) -> Response:
     """With its subnets and routes."""
     project_id = changing.project_id
 
     async def make(connection: Connection) -> dict[str, Any]:
+        await KIND.keep_room(connection, project_id, changing.services.settings.networks_per_project)
         await _check_zones(connection, {f"subnets.{n}.": subnet for n, subnet in enumerate(body.subnets)})
         new = NewNetwork(project_id, body.name, body.ip_range, body.expose_routes_to_vswitch, dict(body.labels))
         id = await networks.create(connection, new)

@@ -54,6 +54,7 @@ async def create_zone(changing: Changing, body: CreateZone) -> Response:
     """
 
     async def make(connection: Connection) -> dict[str, Any]:
+        await KIND.keep_room(connection, changing.project_id, changing.services.settings.zones_per_project)
         name_servers = tuple(map(absolute, (await catalog_settings(connection)).name_servers))
         first = await first_contents(body, name_servers)
         primaries = tuple(one.primary for one in body.primary_nameservers)

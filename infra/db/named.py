@@ -18,8 +18,8 @@ from psycopg.types.json import Jsonb
 
 from infra.db.listing import Found, Window, find
 from infra.db.pool import Connection
-from infra.db.selectors import conditions
-from infra.domain.errors import NotFound, UniquenessError
+from infra.db.selectors import conditions, hold
+from infra.domain.errors import NotFound, QuotaExceeded, UniquenessError
 from infra.domain.labels import Selector
 from infra.domain.refusals import Protected
 
@@ -87,6 +87,16 @@ class Kind(Generic[T]):
             row = await (await connection.execute(query, values)).fetchone()
         assert row is not None, "INSERT ... RETURNING returns a row or raises"
         return int(row["id"])
+
+    async def keep_room(self, connection: Connection, project_id: int, most: int) -> None:
+        """Until the transaction ends nobody else makes one in the project. QuotaExceeded: it has as many as it may."""
+        await hold(connection, project_id)
+        query = sql.SQL("SELECT count(*) AS used FROM {} WHERE project_id = %s").format(self._table)
+        row = await (await connection.execute(query, (project_id,))).fetchone()
+        used = row["used"] if row else 0
+        if used >= most:
+            limit = {"name": "project_limit", "resource": self.table, "limit": most, "used": used, "asked": 1}
+            raise QuotaExceeded(f"a project has at most {most} {self.table.replace('_', ' ')}", {"limits": [limit]})
 
     async def update(
         self,
