@@ -11,7 +11,7 @@ from ipaddress import ip_address, ip_network
 from pathlib import Path
 from typing import Annotated, Literal
 
-from pydantic import AfterValidator, BeforeValidator, Field
+from pydantic import AfterValidator, BeforeValidator, Field, ValidationInfo, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 
@@ -152,6 +152,12 @@ class Settings(BaseSettings):
     vtep: CheckedAddress = Field(
         "", description="This host's address in the tunnels of private networks. Empty: all servers are on this host."
     )
+    vteps: list[CheckedNetwork] = Field(
+        [],
+        validate_default=True,
+        description="The networks that such addresses of all hosts and edges are from (JSON list), needed with `vtep`: "
+        "guests never reach them, and tunnels are accepted from nobody else.",
+    )
     private_mtu: int = Field(
         1450, ge=1280, le=9500, description="Bytes of a packet in a private network: the underlay's MTU less 50."
     )
@@ -206,6 +212,15 @@ class Settings(BaseSettings):
     )
     guest_patience: float = Field(290, description="Seconds from its start that a guest has until it is ready.")
     timeout_factor: float = Field(1.0, description="Stretches every step's timeouts; tests compress them.")
+
+    @field_validator("vteps", mode="after")
+    @classmethod
+    def _with_our_own(cls, vteps: list[str], told: ValidationInfo) -> list[str]:
+        """Without it, whoever sends to a host's tunnels is in all private networks."""
+        vtep = told.data.get("vtep")
+        if vtep and not any(ip_address(vtep) in ip_network(network) for network in vteps):
+            raise ValueError(f"must name the networks of all tunnel ends, and so of `vtep`, {vtep}")
+        return vteps
 
 
 @cache

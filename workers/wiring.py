@@ -24,6 +24,7 @@ if TYPE_CHECKING:  # every command passes here, and few need Temporal, which tak
     from activities.dns import Names
     from infra.db.pool import Pool
     from infra.dns.serving import Serving
+    from infra.drivers.ports import HostNetwork
 
 
 def driver_of(settings: Settings) -> str:
@@ -40,7 +41,6 @@ async def open_host(settings: Settings) -> AsyncIterator[Host]:
         with SimulatedHost(settings.host_path / "simulated.sqlite") as simulated:
             yield simulated.host()
         return
-    from infra.drivers.ports import HostNetwork
     from infra.drivers.real import LibvirtHost, open_libvirt_host  # libvirt's library is not everywhere
 
     options = LibvirtHost(
@@ -48,18 +48,25 @@ async def open_host(settings: Settings) -> AsyncIterator[Host]:
         run=settings.host_run,
         store=image_store(settings),
         uri=settings.libvirt_uri,
-        network=HostNetwork(
-            uplinks=tuple(settings.uplinks),
-            # Where there are other hosts, routers know who has an address, and have an end for those that nobody has.
-            pools=() if settings.vtep else tuple(settings.address_pools),
-            forbidden=tuple(settings.forbidden),
-            vtep=settings.vtep,
-            private_mtu=settings.private_mtu,
-        ),
+        network=host_network(settings),
         cache_gib=settings.image_cache_gib,
     )
     async with open_libvirt_host(options) as host:
         yield host
+
+
+def host_network(settings: Settings) -> HostNetwork:
+    from infra.drivers.ports import HostNetwork
+
+    return HostNetwork(
+        uplinks=tuple(settings.uplinks),
+        # Where there are other hosts, routers know who has an address, and have an end for those that nobody has.
+        pools=() if settings.vtep else tuple(settings.address_pools),
+        forbidden=tuple(settings.forbidden),
+        vtep=settings.vtep,
+        vteps=tuple(settings.vteps),
+        private_mtu=settings.private_mtu,
+    )
 
 
 def edge_driver_of(settings: Settings) -> str:

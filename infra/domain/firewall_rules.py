@@ -32,10 +32,11 @@ STANDING: frozenset[Chain] = frozenset(
 )
 
 
-def base_tables(uplinks: Sequence[str] = (), forbidden: Sequence[str] = ()) -> str:
+def base_tables(uplinks: Sequence[str] = (), forbidden: Sequence[str] = (), vteps: Sequence[str] = ()) -> str:
     """What stands once per host. A guest reaches other guests, and the world through ``uplinks`` only; there it never
-    reaches the ``forbidden`` ranges (the infrastructure's, of both families), nor link-local addresses."""
-    families = (("inet", routed_chains(uplinks, forbidden)), ("bridge", bridged_chains()))
+    reaches the ``forbidden`` ranges (the infrastructure's, of both families), nor link-local addresses. ``vteps``: the
+    ranges of tunnel ends, which are forbidden as well; the host takes tunnels from nobody else."""
+    families = (("inet", routed_chains(uplinks, forbidden, vteps)), ("bridge", bridged_chains()))
     return _text(*_ground(), *(line for family, chains in families for line in _standing(family, chains)))
 
 

@@ -20,6 +20,7 @@ LEAVE, CROSS = "goto leave", "goto to_member"
 
 METADATA4, METADATA6, GATEWAY4 = "169.254.169.254", "fe80::1", "172.31.1.1"
 LINK_LOCAL = "169.254.0.0/16"
+VXLAN_PORT = 4789  # IANA's
 REPLY, STRAY = "0x1", "0x2"  # marks: of a connection that was let through; of none
 
 Chains = Mapping[str, tuple[str, ...]]
@@ -33,8 +34,9 @@ HOOKS: Mapping[str, str] = {
 """Priority filter is -200 for bridges. With 0, Linux 6.1 skips the chain in silence where br_netfilter is on."""
 
 
-def routed_chains(uplinks: Sequence[str], forbidden: Sequence[str]) -> Chains:
-    """Of table inet. Guests reach each other, and through ``uplinks`` the world but for ``forbidden`` ranges."""
+def routed_chains(uplinks: Sequence[str], forbidden: Sequence[str], vteps: Sequence[str] = ()) -> Chains:
+    """Of table inet. Guests reach each other, and through ``uplinks`` the world but for ``forbidden`` ranges. A packet
+    to a tunnel is a frame in whatever private network it names: they come from ``vteps`` only."""
     out = (f"oifname {_set(map(_interface, sorted(set(uplinks))))} accept",) if uplinks else ()
     return {
         "zone": (f"iifname {BRIDGES} goto zone_of_network",),
@@ -53,10 +55,11 @@ def routed_chains(uplinks: Sequence[str], forbidden: Sequence[str]) -> Chains:
             "goto to_guest",
         ),
         "from_guest": ("iifname vmap @outbound", "counter drop"),
-        "leave": (*_refusals(forbidden), f"oifname {PUBLIC} goto to_guest", *out, "counter drop"),
+        "leave": (*_refusals((*forbidden, *vteps)), f"oifname {PUBLIC} goto to_guest", *out, "counter drop"),
         "to_guest": ("oifname vmap @inbound", "counter drop"),
-        "input": (f"iifname {PUBLIC} goto guest_to_host", f"iifname {BRIDGES} counter drop"),
+        "input": (f"iifname {PUBLIC} goto guest_to_host", f"iifname {BRIDGES} counter drop", *_tunnels(vteps)),
         "guest_to_host": (
+            f"udp dport {VXLAN_PORT} counter drop",
             # Replies to what the host asked (health checks), neighbours, pings of the gateway, and the metadata.
             "ct state established,related accept",
             "icmpv6 type { nd-neighbor-solicit, nd-neighbor-advert } accept",
@@ -88,12 +91,23 @@ def bridged_chains() -> Chains:
 
 
 def _refusals(forbidden: Sequence[str]) -> tuple[str, ...]:
-    networks = [ip_network(text) for text in (LINK_LOCAL, *forbidden)]
-    return tuple(
-        f"{family} daddr {_set(str(network) for network in ranges)} counter drop"
+    ranges = _by_family((LINK_LOCAL, *forbidden))
+    return tuple(f"{family} daddr {_set(own)} counter drop" for family, own in ranges.items() if own)
+
+
+def _tunnels(vteps: Sequence[str]) -> tuple[str, ...]:
+    """Without ranges there are no tunnels."""
+    tunnel = f"udp dport {VXLAN_PORT}"
+    allowed = (f"{family} saddr {_set(own)} {tunnel} accept" for family, own in _by_family(vteps).items() if own)
+    return (*allowed, f"{tunnel} counter drop") if vteps else ()
+
+
+def _by_family(texts: Iterable[str]) -> Mapping[str, list[str]]:
+    networks = [ip_network(text) for text in texts]
+    return {
+        family: [str(n) for n in collapse_addresses(n for n in networks if n.version == version)]  # type: ignore[type-var]
         for version, family in ((4, "ip"), (6, "ip6"))
-        if (ranges := list(collapse_addresses(n for n in networks if n.version == version)))  # type: ignore[type-var]
-    )
+    }
 
 
 def _set(items: Iterable[str]) -> str:

@@ -42,7 +42,8 @@ log = logging.getLogger(__name__)
 class HostNetwork:
     """``uplinks``: where guests may be forwarded to. ``pools``: the networks that servers' addresses are from.
     ``forbidden``: ranges that guests never reach. ``vtep``: this host's address in the tunnels of private networks; "":
-    there are no other hosts. ``private_mtu``: bytes. ``owner``: the user who opens taps."""
+    there are no other hosts. ``vteps``: the ranges that those of all hosts are from. ``private_mtu``: bytes. ``owner``:
+    the user who opens taps."""
 
     uplinks: tuple[str, ...] = ()
     pools: tuple[str, ...] = ()
@@ -50,6 +51,11 @@ class HostNetwork:
     vtep: str = ""
     private_mtu: int = 1450
     owner: str = "libvirt-qemu"
+    vteps: tuple[str, ...] = ()
+
+    def rules(self) -> str:
+        """What stands once per host, as a text for nft."""
+        return firewall_rules.base_tables(self.uplinks, self.forbidden, self.vteps)
 
 
 class HostPorts:
@@ -242,7 +248,7 @@ class HostPorts:
             self._private.remove_if_empty(netlink, vni, lambda vni: nft.apply(firewall_rules.network_removal(vni)))
 
     def _base(self) -> str:
-        return firewall_rules.base_tables(self.network.uplinks, self.network.forbidden)
+        return self.network.rules()
 
 
 async def _unless_unavailable(threads: ThreadPoolExecutor, work: Callable[[], T]) -> T:

@@ -19,7 +19,7 @@ def host_conf(host: HostRouting, fabric: Fabric) -> str:
     pools4, pools6 = fabric.of_version(4), fabric.of_version(6)
     lists = [
         *_prefixes("POOL4", (f"{pool} ge 32" for pool in pools4)),
-        *_prefixes("VTEP4", [f"{fabric.vteps} ge 32"]),
+        *_prefixes("VTEP4", (f"{vteps} ge 32" for vteps in fabric.vteps)),
         *_prefixes("DEFAULT4", ["0.0.0.0/0"]),
         *_prefixes("POOL6", (f"{pool} ge 64" for pool in pools6)),
         *_prefixes("DEFAULT6", ["::/0"]),
@@ -65,7 +65,7 @@ def router_conf(router: RouterRouting, fabric: Fabric) -> str:
     ]
     lists = [
         *_prefixes("AGG4", pools4),
-        *_prefixes("VTEP4", [f"{fabric.vteps} ge 32"]),
+        *_prefixes("VTEP4", (f"{vteps} ge 32" for vteps in fabric.vteps)),
         *_prefixes("POOL4", (f"{pool} ge 32" for pool in pools4)),
         *_prefixes("AGG6", pools6),
         *_prefixes("POOL6", (f"{pool} ge 64" for pool in pools6)),

@@ -27,7 +27,7 @@ class Fabric:
     """``pools``: networks of public addresses. ``vteps``: where the hosts' own addresses (router ids) are from."""
 
     pools: tuple[str, ...]
-    vteps: str = "10.255.0.0/24"
+    vteps: tuple[str, ...] = ("10.255.0.0/24",)
     bfd: Bfd = Bfd()
 
     def of_version(self, version: int) -> list[str]:

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from infra.lab import programs
 from infra.lab.errors import LabError
 from infra.lab.network import Network
-from infra.lab.places import FABRIC_MTU, OUTSIDE, ROUTERS, WORLD, WORLD6, Place
+from infra.lab.places import FABRIC, FABRIC_MTU, OUTSIDE, ROUTERS, WORLD, WORLD6, Place
 
 WORLD_MTU = 1500
 CUTS = """
@@ -24,6 +24,16 @@ table inet cables {
   chain out { type filter hook postrouting priority 500; oifname @cut drop; }
 }
 """
+GATE = """
+table inet gate {{
+  chain in {{
+    type filter hook prerouting priority -500;
+    iifname world ip daddr {{ {vteps} }} drop;
+    iifname world ip saddr {{ {vteps} }} drop;
+  }}
+}}
+"""
+"""Of a router, to the world: a packet to a host's tunnel is a frame in somebody's private network."""
 ROUTING = {
     "net.ipv4.ip_forward": 1,
     "net.ipv6.conf.all.forwarding": 1,
@@ -51,7 +61,7 @@ class Cables:
         self._ensure_cable(first, "peer", second, "peer", FABRIC_MTU)
         for router in ROUTERS:
             self._configure(router.name, [f"address replace {router.router_id}/32 dev lo"])
-            self._in(router.name, "nft", "-f", "-", text=CUTS)
+            self._in(router.name, "nft", "-f", "-", text=CUTS + GATE.format(vteps=", ".join(FABRIC.vteps)))
 
     def ensure_leaf(self, place: Place) -> None:
         """A host's or an edge's cables; its namespace is there."""

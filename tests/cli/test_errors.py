@@ -29,6 +29,11 @@ def test_every_malformed_setting_is_reported_together(tmp_path: Path) -> None:
     assert [line.split(":")[:2] for line in lines] == [["puchify", " PUCHIFY_HOST"], ["puchify", " PUCHIFY_API_PORT"]]
 
 
+@pytest.mark.parametrize("vteps", ["[]", '["10.254.0.0/16"]'])
+def test_a_tunnel_end_that_no_network_of_them_has(vteps: str) -> None:
+    assert_one_line(puchify("deadlines", vtep="10.255.0.1", vteps=vteps), 2, "PUCHIFY_VTEPS", "10.255.0.1")
+
+
 @pytest.mark.parametrize(
     "words",
     [

@@ -48,7 +48,7 @@ RULES = (
 @pytest.mark.parametrize(
     ("name", "text"),
     [
-        ("base", base_tables(["eth1", "eth0"], ["10.255.0.0/16", "2001:db8:fff::/48"])),
+        ("base", base_tables(["eth1", "eth0"], ["10.0.0.0/8", "2001:db8:fff::/48"], ["10.255.0.0/16"])),
         ("base-without-uplinks", base_tables()),
         ("base-removal", base_removal()),
         ("server", server_rules(PLAN)),

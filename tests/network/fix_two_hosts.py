@@ -30,7 +30,7 @@ class NeighbourHost:
     def __init__(self, number: int, mtu: int) -> None:
         self.namespace = f"host{number}-{os.getpid()}"
         self.vtep = f"10.255.0.{number}"
-        self.ports = HostPorts(HostNetwork(vtep=self.vtep, private_mtu=mtu))
+        self.ports = HostPorts(HostNetwork(vtep=self.vtep, vteps=("10.255.0.0/24",), private_mtu=mtu))
 
     def start(self) -> None:
         self._loop = asyncio.new_event_loop()

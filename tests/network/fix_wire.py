@@ -20,17 +20,21 @@ import pytest
 from pyroute2 import IPRoute
 from pyroute2.netlink.nfnetlink.nfctsocket import NFCTSocket
 
+from infra.config import Settings
 from infra.domain import firewall_rules
 from infra.domain.networks import mac_of
 from infra.domain.port_names import bridge_name, overlay_name, private_tap_name, tap_name
 from infra.domain.port_plan import PortPlan, PrivatePort, PublicPort
 from infra.drivers import nft
 from tests.host.frames import GATEWAY_MAC, GuestEnd
+from workers.wiring import host_network
 
 NETWORK_A, NETWORK_B, RANGE = 5000, 5001, "10.0.0.0/16"
 ZONES = {NETWORK_A: 11, NETWORK_B: 12}
 UPLINK, WORLD_MAC, UPLINK_MAC = "uplink0", "02:ff:00:00:00:01", "02:ff:00:00:00:02"
-VTEP, FORBIDDEN = "10.255.0.1", ("10.255.0.0/16", "2001:db8:fff::/48")
+VTEP, VTEPS, FORBIDDEN = "10.255.0.1", "10.255.0.0/16", "2001:db8:fff::/48"
+TOLD = Settings(uplinks=[UPLINK], forbidden=[FORBIDDEN], vtep=VTEP, vteps=[VTEPS])
+"""What the host worker is told."""
 FAR, FAR_MAC = "10.0.0.200", "02:01:00:00:0f:ff"
 """A member of A on another host."""
 METADATA = "169.254.169.254"
@@ -75,7 +79,7 @@ class Wire:
     def reset(self) -> None:
         """The rules that everybody begins with, and no connections."""
         networks = "".join(firewall_rules.network_rules(vni, zone) for vni, zone in ZONES.items())
-        nft.apply(firewall_rules.base_tables([UPLINK], FORBIDDEN) + networks)
+        nft.apply(host_network(TOLD).rules() + networks)
         self.apply(*EVERYBODY)
         forget_connections()
 

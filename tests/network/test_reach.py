@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import re
+import socket
+import struct
 import subprocess
 from collections.abc import Callable
 from dataclasses import replace
@@ -12,10 +14,11 @@ import pytest
 
 from infra.domain import firewall_rules
 from infra.domain.firewalls import Rule
+from infra.domain.host_rules import VXLAN_PORT
 from infra.domain.port_names import overlay_name
 from infra.domain.port_plan import PortPlan
 from infra.drivers import nft
-from tests.host.frames import GATEWAY_MAC, GuestEnd, arp, ping4, ping6
+from tests.host.frames import GATEWAY_MAC, GuestEnd, arp, ipv4, ping4, ping6, udp4
 from tests.network.fix_wire import (
     ALICE,
     BOB,
@@ -120,6 +123,33 @@ def test_of_the_host_guests_reach_the_metadata_alone(wire: Wire, target: str, po
         alice.send(ping4(MAC, own4(ALICE), "172.31.1.1", b"LAST"))
         tcp = [frame for frame in alice.until(b"LAST") if len(frame) == 54 + 20 * (":" in target)]
         assert bool(tcp) is reached
+
+
+def test_a_guest_sends_nothing_into_the_tunnels_of_another_host(wire: Wire) -> None:
+    """That would be a frame in whatever private network it names."""
+    frame = udp4(MAC, own4(ALICE), "10.255.0.2", MARK, (1000, VXLAN_PORT))
+    with wire.ends(public_tap(ALICE), UPLINK) as (alice, world):
+        assert not arrives(alice, world, frame)
+
+
+@pytest.mark.parametrize(("source", "taken"), [("10.255.0.2", True), ("198.18.0.9", False)])
+def test_tunnels_are_taken_from_other_hosts_alone(wire: Wire, source: str, taken: bool) -> None:
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as tunnel, wire.ends(UPLINK) as (world,):
+        tunnel.bind((VTEP, VXLAN_PORT))
+        world.send(
+            ipv4(WORLD_MAC, source, VTEP, 17, struct.pack("!4H", 1, VXLAN_PORT, 8 + len(MARK), 0) + MARK, to=UPLINK_MAC)
+        )
+        world.send(ping4(WORLD_MAC, "192.0.2.1", "192.0.2.2", b"LAST", UPLINK_MAC))
+        world.until(b"LAST")
+        tunnel.setblocking(False)
+        assert _heard(tunnel) is taken
+
+
+def _heard(tunnel: socket.socket) -> bool:
+    try:
+        return MARK in tunnel.recv(100)
+    except BlockingIOError:
+        return False
 
 
 @pytest.mark.parametrize("target", [VTEP, "192.0.2.2", METADATA, "2001:db8:2::2"])

@@ -27,6 +27,7 @@ from tests.network.fix_wire import (
     NETWORK_A,
     UPLINK,
     UPLINK_MAC,
+    VTEPS,
     WORLD_MAC,
     Wire,
     address6,
@@ -96,7 +97,7 @@ def ways(ends: Sequence[GuestEnd]) -> list[Way]:
             alice,
             world,
             lambda packet: encoded(packet, MAC, own(packet), packet.remote, GATEWAY_MAC),
-            partial(model.goes_out, forbidden=FORBIDDEN),
+            partial(model.goes_out, forbidden=(FORBIDDEN, VTEPS)),
             ping4(MAC, ALICE.public.ipv4, "172.31.1.1", b"LAST"),  # the gateway answers
             told=alice,
         ),

@@ -13,12 +13,13 @@ from pydantic import TypeAdapter
 
 from infra.domain.port_plan import PortPlan
 from infra.drivers.ports import HostNetwork, HostPorts
+from infra.lab.places import FABRIC
 
 PLAN = TypeAdapter(PortPlan)
 
 
 async def obey(vtep: str, mtu: str, uplinks: str) -> None:
-    ports = HostPorts(HostNetwork(tuple(uplinks.split(",")), vtep=vtep, private_mtu=int(mtu)))
+    ports = HostPorts(HostNetwork(tuple(uplinks.split(",")), vtep=vtep, vteps=FABRIC.vteps, private_mtu=int(mtu)))
     await ports.open()
     print("ready", flush=True)
     while line := await asyncio.to_thread(sys.stdin.readline):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import platform
+from dataclasses import replace
 from typing import Annotated
 
 import typer
@@ -29,8 +30,9 @@ def host(
     ] = None,
     name: Annotated[str | None, typer.Option(help="Default: this machine's.")] = None,
     vteps: Annotated[
-        str, typer.Option(help="The network that the router ids of all hosts are from.")
-    ] = "10.255.0.0/24",
+        list[str] | None,
+        typer.Option(help="A network that router ids of hosts are from; repeatable. Default: PUCHIFY_VTEPS."),
+    ] = None,
 ) -> None:
     """Print frr.conf for a host, or an edge.
 
@@ -44,4 +46,7 @@ def host(
     told = settings()
     routing = HostRouting(name or platform.node(), asn, router_id, tuple(uplink or told.uplinks))
     routing.check()
-    typer.echo(host_conf(routing, Fabric(tuple(told.address_pools), vteps)), nl=False)
+    fabric = Fabric(tuple(told.address_pools))
+    if chosen := vteps or told.vteps:
+        fabric = replace(fabric, vteps=tuple(chosen))
+    typer.echo(host_conf(routing, fabric), nl=False)

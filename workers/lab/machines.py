@@ -17,7 +17,19 @@ from infra.drivers.libvirtd import PrivateLibvirtd
 from infra.lab import boot
 from infra.lab.boot import Step
 from infra.lab.network import PREFIX_LENGTH
-from infra.lab.places import CONTROL, EDGES, HOSTS, LOCATION, NAME_SERVER, PLACES, POOLS, PRIVATE_MTU, UPLINKS, Place
+from infra.lab.places import (
+    CONTROL,
+    EDGES,
+    FABRIC,
+    HOSTS,
+    LOCATION,
+    NAME_SERVER,
+    PLACES,
+    POOLS,
+    PRIVATE_MTU,
+    UPLINKS,
+    Place,
+)
 from infra.lab.region import IMAGES, Region
 from infra.temporal.install import default_cache
 from workers.local.place import Place as Instance
@@ -108,6 +120,7 @@ def write_edge(region: Region, place: Place) -> None:
         "temporal_address": f"{control_address()}:{TEMPORAL}",
         "edge_run": str(EDGE_RUN),
         "vtep": place.router_id,
+        "vteps": list(FABRIC.vteps),
         "private_mtu": PRIVATE_MTU,
     }
     node.directory.mkdir(parents=True, exist_ok=True)
@@ -146,6 +159,7 @@ def write_host(region: Region, place: Place) -> None:
         "address_pools": list(POOLS),
         "forbidden": [str(ip_interface(f"{place.management}/{PREFIX_LENGTH}").network)],
         "vtep": place.router_id,
+        "vteps": list(FABRIC.vteps),
         "private_mtu": PRIVATE_MTU,
         **_store(region),
     }
