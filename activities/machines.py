@@ -13,18 +13,19 @@ from infra.drivers.protocols import Host, PartsMissing
 async def bring_up(host: Host, ports: Ports, machine: Machine, plan: PortPlan | None = None) -> None:
     """Let a machine run that its host may have lost: disk and seed outlive a host's restart, the rest does not.
     ``plan``: of its ports, when it was just fetched."""
-    await _lay_out(host, ports, machine, plan)
+    await _lay_out(ports, machine, plan)
     await host.machines.start(machine.server_id)
 
 
 async def bring_down(host: Host, ports: Ports, machine: Machine, plan: PortPlan | None = None) -> None:
     """Off at once. All that it is made of stays, or is made anew, and it stays known, as if it was never started."""
     await host.machines.destroy(machine.server_id)
-    await _lay_out(host, ports, machine, plan)
+    await _lay_out(ports, machine, plan)
 
 
-async def _lay_out(host: Host, ports: Ports, machine: Machine, plan: PortPlan | None = None) -> None:
-    await host.machines.define(await ports.attach(machine, plan))
+async def _lay_out(ports: Ports, machine: Machine, plan: PortPlan | None = None) -> None:
+    await ports.attach(machine, plan)
+    await ports.define(machine)
 
 
 class Machines:
@@ -37,9 +38,9 @@ class Machines:
     @activity.defn
     async def define_machine(self, machine: Machine) -> None:
         try:
-            await self._host.machines.define(self._ports.as_attached(machine))
+            await self._ports.define(machine)
         except PartsMissing:  # the host went down after the ports were attached
-            await _lay_out(self._host, self._ports, machine)
+            await _lay_out(self._ports, machine)
 
     @activity.defn
     async def start_machine(self, machine: Machine) -> None:
@@ -67,5 +68,5 @@ class Machines:
         """Press its power button; True once it is off, False when it is not in a moment."""
         off = await self._host.machines.shut_down(machine.server_id, self._press)
         if off and machine.server_id not in await self._host.machines.held():  # its host went down meanwhile
-            await _lay_out(self._host, self._ports, machine)
+            await _lay_out(self._ports, machine)
         return off

@@ -98,9 +98,12 @@ async def restore(
     return frozenset(down)
 
 
-async def follow_plans(ports: Ports, fence: Fence, claims: Iterable[Confirmed], plans: Collection[PortPlan]) -> None:
-    """Attach the ports again of whom the books want otherwise by now, should the step that was to do it be lost."""
-    outdated = ports.outdated(plans)
+async def follow_plans(
+    host: Host, ports: Ports, fence: Fence, claims: Iterable[Confirmed], plans: Collection[PortPlan]
+) -> None:
+    """Attach the ports again of whom the books want otherwise by now, should the step that was to do it be lost; and of
+    whom a former worker left ports, as in mid-create: nobody guards what this one does not know."""
+    outdated = ports.outdated(plans, await host.ports.held())
     for machine in [claim.machine for claim in claims if claim.machine.server_id in outdated]:
         try:
             async with fence.forward(machine.server_id, machine.epoch):

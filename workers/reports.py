@@ -13,6 +13,7 @@ import logging
 import time
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field, replace
+from functools import partial
 from typing import TypeVar
 
 from activities.fence import Fence
@@ -68,6 +69,7 @@ class Reports:
         plans = await self.internal_api.port_plans()
         self._compared = time.monotonic()
         self._down = await restore(self.host, self.ports, self.fence, self._claims, plans)
+        await _surely(partial(follow_plans, self.host, self.ports, self.fence, self._claims, plans))
 
     async def keep_on(self) -> None:
         """Report, again and again. Nothing that goes wrong here ends it."""
@@ -124,7 +126,7 @@ class Reports:
 
     async def _compare_ports(self) -> None:
         plans = await self.internal_api.port_plans()
-        await follow_plans(self.ports, self.fence, self._claims, plans)
+        await follow_plans(self.host, self.ports, self.fence, self._claims, plans)
         self._compared = time.monotonic()
 
     def _is_down(self, claim: Confirmed) -> bool:

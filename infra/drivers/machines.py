@@ -44,7 +44,7 @@ UNDEFINE = (
     | libvirt.VIR_DOMAIN_UNDEFINE_CHECKPOINTS_METADATA
 )
 GONE, NOT_NOW = libvirt.VIR_ERR_NO_DOMAIN, libvirt.VIR_ERR_OPERATION_INVALID
-NO_SUCH_DEVICE = libvirt.VIR_ERR_DEVICE_MISSING
+NO_SUCH_DEVICE, REFUSED = libvirt.VIR_ERR_DEVICE_MISSING, libvirt.VIR_ERR_INTERNAL_ERROR
 ENDED_BADLY = {
     libvirt.VIR_DOMAIN_SHUTOFF_CRASHED,  # as when QEMU is killed
     libvirt.VIR_DOMAIN_SHUTOFF_FAILED,
@@ -150,19 +150,23 @@ def _start(server_id: int, connection: Any) -> None:
 
 
 def _unplug(server_id: int, keep: Collection[int], connection: Any) -> None:
-    """A guest lets go of a NIC that it was asked for when it is up to it; libvirt waits for some seconds, and one that
-    is still booting has then kept it. It is asked again with the next attach; its tap goes all the same."""
+    """A guest lets go of a NIC that it was asked for when it is up to it, or never: nobody waits for that. It is asked
+    again each time, which QEMU may refuse as it has asked already."""
     domain = _find(connection, server_id)
     for flag in _affected(domain):
-        for member in sorted(_nics(domain, flag) - set(keep)):
-            with _unless(GONE, NOT_NOW, NO_SUCH_DEVICE):
-                domain.detachDeviceFlags(_nic_xml(member), flag)
+        for member, alias in sorted(_nics(domain, flag).items()):
+            if member not in keep and flag == libvirt.VIR_DOMAIN_AFFECT_LIVE:
+                with _unless(GONE, NOT_NOW, NO_SUCH_DEVICE, REFUSED):
+                    domain.detachDeviceAlias(alias, flag)
+            elif member not in keep:
+                with _unless(GONE, NOT_NOW, NO_SUCH_DEVICE):
+                    domain.detachDeviceFlags(_nic_xml(member), flag)
 
 
 def _plug(server_id: int, members: Collection[int], mtu: int, connection: Any) -> None:
     domain = _find(connection, server_id)
     for flag in _affected(domain):
-        for member in sorted(set(members) - _nics(domain, flag)):
+        for member in sorted(set(members) - _nics(domain, flag).keys()):
             _require_ports(server_id, [member])
             with _unless(GONE, NOT_NOW):
                 domain.attachDeviceFlags(_nic_xml(member, mtu), flag)
@@ -175,13 +179,20 @@ def _affected(domain: Any) -> list[int]:
     return [libvirt.VIR_DOMAIN_AFFECT_CONFIG, *([libvirt.VIR_DOMAIN_AFFECT_LIVE] if _is_active(domain) else [])]
 
 
-def _nics(domain: Any, flag: int) -> set[int]:
-    """The memberships that the machine has a NIC for: one that runs, or starts next time."""
+def _nics(domain: Any, flag: int) -> dict[int, str]:
+    """The memberships that the machine has a NIC for: one that runs, or starts next time. With libvirt's names of them,
+    where it runs."""
     xml = ""
     with _unless(GONE):
         xml = domain.XMLDesc(libvirt.VIR_DOMAIN_XML_INACTIVE if flag == libvirt.VIR_DOMAIN_AFFECT_CONFIG else 0)
-    macs = ET.fromstring(xml).iterfind("devices/interface/mac") if xml else ()
-    return {member for mac in macs if (member := member_of_mac(mac.get("address", ""))) is not None}
+    nics = ET.fromstring(xml).iterfind("devices/interface") if xml else ()
+    named = ((member_of_mac(_said(nic, "mac", "address")), _said(nic, "alias", "name")) for nic in nics)
+    return {member: alias for member, alias in named if member is not None}
+
+
+def _said(nic: ET.Element, tag: str, attribute: str) -> str:
+    found = nic.find(tag)
+    return "" if found is None else found.get(attribute, "")
 
 
 def _nic_xml(member_id: int, mtu: int = PRIVATE_MTU) -> str:

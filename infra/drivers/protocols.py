@@ -93,7 +93,8 @@ class Machines(Protocol):
         One that runs goes on as it is, and is this at its next start."""
 
     async def unplug(self, server_id: int, keep: Collection[int]) -> None:
-        """Take the NICs of all memberships but these out of the machine, also while it runs; unknown: fine."""
+        """Take the NICs of all memberships but these out of the machine; unknown: fine. One that runs is asked to let
+        go of them, and nobody waits until it does."""
 
     async def plug(self, server_id: int, members: Collection[int]) -> None:
         """Put a NIC for each of these memberships, whose ports are there, into the machine unless it has one, also
