@@ -203,8 +203,11 @@ class Beside:
     async def __aenter__(self) -> Beside:
         return self
 
-    async def __aexit__(self, *error: object) -> None:
-        await _stop([self._task] if self._task else [])
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if kind is not GeneratorExit:  # of an evicted story, which is collected outside of any
+            await _stop([self._task] if self._task else [])
 
 
 async def together(*branches: Coroutine[Any, Any, Any]) -> None:

@@ -20,6 +20,7 @@ from infra.drivers.simulated import Fault
 from infra.temporal.names import edge_queue
 from tests.fix_region import NewRegion, Region, eventually, working_host
 from workers.region import region_worker
+from workflows.saga import Beside
 
 EDGE = 7
 
@@ -145,6 +146,25 @@ async def test_they_are_begun_once_however_many_hosts_are_tried(new_region: NewR
             await region.create()
 
     assert sorted(doubles.asked) == ["publish_dns", "register_targets"]
+
+
+async def test_an_evicted_story_ends_without_a_word() -> None:
+    """It is collected outside of any workflow, where nothing may be waited for."""
+
+    async def work() -> None:
+        await asyncio.Event().wait()
+
+    async def story() -> None:
+        async with Beside() as late:
+            late.begin(work)
+            await work()
+
+    before = asyncio.all_tasks()
+    evicted = story()
+    evicted.send(None)
+    (begun,) = asyncio.all_tasks() - before
+    evicted.close()
+    begun.cancel()
 
 
 async def _ready(region: Region) -> bool:
