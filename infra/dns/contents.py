@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import socket
 from typing import Any
 
 from dns.rdtypes.svcbbase import ParamKey, SVCBBase
 
+from infra.dns.servable import KNOWN, aaaa
 from infra.dns.values import parsed
 
 BARE = frozenset({ParamKey.MANDATORY, ParamKey.ALPN, ParamKey.PORT, ParamKey.IPV4HINT, ParamKey.IPV6HINT})
@@ -19,7 +19,7 @@ def content(zone: str, type: str, value: str) -> str:
     """``value``: one that the zone's owner may write (infra/dns/values.py), whose relative names are the zone's."""
     rdata = parsed(zone, type, value)
     if type == "AAAA":
-        return socket.inet_ntop(socket.AF_INET6, socket.inet_pton(socket.AF_INET6, rdata.to_text()))
+        return aaaa(rdata)
     if isinstance(rdata, SVCBBase):
         return _service(rdata)
     text = rdata.to_text()
@@ -35,7 +35,7 @@ def _service(rdata: SVCBBase) -> str:
 
 
 def _param(key: ParamKey, value: Any) -> str:
-    name = ParamKey.to_text(key).replace("_", "-").lower()
+    name = ParamKey.to_text(key).replace("_", "-").lower() if key <= KNOWN else f"key{int(key)}"
     if value is None:
         return name
     text = str(value.to_text())

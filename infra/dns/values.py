@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from functools import lru_cache
-from ipaddress import IPv6Address
 
 import dns.exception
 import dns.name
@@ -12,6 +11,7 @@ import dns.rdata
 import dns.rdataclass
 import dns.tokenizer
 
+from infra.dns.servable import unservable
 from infra.domain.errors import Problems
 from infra.domain.rrsets import Record, count_problem, repeated
 
@@ -44,11 +44,9 @@ def value_problem(zone: str, type: str, value: str) -> str | None:
         rdata = parsed(zone, type, value)
         if rdata.rdcomment is not None:
             return "must not hold a comment: it has a field of its own"
-        if type == "AAAA" and IPv6Address(rdata.to_text()).ipv4_mapped:
-            return "must be an IPv6 address: an IPv4 address is a record of type A"
+        return unservable(type, rdata)
     except (dns.exception.DNSException, ValueError) as cause:
         return f"is no value of type {type}: {str(cause).rstrip('.').lower() or 'it is malformed'}"
-    return None
 
 
 def _all_quoted(value: str) -> bool:

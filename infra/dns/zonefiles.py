@@ -19,6 +19,7 @@ import dns.transaction
 import dns.zone
 import dns.zonefile
 
+from infra.dns.servable import unservable
 from infra.dns.values import LONGEST, origin_of, parsed
 from infra.domain.rrsets import APEX, SINGLE, TYPES, NewRRSet, Record, count_problem, name_problem, place_problem
 from infra.domain.zones import LONGEST_TTL, MOST_RECORDS, SHORTEST_TTL
@@ -93,7 +94,8 @@ def _new(owner: dns.name.Name, rdataset: dns.rdataset.Rdataset, zone: str, defau
         raise Unreadable(f"{name}: records of type {dns.rdatatype.to_text(rdataset.rdtype)} are not served")
     records = tuple(Record(rdata.to_text(), (rdata.rdcomment or "").strip() or None) for rdata in rdataset)
     long = next((f"a value has more than {LONGEST} characters" for one in records if len(one.value) > LONGEST), None)
-    if problem := name_problem(name, zone) or place_problem(name, type) or long:
+    unfit = next((problem for rdata in rdataset if (problem := unservable(type, rdata))), None)
+    if problem := name_problem(name, zone) or place_problem(name, type) or long or unfit:
         raise Unreadable(f"{name} {type}: {problem}")
     own = None if rdataset.ttl == default else _sound_ttl(rdataset.ttl, f"{name} {type}")
     return NewRRSet(name, type, records, own)
