@@ -16,12 +16,25 @@ from infra.domain.errors import InvalidInput
 from infra.domain.labels import LONGEST_SELECTOR, parse_selector
 from infra.domain.load_balancers import Algorithm, Sent, ServiceProtocol
 
+DOMAIN = re.compile(r"[A-Za-z0-9._:\[\]-]*", re.ASCII)
 STATUS_CODES = re.compile(r"[0-9?*]{1,3}", re.ASCII)
 
 
 def _path(value: str) -> str:
     if not value.startswith("/"):
         raise ValueError("must begin with /")
+    return value
+
+
+def _domain(value: str) -> str:
+    if not DOMAIN.fullmatch(value):
+        raise ValueError("must be a host name such as www.example.com")
+    return value
+
+
+def _response(value: str) -> str:
+    if not value.isprintable():
+        raise ValueError("must have printable characters only, in one line")
     return value
 
 
@@ -74,9 +87,9 @@ class HttpSettings(Wire):
 class HealthCheckHttpSettings(Wire):
     """``status_codes``: with ``?`` for one digit and ``*`` for any."""
 
-    domain: Annotated[Text, StringConstraints(max_length=255)] | None = None
+    domain: Annotated[str, StringConstraints(max_length=255), AfterValidator(_domain)] | None = None
     path: Path | None = None
-    response: Annotated[Text, StringConstraints(max_length=1024)] | None = None
+    response: Annotated[Text, StringConstraints(max_length=1024), AfterValidator(_response)] | None = None
     status_codes: Annotated[list[StatusCode], Field(min_length=1, max_length=50)] | None = None
     tls: bool | None = None
 

@@ -14,6 +14,7 @@ import hashlib
 import re
 from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass, field
+from functools import lru_cache
 from urllib.parse import quote
 
 from infra.domain.edge_plan import Backend, Balancer, EdgePlan
@@ -31,7 +32,8 @@ STREAM_S = 3600
 DOWN_INTERVAL_S = 3
 """Who is down is asked at least so often. One good answer brings it back: a new server serves when it can."""
 STATUS_CODES = range(100, 600)
-PLAIN = re.compile(r"[A-Za-z0-9_./:,;=+@?*&!~^<>()\[\]{}|`-]")
+SPECIAL = re.compile(r"[ #\"'\\]")
+"""Outside of quotes, and what a backslash is taken off again; it stays before anything else (its manual, 2.2)."""
 
 
 class Unservable(ValueError):
@@ -51,21 +53,26 @@ class Ground:
 
 def config(plan: EdgePlan, ground: Ground, left_out: Collection[str] = ()) -> str:
     """``left_out``: names of services that are not served."""
-    sections = [_global(ground), _defaults()]
-    for balancer in plan.balancers:
-        for service in balancer.services:
-            if service_name(balancer.id, service.listen_port) not in left_out:
-                sections += _service(balancer, service, ground)
-    return "\n\n".join("\n".join(section) for section in sections) + "\n"
+    services = (
+        service_text(balancer, service, ground)
+        for balancer in plan.balancers
+        for service in balancer.services
+        if service_name(balancer.id, service.listen_port) not in left_out
+    )
+    return together(ground, services)
 
 
-def service_problem(balancer: Balancer, service: Service, ground: Ground) -> str | None:
-    """Why it cannot be served."""
-    try:
-        _service(balancer, service, ground)
-    except Unservable as problem:
-        return str(problem)
-    return None
+def together(ground: Ground, services: Iterable[str]) -> str:
+    return "\n\n".join((_text([_global(ground), _defaults()]), *services)) + "\n"
+
+
+def service_text(balancer: Balancer, service: Service, ground: Ground) -> str:
+    """Its sections. Unservable."""
+    return _text(_service(balancer, service, ground))
+
+
+def _text(sections: Iterable[Iterable[str]]) -> str:
+    return "\n\n".join("\n".join(section) for section in sections)
 
 
 def service_name(balancer_id: int, listen_port: int) -> str:
@@ -239,11 +246,16 @@ def _check(check: HealthCheck, service: Service) -> str:
     return words
 
 
-def status_ranges(patterns: Iterable[str]) -> str:
+def status_ranges(patterns: tuple[str, ...]) -> str:
     """``2??``, ``20*`` and ``404`` as ranges: 200-299,404."""
-    codes = {code for pattern in patterns for code in STATUS_CODES if _is_like(str(code), pattern)}
-    if not codes:
+    if not (ranges := _ranges(patterns)):
         raise Unservable("its health check expects no status code that there is")
+    return ranges
+
+
+@lru_cache(1024)
+def _ranges(patterns: tuple[str, ...]) -> str:
+    codes = {code for pattern in patterns for code in STATUS_CODES if _is_like(str(code), pattern)}
     starts = sorted(code for code in codes if code - 1 not in codes)
     ends = sorted(code for code in codes if code + 1 not in codes)
     return ",".join(str(a) if a == b else f"{a}-{b}" for a, b in zip(starts, ends, strict=True))
@@ -262,7 +274,7 @@ def _word(text: str) -> str:
     """One argument, whatever is in it: what is special outside of quotes is escaped."""
     if not text or not text.isprintable():
         raise Unservable("it has characters that cannot be sent")
-    return "".join(sign if PLAIN.fullmatch(sign) or ord(sign) > 0x7F else f"\\{sign}" for sign in text)
+    return SPECIAL.sub(r"\\\g<0>", text)
 
 
 def _formatted(text: str) -> str:

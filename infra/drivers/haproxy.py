@@ -13,9 +13,8 @@ import pwd
 import shutil
 import socket
 import ssl
-import subprocess
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from hashlib import sha256
 from pathlib import Path
 
@@ -24,15 +23,18 @@ from infra.domain.errors import HostUnavailable
 from infra.domain.haproxy_config import (
     MOST_CONNECTIONS,
     Ground,
+    Unservable,
     backend_of,
     config,
     service_name,
     service_of,
-    service_problem,
+    service_text,
+    together,
 )
 from infra.domain.haproxy_states import NewServer, new_servers, states
 from infra.domain.load_balancers import Service
 from infra.drivers.edge_probes import Place, reached
+from infra.drivers.haproxy_checks import Checks
 from infra.drivers.haproxy_sockets import Processes, SeenServer, Silent, Sockets
 
 USER = "haproxy"
@@ -41,7 +43,6 @@ CAPABILITIES = "+net_bind_service,+net_admin,+sys_admin"
 unless they are ambient."""
 RELOAD_S = 20.0
 LOOK_S = 0.01
-CHECK_S = 30.0
 CONFIG = "haproxy.cfg"
 
 
@@ -84,20 +85,26 @@ class Haproxy:
         self._namespace = namespace
         self._connections = connections
         self._sockets = Sockets(directory)
+        self._checks = Checks(directory, _write)
         self._seen: dict[tuple[str, str], HealthStatus] = {}
 
     def serve(self, plan: EdgePlan) -> Served:
         """The plan, live. HostUnavailable: HAProxy does not run, or does not take it; the next call begins anew."""
         problems: dict[str, str] = {}
         ground = self._ground(plan, problems)
-        self._find_unservable(plan, ground, problems)
-        text = config(plan, ground, problems)
+        texts = self._texts(plan, ground, problems)
+        problems |= self._checks.remembered(texts)
+        text = self._without(problems, ground, texts)
         if text != self._current():
-            text = self._checked(plan, ground, problems)
+            problems |= self._checks.refused({name: one for name, one in texts.items() if name not in problems}, ground)
+            text = self._without(problems, ground, texts)
         if text != self._current() or not self._runs_it():
             self._load(plan, text)
         self._tidy(text)
         return Served(plan.digest, tuple(f"{name}: {problem}" for name, problem in sorted(problems.items())))
+
+    def _without(self, problems: Mapping[str, str], ground: Ground, texts: Mapping[str, str]) -> str:
+        return together(ground, (text for name, text in texts.items() if name not in problems))
 
     def health(self) -> list[Health]:
         """Of every backend of every service. Who was not asked since a reload is as it was before."""
@@ -141,40 +148,21 @@ class Haproxy:
             return None
         return file
 
-    def _find_unservable(self, plan: EdgePlan, ground: Ground, problems: dict[str, str]) -> None:
-        """What cannot be written, and what would keep a new worker from its start: where another listens already."""
-        ours = _bound(self._current())
+    def _texts(self, plan: EdgePlan, ground: Ground, problems: dict[str, str]) -> dict[str, str]:
+        """By service; not of what cannot be written, and of what would keep a new worker from its start: where another
+        listens already."""
+        ours, texts = _bound(self._current()), {}
         for name, balancer, service in _services(plan):
             places = {_at(address, port): (address, port) for address in balancer.public for port in service.ports}
             taken = [place for place, where in places.items() if place not in ours and _is_taken(*where)]
-            if problem := service_problem(balancer, service, ground):
-                problems[name] = problem
-            elif taken:
+            if taken:
                 problems[name] = f"another process of the edge is at {', '.join(taken)}"
-
-    def _checked(self, plan: EdgePlan, ground: Ground, problems: dict[str, str]) -> str:
-        """The configuration of all that HAProxy takes."""
-        text = config(plan, ground, problems)
-        if self._refusal(text) is None:
-            return text
-        every = {name for name, _, _ in _services(plan)}
-        for name in sorted(every - problems.keys()):
-            if refusal := self._refusal(config(plan, ground, every - {name})):
-                problems[name] = f"it is refused: {refusal}"
-        text = config(plan, ground, problems)
-        if refusal := self._refusal(text):
-            raise HostUnavailable("the load balancers cannot be brought together") from Silent(refusal)
-        return text
-
-    def _refusal(self, text: str) -> str | None:
-        """What HAProxy has against it."""
-        file = self._directory / f".{CONFIG}.new"
-        _write(file, text)
-        done = subprocess.run(
-            ("haproxy", "-c", "-q", "-f", file), capture_output=True, text=True, timeout=CHECK_S, errors="replace"
-        )
-        alerts = [line.partition(" : ")[2] for line in done.stderr.splitlines() if "[ALERT]" in line]
-        return None if done.returncode == 0 else (alerts or ["no reason given"])[0]
+                continue
+            try:
+                texts[name] = service_text(balancer, service, ground)
+            except Unservable as problem:
+                problems[name] = str(problem)
+        return texts
 
     def _current(self) -> str:
         try:

@@ -43,6 +43,10 @@ SERVICE = {"protocol": "http"}
             {"services": [{**SERVICE, "health_check": {"http": {"path": "up", "status_codes": ["okay"]}}}]},
             ["services.0.health_check.http.path", "services.0.health_check.http.status_codes.0"],
         ),
+        (
+            {"services": [{**SERVICE, "health_check": {"http": {"domain": "50%", "response": "a\nb"}}}]},
+            ["services.0.health_check.http.domain", "services.0.health_check.http.response"],
+        ),
         ({"targets": [{"type": "server"}]}, ["targets.0.server"]),
         ({"targets": [{"type": "server", "server": {"id": 2**50}}]}, ["targets.0.server.id"]),
         (

@@ -22,7 +22,7 @@ from infra.domain.haproxy_config import (
     config,
     service_name,
     service_of,
-    service_problem,
+    service_text,
     status_ranges,
 )
 from infra.domain.load_balancers import Service, new_service
@@ -116,7 +116,8 @@ def test_haproxy_takes_it(name: str, tmp_path: Path) -> None:
 def test_a_service_that_nobody_can_serve_says_why_and_leaves_the_others() -> None:
     broken = service(protocol="https", listen_port=444, http={"certificates": [11]})
     plan = EdgePlan(1, (balancer(broken, service(protocol="http")),))
-    assert service_problem(plan.balancers[0], broken, GROUND) == "it has no certificate that can be used"
+    with pytest.raises(Unservable, match="it has no certificate that can be used"):
+        service_text(plan.balancers[0], broken, GROUND)
     text = config(plan, GROUND, {service_name(4, 444)})
     assert "lb4-80" in text
     assert "lb4-444" not in text
@@ -125,7 +126,8 @@ def test_a_service_that_nobody_can_serve_says_why_and_leaves_the_others() -> Non
 @pytest.mark.parametrize("wrong", ["a\nbind :22", "a\x00", "a\x7f"])
 def test_what_would_be_another_line_is_not_written(wrong: str) -> None:
     sent = service(protocol="http", health_check={"http": {"domain": wrong}})
-    assert service_problem(balancer(sent), sent, GROUND) is not None
+    with pytest.raises(Unservable):
+        service_text(balancer(sent), sent, GROUND)
 
 
 @pytest.mark.parametrize(
@@ -140,12 +142,12 @@ def test_what_would_be_another_line_is_not_written(wrong: str) -> None:
     ],
 )
 def test_status_codes_are_ranges(patterns: list[str], ranges: str) -> None:
-    assert status_ranges(patterns) == ranges
+    assert status_ranges(tuple(patterns)) == ranges
 
 
 def test_status_codes_that_cannot_be_are_refused() -> None:
     with pytest.raises(Unservable):
-        status_ranges(["999", "7*"])
+        status_ranges(("999", "7*"))
 
 
 @given(st.integers(min_value=1, max_value=2**53), st.integers(min_value=1, max_value=65535))

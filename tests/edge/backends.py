@@ -13,12 +13,13 @@ PORT = 8080
 @dataclass
 class BackendServer:
     """An HTTP server that says who it is. ``heads``: what it was sent, the newest last; ``proxied``: what came first on
-    a connection, of the proxy protocol."""
+    a connection, of the proxy protocol. ``body``: what it says instead."""
 
     address: str
     listening: asyncio.Server | None = None
     asked: int = 0
     delay: float = 0.0
+    body: str = ""
     heads: list[str] = field(default_factory=list)
     proxied: list[bytes] = field(default_factory=list)
     open: set[asyncio.StreamWriter] = field(default_factory=set)
@@ -41,7 +42,8 @@ class BackendServer:
                     self.asked += 1
                     self.heads.append(head)
                     await asyncio.sleep(self.delay)
-                writer.write(f"HTTP/1.1 200 OK\r\nContent-Length: {len(self.address)}\r\n\r\n{self.address}".encode())
+                body = (self.body or self.address).encode()
+                writer.write(f"HTTP/1.1 200 OK\r\nContent-Length: {len(body)}\r\n\r\n".encode() + body)
                 await writer.drain()
                 if "connection: close" in head.lower():
                     break

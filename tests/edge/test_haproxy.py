@@ -178,6 +178,23 @@ async def test_https_ends_here_and_http_is_sent_there(edge: RunningEdge, backend
     assert "x-forwarded-proto: https\r" in one.heads[-1].lower()
 
 
+ODD = r"""a"b'c#d $HOME ${HOME} %[src] 50% \\ \\n <(x) ü"""
+
+
+async def test_a_check_sends_and_finds_what_was_said_to_the_letter(edge: RunningEdge, backends: Backends) -> None:
+    one = await backends.add("198.51.100.1")
+    one.body = f"before {ODD} after"
+    asked = {"path": "/a%20b?$HOME=%[src]&c='d'\\", "domain": "50%", "response": ODD, "status_codes": ["2*"]}
+    odd = service(health_check={**CHECK, "http": asked})
+    assert (await edge.follow(plan_of([one.address], odd))).problems == ()
+    await until(edge, "healthy", one.address)
+    lines = one.heads[-1].splitlines()
+    assert lines[0] == "GET /a%20b?$HOME=%[src]&c='d'\\ HTTP/1.1"
+    assert "host: 50%" in [line.lower() for line in lines]
+    one.body = "another"
+    await until(edge, "unhealthy", one.address)
+
+
 async def test_a_certificate_that_cannot_be_used_takes_nobody_else_down(edge: RunningEdge, backends: Backends) -> None:
     one = await backends.add("198.51.100.1")
     plan = plan_of([one.address], service(), service("https", http={"certificates": [9]}))
