@@ -13,12 +13,15 @@ from pydantic import TypeAdapter, ValidationError
 
 from infra.config import Settings
 from infra.domain.edge_plan import EdgePlan, Health, Served
+from infra.domain.edge_reports import health_parts
 from infra.domain.errors import HostUnavailable, Unavailable
 from infra.trust import trust_of
 
 log = logging.getLogger(__name__)
 
 _PLAN = TypeAdapter(EdgePlan)
+MOST_PROBLEMS = 200
+LONGEST = 1000  # characters of a problem
 
 
 class EdgeApi:
@@ -34,14 +37,16 @@ class EdgeApi:
         except ValidationError:  # its text would tell the keys
             raise Unavailable("the service and the edge do not understand each other; try again") from None
 
-    async def report(self, served: Served, health: Sequence[Health] | None) -> str:
-        """The digest of what is to be served by now. HostUnavailable, Unavailable as above."""
-        told = {
-            "digest": served.digest,
-            "problems": [problem[:1000] for problem in served.problems],
-            "health": None if health is None else [asdict(one) for one in health],
-        }
+    async def report(self, served: Served) -> str:
+        """It lives. The digest of what is to be served by now. HostUnavailable, Unavailable as above."""
+        told = {"digest": served.digest, "problems": [problem[:LONGEST] for problem in _shortened(served.problems)]}
         return str((await self._call("POST", "report", json=told)).json()["digest"])
+
+    async def tell_health(self, health: Sequence[Health]) -> None:
+        """All of it, in as many parts as that takes: the books forget what is in none. HostUnavailable, Unavailable."""
+        for part in health_parts(health):
+            told = {"after": part.after, "upto": part.upto, "health": [asdict(one) for one in part.health]}
+            await self._call("POST", "health", json=told)
 
     async def _call(self, method: str, path: str, **request: Any) -> httpx.Response:
         try:
@@ -64,3 +69,8 @@ async def open_edge_api(settings: Settings) -> AsyncIterator[EdgeApi]:
         base_url=settings.internal_url, headers=headers, timeout=5, verify=trust_of(settings)
     ) as client:
         yield EdgeApi(client, settings.edge_id)
+
+
+def _shortened(problems: Sequence[str]) -> list[str]:
+    more = len(problems) - MOST_PROBLEMS
+    return [*problems[:MOST_PROBLEMS], *([f"and {more} more"] if more > 0 else [])]

@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import timedelta
@@ -53,11 +53,14 @@ def edge_worker(client: Client, edges: Edges, edge_id: int) -> Worker:
 
 @dataclass
 class Reporting:
-    """``every``: seconds between two reports."""
+    """``every``: seconds between two reports. A change of the edge takes as long as it takes, beside them."""
 
     edges: Edges
     api: EdgeApi
     every: float = EVERY
+    _ask: asyncio.Event = field(default_factory=asyncio.Event)
+    """The plan is to be followed."""
+    _follows: bool = False
     _seen: str = ""
     """The digest of what was served at the last look."""
     _due: float = 0.0
@@ -68,31 +71,53 @@ class Reporting:
     """When HAProxy last answered."""
 
     async def keep_on(self) -> None:
-        """Again and again; nothing that goes wrong here ends it."""
+        """Until it is cancelled."""
+        async with asyncio.TaskGroup() as both:
+            both.create_task(self._again_and_again(self.report, self.every))
+            both.create_task(self._again_and_again(self._follow_when_asked, 0))
+
+    async def _again_and_again(self, step: Callable[[], Awaitable[None]], pause: float) -> None:
+        """Nothing that goes wrong in there ends it."""
         while True:
             try:
-                await self.report()
+                await step()
             except PuchifyError as error:
                 log.warning("the edge does not follow its plan: %s", error)
             except Exception:
                 log.exception("the edge does not follow its plan")
-            await asyncio.sleep(self.every)
+            await asyncio.sleep(pause)
 
-    async def report(self) -> None:
-        health = await self._health()
-        if health is None and time.monotonic() - self._well > DEAD:
-            await self.edges.follow()
-            return
-        wanted = await self.api.report(self.edges.served, health)
-        if self._is_due(wanted):
-            self._not_before = time.monotonic() + PAUSE
+    async def _follow_when_asked(self) -> None:
+        await self._ask.wait()
+        self._follows, self._not_before = True, time.monotonic() + PAUSE
+        try:
             await self.edges.follow()
             self._not_before = 0.0
-            await self.api.report(self.edges.served, await self._health())
+        finally:
+            self._follows = False
+            self._ask.clear()
+        if not self._is_dead:
+            await self.api.report(self.edges.served)
+
+    async def report(self) -> None:
+        """First of all that it lives. Without HAProxy it says nothing, and comes to what it is told then."""
+        health = await self._health()
+        if self._is_dead:
+            self._ask.set()
+            return
+        wanted = await self.api.report(self.edges.served)
+        if self._is_due(wanted):
+            self._ask.set()
+        if health is not None:
+            await self.api.tell_health(health)
+
+    @property
+    def _is_dead(self) -> bool:
+        return time.monotonic() - self._well > DEAD
 
     def _is_due(self, wanted: str) -> bool:
         now, served = time.monotonic(), self.edges.served.digest
-        if now < (self._due if wanted == served == self._seen else self._not_before):
+        if self._follows or now < (self._due if wanted == served == self._seen else self._not_before):
             return False
         self._due = now + (LOOK_EVERY if wanted == served == self._seen else SECOND_LOOK)
         self._seen = wanted

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from itertools import groupby
+from itertools import groupby, islice
 from typing import Any
 
 from psycopg import sql
@@ -17,7 +17,7 @@ from psycopg.rows import DictRow
 from infra.db import load_balancer_targets
 from infra.db.load_balancers import KIND, LoadBalancer, Target
 from infra.db.pool import Connection
-from infra.domain.edge_plan import Backend, Balancer, Certificate, EdgePlan, PrivateSide
+from infra.domain.edge_plan import MOST_BACKENDS, Backend, Balancer, Certificate, EdgePlan, PrivateSide
 from infra.domain.load_balancers import bare_ipv6
 from infra.domain.networks import mac_of
 
@@ -131,7 +131,8 @@ async def _sides(connection: Connection, balancers: Sequence[LoadBalancer]) -> d
 
 
 def _balancer(one: LoadBalancer, turns: DictRow, side: PrivateSide | None, resolved: Sequence[Resolved]) -> Balancer:
-    backends = {backend: None for each in resolved if (backend := each.backend)}  # a server may be meant twice
+    found = dict.fromkeys(backend for each in resolved if (backend := each.backend))  # a server may be meant twice
+    backends = islice(found, MOST_BACKENDS)
     return Balancer(
         *(one.id, turns["edge_epoch"], one.algorithm, one.type.max_connections),
         ipv4=one.ipv4 if one.public_enabled else None,

@@ -9,7 +9,8 @@ from psycopg.types.json import Jsonb
 
 from infra.db.edges import SILENT
 from infra.db.pool import Connection
-from infra.domain.edge_plan import Backend, Health, HealthStatus
+from infra.domain.edge_plan import Backend, HealthStatus
+from infra.domain.edge_reports import HealthPart
 
 # Load balancers that somebody is changing are passed over: the next report is in two seconds.
 KEEP = """
@@ -21,7 +22,10 @@ WITH own AS MATERIALIZED (
     JOIN own ON own.id = t.load_balancer_id
 ), gone AS (
     DELETE FROM load_balancer_health h USING own
-    WHERE own.id = h.load_balancer_id AND NOT EXISTS (
+    WHERE own.id = h.load_balancer_id
+      AND (h.load_balancer_id, h.listen_port) > (%(after_id)s, %(after_port)s)
+      AND (h.load_balancer_id, h.listen_port) <= (%(upto_id)s, %(upto_port)s)
+      AND NOT EXISTS (
         SELECT FROM told t WHERE (t.load_balancer_id, t.listen_port, t.address, t.by_network)
                                = (h.load_balancer_id, h.listen_port, h.address, h.by_network))
 )
@@ -42,9 +46,10 @@ HealthOf = Mapping[tuple[int, int, Backend], HealthStatus]
 """By load balancer, port and backend; who is not there is unknown."""
 
 
-async def keep(connection: Connection, edge_id: int, told: Sequence[Health]) -> None:
-    """All that the edge says; of load balancers that are not its own (any more) nothing is kept."""
-    values = {"edge_id": edge_id, "told": Jsonb([asdict(one) for one in told])}
+async def keep(connection: Connection, edge_id: int, told: HealthPart) -> None:
+    """What the edge says of that range; of load balancers that are not its own (any more) nothing is kept."""
+    marks = dict(zip(("after_id", "after_port", "upto_id", "upto_port"), (*told.after, *told.upto), strict=True))
+    values = {"edge_id": edge_id, "told": Jsonb([asdict(one) for one in told.health]), **marks}
     await connection.execute(KEEP, values)
 
 

@@ -15,6 +15,9 @@ from typing import Literal
 from infra.domain.load_balancers import Algorithm, Service
 
 HealthStatus = Literal["healthy", "unhealthy", "unknown"]
+MOST_BACKENDS = 500
+"""Of one load balancer. Types bound its targets, and a label selector is one of them, however many servers it means:
+those beyond are not sent to, and their health is unknown."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -51,7 +51,7 @@ async def working_edge(region: Region, known: KnownEdge, edge: Edge) -> AsyncIte
     """An edge worker that has spoken with the books already."""
     async with edge_api(region, known) as api:
         edges = Edges(edge, api)
-        await api.report(edges.served, None)
+        await api.report(edges.served)
         reporting = asyncio.create_task(Reporting(edges, api, EVERY).keep_on())
         try:
             async with edge_worker(region.client, edges, known.id):

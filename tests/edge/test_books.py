@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import asyncio
 from typing import Any
 
 import pytest
 
-from infra.domain.edge_plan import Backend, Health, Served
+from infra.domain.edge_plan import Backend, EdgePlan, Health, Served
 from infra.domain.errors import HostUnavailable
 from infra.drivers.edges import SimulatedEdge
 from tests.edge.regional import KnownEdge, edge_api, new_edge, working_edge
@@ -59,15 +60,15 @@ async def test_what_a_silent_edge_served_is_anothers_and_not_again_its_own(modul
     region = module_api.region
     first, second = await new_edge(region), await new_edge(region)
     async with edge_api(region, first) as one, edge_api(region, second) as other:
-        await one.report(Served(""), None)
+        await one.report(Served(""))
         id = await balancer(module_api, "moving", services=[SERVICE])
         assert await edge_of(region, id) == (first.id, 1)
-        await other.report(Served(""), None)
+        await other.report(Served(""))
         assert await edge_of(region, id) == (first.id, 1)
         await silence(region, first)
-        await other.report(Served(""), None)
+        await other.report(Served(""))
         assert await edge_of(region, id) == (second.id, 2)
-        await one.report(Served(""), None)
+        await one.report(Served(""))
         assert (await one.plan()).balancers == ()
         assert [(each.id, each.epoch) for each in (await other.plan()).balancers] == [(id, 2)]
     await gone(module_api, id)
@@ -79,13 +80,13 @@ async def test_nobody_takes_over_when_all_were_silent(module_api: Api) -> None:
     region = module_api.region
     first, second = await new_edge(region), await new_edge(region)
     async with edge_api(region, first) as one, edge_api(region, second) as other:
-        await one.report(Served(""), None)
+        await one.report(Served(""))
         id = await balancer(module_api, "outage")
         await silence(region, first)
-        await other.report(Served(""), None)
+        await other.report(Served(""))
         assert await edge_of(region, id) == (first.id, 1)
-        await one.report(Served(""), None)
-        await other.report(Served(""), None)
+        await one.report(Served(""))
+        await other.report(Served(""))
         assert await edge_of(region, id) == (first.id, 1)
     await gone(module_api, id)
     await removed(region, first, second)
@@ -97,7 +98,7 @@ async def test_a_plan_has_servers_while_they_are_registered(module_api: Api) -> 
     order = await region.create(name="web-1")
     await region.execute('UPDATE servers SET labels = \'{"role": "web"}\' WHERE id = %s', order.server_id)
     async with edge_api(region, known) as api:
-        await api.report(Served(""), None)
+        await api.report(Served(""))
         selector = {"type": "label_selector", "label_selector": {"selector": "role=web"}}
         direct = {"type": "server", "server": {"id": order.server_id}}
         id = await balancer(module_api, "servers", services=[SERVICE], targets=[selector, direct])
@@ -108,7 +109,8 @@ async def test_a_plan_has_servers_while_they_are_registered(module_api: Api) -> 
         before = (await api.plan()).digest
 
         told = [Health(id, 80, backend.address, False, "healthy"), Health(id + 1000, 80, "192.0.2.1", False, "healthy")]
-        assert await api.report(Served(before), told) == before
+        assert await api.report(Served(before)) == before
+        await api.tell_health(told)
         seen = (await module_api.listed(f"/load_balancers/{id}"))["load_balancer"]["targets"]
         healthy = [{"listen_port": 80, "status": "healthy"}]
         by_type = {target["type"]: target for target in seen}
@@ -120,7 +122,7 @@ async def test_a_plan_has_servers_while_they_are_registered(module_api: Api) -> 
 
         await region.delete(order)
         assert [one.backends for one in (await api.plan()).balancers] == [()]
-        assert await api.report(Served(before), None) != before
+        assert await api.report(Served(before)) != before
         assert await region.one("SELECT FROM edges WHERE id = %s AND differs IS NOT NULL", known.id) is not None
     await gone(module_api, id)
     await removed(region, known)
@@ -167,6 +169,57 @@ class DeadEdge(SimulatedEdge):
         raise HostUnavailable("it does not run")
 
 
+class SlowEdge(SimulatedEdge):
+    """A change of it lasts until ``may`` says so."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.begun, self.may = asyncio.Event(), asyncio.Event()
+
+    async def follow(self, plan: EdgePlan) -> Served:
+        self.begun.set()
+        await self.may.wait()
+        return await super().follow(plan)
+
+
+async def test_an_edge_lives_however_long_its_change_takes(module_api: Api) -> None:
+    region = module_api.region
+    known, edge = await new_edge(region), SlowEdge()
+    async with working_edge(region, known, edge):
+        await asyncio.wait_for(edge.begun.wait(), 10)
+        at = await region.one("SELECT now() AS at")
+        assert at
+
+        async def speaks() -> bool:
+            heard = "SELECT FROM edges WHERE id = %s AND reported > %s"
+            return await region.one(heard, known.id, at["at"]) is not None
+
+        await eventually(speaks)
+        assert not edge.may.is_set()
+        edge.may.set()
+    await removed(region, known)
+
+
+async def test_a_full_edge_is_heard(module_api: Api) -> None:
+    """However much it has to say of targets, and of what it leaves out."""
+    region = module_api.region
+    known = await new_edge(region)
+    async with edge_api(region, known) as api:
+        await api.report(Served(""))
+        id = await balancer(module_api, "full", services=[SERVICE])
+        stale = "INSERT INTO load_balancer_health VALUES (%s, 81, '192.0.2.9', false, 'healthy')"
+        await region.execute(stale, id)
+        told = [Health(id + n, 80, f"10.{n}.0.{m}", True, "healthy") for n in range(50) for m in range(120)]
+        await api.report(Served("", tuple(f"lb{n}-80: {'x' * 1100}" for n in range(3000))))
+        await api.tell_health(told)
+        kept = await region.one("SELECT count(*) AS n FROM load_balancer_health WHERE load_balancer_id = %s", id)
+        assert kept == {"n": 120}
+        heard = await region.one("SELECT problems[201] AS last FROM edges WHERE id = %s", known.id)
+        assert heard == {"last": "and 2800 more"}
+    await gone(module_api, id)
+    await removed(region, known)
+
+
 async def test_an_edge_without_haproxy_falls_silent(module_api: Api, monkeypatch: pytest.MonkeyPatch) -> None:
     """So that another takes over; what it is told then, it does: it announces nothing any more."""
     region = module_api.region
@@ -175,11 +228,11 @@ async def test_an_edge_without_haproxy_falls_silent(module_api: Api, monkeypatch
     async with working_edge(region, known, edge), edge_api(region, other) as api:
         id = await balancer(module_api, "dead", services=[SERVICE])
         await eventually(lambda: _serves(edge, id))
-        await api.report(Served(""), None)
+        await api.report(Served(""))
 
         async def taken_over() -> bool:
             await silence_if_quiet(region, known)
-            await api.report(Served(""), None)
+            await api.report(Served(""))
             return (await edge_of(region, id))[0] == other.id and not edge.plan.balancers
 
         await eventually(taken_over)
