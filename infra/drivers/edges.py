@@ -47,12 +47,11 @@ class HaproxyEdge:
 
     def _follow(self, plan: EdgePlan) -> Served:
         try:
-            ensure_addresses(plan)
-            self._networks.ensure(plan)
             try:
-                served = self._haproxy.serve(plan)
+                ensure_addresses(plan)
+                served = self._haproxy.serve(plan, self._networks.ensure(plan))
             finally:
-                withdraw_addresses(plan)  # what is another edge's must not be announced here, whatever HAProxy does
+                withdraw_addresses(plan)  # what is another edge's must not be announced here, whatever goes wrong
             self._networks.remove_others(plan)
         except (NetlinkError, OSError) as error:
             raise HostUnavailable("the edge's network could not be prepared") from error

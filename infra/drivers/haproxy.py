@@ -15,6 +15,7 @@ import socket
 import ssl
 import time
 from collections.abc import Callable, Iterator, Mapping
+from dataclasses import replace
 from hashlib import sha256
 from pathlib import Path
 
@@ -88,9 +89,11 @@ class Haproxy:
         self._checks = Checks(directory, _write)
         self._seen: dict[tuple[str, str], HealthStatus] = {}
 
-    def serve(self, plan: EdgePlan) -> Served:
-        """The plan, live. HostUnavailable: HAProxy does not run, or does not take it; the next call begins anew."""
-        problems: dict[str, str] = {}
+    def serve(self, whole: EdgePlan, left_out: Mapping[int, str]) -> Served:
+        """The plan, live, without the load balancers that are ``left_out`` (why, by id). HostUnavailable:
+        HAProxy does not run, or does not take it; the next call begins anew."""
+        plan = replace(whole, balancers=tuple(one for one in whole.balancers if one.id not in left_out))
+        problems = {f"lb{id}": problem for id, problem in left_out.items()}
         ground = self._ground(plan, problems)
         texts = self._texts(plan, ground, problems)
         problems |= self._checks.remembered(texts)
@@ -101,7 +104,7 @@ class Haproxy:
         if text != self._current() or not self._runs_it():
             self._load(plan, text)
         self._tidy(text)
-        return Served(plan.digest, tuple(f"{name}: {problem}" for name, problem in sorted(problems.items())))
+        return Served(whole.digest, tuple(f"{name}: {problem}" for name, problem in sorted(problems.items())))
 
     def _without(self, problems: Mapping[str, str], ground: Ground, texts: Mapping[str, str]) -> str:
         return together(ground, (text for name, text in texts.items() if name not in problems))

@@ -226,6 +226,20 @@ async def test_what_goes_is_neither_there_nor_announced(edge: RunningEdge, backe
         await ask(V4)
 
 
+async def test_what_is_anothers_is_not_announced_whatever_fails(
+    edge: RunningEdge, backends: Backends, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await edge.follow(plan_of([]))
+
+    def fails(*_: object) -> dict[int, str]:
+        raise OSError("no room")
+
+    monkeypatch.setattr("infra.drivers.edge_networks.EdgeNetworks.ensure", fails)
+    with pytest.raises(HostUnavailable):
+        await edge.follow(EdgePlan(1))
+    assert _announced() == set()
+
+
 def _announced() -> set[str]:
     told = ""
     for family in ("-4", "-6"):

@@ -6,6 +6,7 @@ import asyncio
 import os
 import subprocess
 from collections.abc import Iterator
+from dataclasses import replace
 
 import pytest
 
@@ -94,3 +95,66 @@ async def _body(url: str, *before: str) -> str:
     )
     told, _ = await asking.communicate()
     return told.decode()
+
+
+async def test_one_side_that_cannot_be_made_leaves_the_others(edge: RunningEdge) -> None:
+    # A group's MAC is no machine's.
+    impossible = replace(balancer(1), private=PrivateSide(1, 5001, "01:00:00:00:00:01", "10.0.0.5", "10.0.0.0/16"))
+    served = await edge.follow(EdgePlan(1, (impossible, balancer(2))))
+    assert served.problems == ("lb1: its private side cannot be made",)
+    assert {health.load_balancer_id for health in await edge.health()} == {2}
+    assert (await edge.follow(EdgePlan(1, (balancer(1), balancer(2))))).problems == ()
+
+
+async def test_a_namespace_that_nobody_can_enter_is_made_anew(edge: RunningEdge) -> None:
+    """As a boot leaves it: a file that nothing is mounted on."""
+    name = f"{edge.prefix}1"
+    _do(f"touch /run/netns/{name}")
+    assert (await edge.follow(EdgePlan(1, (balancer(1),)))).problems == ()
+    _do(f"umount -l /run/netns/{name}")  # HAProxy is in there
+    assert (await edge.follow(EdgePlan(1, (balancer(1),)))).problems == ()
+    assert "10.0.0.5/16" in _do(f"ip -n {name} addr")
+
+
+async def test_a_side_that_is_in_order_is_not_entered_again(edge: RunningEdge, monkeypatch: pytest.MonkeyPatch) -> None:
+    await edge.follow(EdgePlan(1, (balancer(1),)))
+    entered: list[str] = []
+    monkeypatch.setattr("infra.drivers.edge_networks._ensure_inside", lambda name, _: entered.append(name))
+    await edge.follow(EdgePlan(1, (balancer(1),)))
+    assert entered == []
+    await edge.follow(EdgePlan(1, (balancer(1), balancer(2))))
+    assert entered == [f"{edge.prefix}2"]
+
+
+async def test_neighbours_are_there_whatever_port_came_or_went(edge: RunningEdge) -> None:
+    """Two load balancers in one network: the bridge takes its own address from its ports."""
+    one, two = (replace(balancer(n), private=_side(n, f"10.0.0.{n}")) for n in (1, 2))
+    await edge.follow(EdgePlan(1, (two,)))
+    await edge.follow(EdgePlan(1, (one, two)))
+    assert _neighbours() == {("10.0.0.1", mac_of(1)), ("10.0.0.2", mac_of(2))}
+    await edge.follow(EdgePlan(1, (two,)))
+    await edge.follow(EdgePlan(1, (two,)))
+    assert _neighbours() == {("10.0.0.2", mac_of(2))}
+
+
+async def test_a_bridge_that_a_killed_worker_left_goes(edge: RunningEdge) -> None:
+    for vni in (5009, 5010):
+        _do(f"ip link add {bridge_name(vni)} type bridge")
+    _do(f"ip link set {bridge_name(5010)} alias", "puchify network 7 zone 3")  # a host's
+    await edge.follow(EdgePlan(1, (balancer(1),)))
+    links = _links()
+    _do(f"ip link del {bridge_name(5010)}")
+    assert [bridge_name(vni) in links for vni in (5001, 5009, 5010)] == [True, False, True]
+
+
+def _side(number: int, ip: str) -> PrivateSide:
+    return PrivateSide(number, 5001, mac_of(number), ip, "10.0.0.0/16")
+
+
+def _neighbours() -> set[tuple[str, str]]:
+    told = _do(f"ip neigh show dev {bridge_name(5001)} nud permanent")
+    return {(line.split()[0], line.split()[2]) for line in told.splitlines()}
+
+
+def _do(line: str, *words: str) -> str:
+    return subprocess.run((*line.split(), *words), capture_output=True, text=True, check=True).stdout
