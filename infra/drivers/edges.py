@@ -17,8 +17,10 @@ from infra.domain.edge_plan import EdgePlan, Health, Served
 from infra.domain.errors import HostUnavailable
 from infra.domain.haproxy_config import MOST_CONNECTIONS
 from infra.drivers.edge_addresses import ensure_addresses, remove_link, withdraw_addresses
+from infra.drivers.edge_guard import ensure_apart, ensure_guard, remove_guard
 from infra.drivers.edge_networks import EdgeNetworks
 from infra.drivers.haproxy import Haproxy, prepare
+from infra.drivers.nft import NftError
 from infra.drivers.threads import run
 
 
@@ -48,12 +50,15 @@ class HaproxyEdge:
     def _follow(self, plan: EdgePlan) -> Served:
         try:
             try:
+                ensure_guard()
                 ensure_addresses(plan)
-                served = self._haproxy.serve(plan, self._networks.ensure(plan))
+                problems = self._networks.ensure(plan)
+                ensure_apart(plan)
+                served = self._haproxy.serve(plan, problems)
             finally:
                 withdraw_addresses(plan)  # what is another edge's must not be announced here, whatever goes wrong
             self._networks.remove_others(plan)
-        except (NetlinkError, OSError) as error:
+        except (NetlinkError, NftError, OSError) as error:
             raise HostUnavailable("the edge's network could not be prepared") from error
         return served
 
@@ -62,6 +67,7 @@ def clear(networks: EdgeNetworks) -> None:
     """Leave nothing of an edge in the network. Blocking; HAProxy has ended."""
     networks.remove_others(EdgePlan(0))
     remove_link()
+    remove_guard()
 
 
 @dataclass
