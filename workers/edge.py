@@ -11,7 +11,7 @@ import asyncio
 import logging
 import time
 from collections.abc import Awaitable, Callable, Sequence
-from contextlib import suppress
+from contextlib import nullcontext, suppress
 from dataclasses import dataclass, field
 from datetime import timedelta
 
@@ -22,10 +22,11 @@ from activities.load_balancers import Edges
 from infra.config import Settings
 from infra.domain.edge_plan import Health
 from infra.domain.errors import HostFailure, PuchifyError
+from infra.drivers.sole import sole
 from infra.edge_api import EdgeApi, open_edge_api
 from infra.temporal.connect import connect
 from infra.temporal.names import edge_queue
-from workers.wiring import open_edge
+from workers.wiring import edge_is_simulated, open_edge
 
 log = logging.getLogger(__name__)
 
@@ -135,7 +136,13 @@ class Reporting:
 
 
 async def run_edge(settings: Settings, stop: asyncio.Event) -> None:
-    """Work until ``stop``."""
+    """Work until ``stop``. CannotRun. Conflict: another edge is on this machine."""
+    alone = nullcontext() if edge_is_simulated(settings) else sole("edge")
+    with alone:
+        await _serve(settings, stop)
+
+
+async def _serve(settings: Settings, stop: asyncio.Event) -> None:
     async with open_edge_api(settings) as api:
         edges = Edges(open_edge(settings), api)
         client = await connect(settings)

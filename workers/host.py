@@ -6,7 +6,7 @@ Before it takes the first step the host is rebuilt from the books (reports.py), 
 from __future__ import annotations
 
 import asyncio
-from contextlib import suppress
+from contextlib import nullcontext, suppress
 from dataclasses import replace
 from datetime import timedelta
 
@@ -24,6 +24,7 @@ from activities.seeds import Seeds
 from infra.config import Settings
 from infra.drivers.epochs import Epochs
 from infra.drivers.protocols import Host
+from infra.drivers.sole import sole
 from infra.internal_api import InternalApi, open_internal_api
 from infra.temporal.connect import connect
 from infra.temporal.names import host_queue
@@ -61,7 +62,13 @@ def host_worker(
 
 
 async def run_host(settings: Settings, stop: asyncio.Event) -> None:
-    """Work until ``stop``. The machines run on: a worker's end is no reason to stop a server."""
+    """Work until ``stop``. The machines run on: a worker's end is no reason to stop a server. Conflict: another host
+    worker is on this machine, whose links and rules it would take for nobody's."""
+    with sole("host") if driver_of(settings) == "libvirt" else nullcontext():
+        await _serve(settings, stop)
+
+
+async def _serve(settings: Settings, stop: asyncio.Event) -> None:
     async with open_host(settings) as host, open_internal_api(settings) as internal_api:
         client = await connect(settings)
         with Epochs(settings.host_path / "epochs.sqlite") as epochs:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Protocol
@@ -14,13 +15,14 @@ from typing import Protocol
 from pyroute2.netlink.exceptions import NetlinkError
 
 from infra.domain.edge_plan import EdgePlan, Health, Served
-from infra.domain.errors import HostUnavailable
+from infra.domain.errors import Conflict, HostUnavailable
 from infra.domain.haproxy_config import MOST_CONNECTIONS
 from infra.drivers.edge_addresses import ensure_addresses, remove_link, withdraw_addresses
 from infra.drivers.edge_guard import ensure_apart, ensure_guard, remove_guard
 from infra.drivers.edge_networks import EdgeNetworks
-from infra.drivers.haproxy import Haproxy, prepare
+from infra.drivers.haproxy import Haproxy, prepare, require
 from infra.drivers.nft import NftError
+from infra.drivers.sole import sole
 from infra.drivers.threads import run
 
 
@@ -33,9 +35,11 @@ class Edge(Protocol):
 
 
 class HaproxyEdge:
-    """``directory``: of HAProxy's configuration and sockets; a short path. ``connections``: of clients, at a time."""
+    """``directory``: of HAProxy's configuration and sockets; a short path. ``connections``: of clients, at a time.
+    haproxy.CannotRun."""
 
     def __init__(self, directory: Path, networks: EdgeNetworks, connections: int = MOST_CONNECTIONS) -> None:
+        require()
         prepare(directory)
         self._networks = networks
         self._haproxy = Haproxy(directory, networks.namespace, connections)
@@ -64,10 +68,11 @@ class HaproxyEdge:
 
 
 def clear(networks: EdgeNetworks) -> None:
-    """Leave nothing of an edge in the network. Blocking; HAProxy has ended."""
+    """Leave nothing of an edge in the network, but what another edge here serves by. Blocking; HAProxy has ended."""
     networks.remove_others(EdgePlan(0))
-    remove_link()
-    remove_guard()
+    with suppress(Conflict), sole("edge", patience=0):
+        remove_link()
+        remove_guard()
 
 
 @dataclass

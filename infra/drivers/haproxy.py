@@ -47,6 +47,18 @@ LOOK_S = 0.01
 CONFIG = "haproxy.cfg"
 
 
+class CannotRun(Exception):
+    """HAProxy cannot run on this machine, and why."""
+
+
+def require() -> None:
+    """CannotRun: it is not installed, or this is not root."""
+    if shutil.which("haproxy") is None:
+        raise CannotRun("an edge needs HAProxy: install the package haproxy (PUCHIFY_HOST=simulated does without)")
+    if os.geteuid() != 0:
+        raise CannotRun("an edge changes this machine's network: run it as root (PUCHIFY_HOST=simulated does without)")
+
+
 def argv(directory: Path, death_signal: str | None = None) -> tuple[str, ...]:
     """The master, as HAProxy's own user where we are root. ``death_signal``: from the kernel, when its parent dies."""
     words = ("haproxy", "-W", "-S", f"{directory}/master.sock,mode,600", "-f", f"{directory}/{CONFIG}")

@@ -55,6 +55,14 @@ def test_a_worker_without_temporal(tmp_path: Path) -> None:
     assert ended.err.splitlines()[-1] == "puchify: the orchestration service does not answer"
 
 
+@pytest.mark.parametrize("words", [("worker", "edge"), ("edge", "haproxy")])
+def test_an_edge_without_haproxy(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, words: tuple[str, ...]) -> None:
+    """It does not pass for one that serves, unless somebody says that it is simulated."""
+    monkeypatch.setenv("PATH", str(tmp_path))
+    ended = puchify(*words, state=tmp_path, edge_run=tmp_path / "edge")
+    assert_one_line(ended, 1, "an edge needs HAProxy")
+
+
 def test_a_wrong_question() -> None:
     assert puchify("up", "--host", "vmware").code == 2
     assert puchify("project", "create", "engines", "--max-servers", "-1").code == 2

@@ -34,7 +34,7 @@ COMMANDS = (
     *("quota", *(f"quota {command}" for command in ("list", "set", "approve", "reject"))),
     *("image", "image build", "image cache", "doctor", "clean", "audit", "capacity", "deadlines", "explain", "host"),
     *("catalog", "catalog apply", "catalog show"),
-    *("edge", "edge add", "edge list", "edge remove"),
+    *("edge", "edge add", "edge haproxy", "edge list", "edge remove"),
     *("frr", "frr config", "frr config host"),
     *("store", "store init", "store check", "store health"),
     *("lab", *(f"lab {command}" for command in ("up", "status", "kill", "cut", "heal", "exec", "down"))),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Callable
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Annotated
@@ -21,7 +22,7 @@ Edge = Annotated[str, typer.Argument(metavar="EDGE", help="Its id or its name.")
 
 def register(app: typer.Typer) -> None:
     group = typer.Typer(help="Edges: what load balancers are served by.", no_args_is_help=True)
-    commands: dict[str, Callable[..., None]] = {"add": add, "list": list_all, "remove": remove}
+    commands: dict[str, Callable[..., None]] = {"add": add, "haproxy": haproxy, "list": list_all, "remove": remove}
     for name, command in commands.items():
         group.command(name)(command)
     app.add_typer(group, name="edge")
@@ -43,7 +44,23 @@ def add(
     digest = digest_of(server_secret(settings()), key)
     edge_id = in_books(lambda connection: add_edge(connection, location, name, digest))
     typer.echo(f"PUCHIFY_EDGE_ID={edge_id}\nPUCHIFY_EDGE_KEY={key}")
-    typer.echo("With these and PUCHIFY_INTERNAL_URL, PUCHIFY_TEMPORAL_ADDRESS: puchify worker edge", err=True)
+    typer.echo(NEXT, err=True)
+
+
+def haproxy() -> None:
+    """Run HAProxy on this edge, as root.
+
+    In PUCHIFY_EDGE_RUN, with the configuration that is there; the edge worker beside it writes it, and has it loaded.
+    It is this process from then on: a unit of systemd's that runs it sees HAProxy's own end.
+    """
+    from infra.config import settings
+    from infra.drivers.haproxy import argv, prepare, require
+
+    directory = settings().edge_run
+    require()
+    prepare(directory)
+    words = argv(directory)
+    os.execvp(words[0], words)
 
 
 def list_all(as_json: AsJson = False) -> None:
@@ -74,6 +91,11 @@ def remove(edge: Edge) -> None:
     typer.echo(f"edge {edge} is removed")
 
 
+NEXT = """\
+These are settings of the edge's worker. On the edge, as root, with haproxy, nftables and FRR (puchify frr config host):
+- PUCHIFY_INTERNAL_URL and PUCHIFY_TEMPORAL_ADDRESS: where the API and Temporal are
+- PUCHIFY_VTEP and PUCHIFY_PRIVATE_MTU, as on hosts: for load balancers in private networks
+- then both of them, all the time: puchify edge haproxy, and puchify worker edge"""
 HEADINGS = ("ID", "NAME", "LOCATION", "REPORT", "LOAD BALANCERS", "SERVES")
 
 

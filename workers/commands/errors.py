@@ -12,6 +12,7 @@ from infra.catalog.source import BadCatalog
 from infra.db.cluster import PostgresError
 from infra.db.migrate import Drift
 from infra.domain.errors import PuchifyError
+from infra.drivers.haproxy import CannotRun
 from infra.drivers.libvirtd import LibvirtdError
 from infra.drivers.store.errors import StoreError
 from infra.drivers.xfs import StorageError
@@ -29,7 +30,7 @@ from workers.processes import ProcessError
 
 OURS = (
     *(RuntimeDirError, PostgresError, Drift, TemporalError, SchemaError, InstallError, ProcessError),
-    *(StorageError, LibvirtdError, BuildImpossible, BuildFailed, LabError),
+    *(StorageError, LibvirtdError, BuildImpossible, BuildFailed, LabError, CannotRun),
     *(PuchifyError, Refused, NoLogin, ServerFailed),
 )
 

@@ -1,7 +1,6 @@
 """The ground of a machine of the lab, made when it is switched on, on the machine itself.
 
-python -m workers.lab.ground host CACHE        disks and libvirt, with what libvirt found out about QEMU in CACHE
-python -m workers.lab.ground edge DIRECTORY    HAProxy's first configuration
+`python -m workers.lab.ground CACHE`: disks and libvirt, with what libvirt found out about QEMU in CACHE
 """
 
 from __future__ import annotations
@@ -9,9 +8,7 @@ from __future__ import annotations
 import shutil
 import subprocess
 import sys
-from pathlib import Path
 
-from infra.drivers import haproxy
 from infra.drivers.xfs import HostStorage
 from workers.lab.machines import HERE, LIBVIRTD
 
@@ -25,9 +22,5 @@ def prepare_host(cache: str) -> None:
     subprocess.run(("mount", "--bind", cache, str(LIBVIRTD.home / "cache")), check=True)
 
 
-def prepare_edge(directory: str) -> None:
-    haproxy.prepare(Path(directory))
-
-
 if __name__ == "__main__":
-    {"host": prepare_host, "edge": prepare_edge}[sys.argv[1]](sys.argv[2])
+    prepare_host(sys.argv[1])

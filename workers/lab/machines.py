@@ -12,7 +12,6 @@ from ipaddress import ip_interface
 from pathlib import Path
 from typing import Any
 
-from infra.drivers import haproxy
 from infra.drivers.libvirtd import PrivateLibvirtd
 from infra.lab import boot
 from infra.lab.boot import Step
@@ -134,8 +133,7 @@ def write_edge(region: Region, place: Place) -> None:
         # Only a route: FRR would take an address of the same length for the better one, and not announce it.
         Step(("ip", "link", "add", "names", "up", "type", "bridge")),
         Step(route),
-        Step(_ours(settings, "workers.lab.ground", "edge", str(EDGE_RUN))),
-        Step(haproxy.argv(EDGE_RUN), kept=True),
+        Step(_ours(settings, "workers.cli", "edge", "haproxy"), kept=True),
         Step(_once_there(control_address(), API, _ours(settings, "workers.cli", "worker", "edge")), kept=True),
     )
 
@@ -169,7 +167,7 @@ def write_host(region: Region, place: Place) -> None:
         node,
         Step(("mkdir", "-p", str(HERE))),
         Step(("mount", "--bind", str(node.directory), str(HERE))),
-        Step(_ours(settings, "workers.lab.ground", "host", str(LIBVIRT_CACHE))),
+        Step(_ours(settings, "workers.lab.ground", str(LIBVIRT_CACHE))),
         Step(LIBVIRTD.argv(), kept=True),
         Step(("sh", "-c", f"until virsh --connect {shlex.quote(LIBVIRTD.uri)} version; do sleep 0.1; done")),
         Step(_once_there(control_address(), API, _ours(settings, "workers.cli", "worker", "host")), kept=True),

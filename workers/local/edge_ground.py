@@ -7,18 +7,31 @@ link ``lb0`` of this machine, and so do the host's guests. Nothing of it is left
 from __future__ import annotations
 
 import asyncio
+import os
 
 from infra.config import Settings
 from infra.drivers.edges import clear
-from infra.drivers.haproxy import CONFIG, argv, is_up, prepare
+from infra.drivers.haproxy import CONFIG, argv, is_up, prepare, require
+from infra.drivers.sole import sole
 from infra.runtime_dir import RuntimeDir
 from workers.local.place import Place, unless_chosen
 from workers.processes import Process
-from workers.wiring import edge_driver_of, edge_networks
+from workers.wiring import driver_of, edge_is_simulated, edge_networks
 
 
 def runs_haproxy(settings: Settings) -> bool:
-    return edge_driver_of(settings) == "haproxy"
+    """CannotRun: it is to, and this machine cannot."""
+    if edge_is_simulated(settings):
+        return False
+    require()
+    return True
+
+
+def check_alone(settings: Settings) -> None:
+    """That neither a host nor an edge of another instance works in this network. CannotRun, Conflict. Blocking."""
+    if runs_haproxy(settings):
+        with sole("host"), sole("edge"):
+            pass
 
 
 def of_edge(asked: Settings, settings: Settings, runtime: RuntimeDir) -> Settings:
@@ -42,6 +55,6 @@ def haproxy_process(settings: Settings, place: Place) -> Process:
 
 
 async def clear_edge(settings: Settings) -> None:
-    """Addresses and private sides go; what is not there is fine."""
-    if runs_haproxy(settings):
+    """Addresses and private sides go; what is not there is fine, and what another edge here serves by stays."""
+    if driver_of(settings) != "simulated" and os.geteuid() == 0:
         await asyncio.to_thread(clear, edge_networks(settings))

@@ -26,7 +26,7 @@ from infra.temporal.cluster import TemporalCluster
 from infra.temporal.connect import connect
 from infra.temporal.install import ensure_binaries
 from workers.local import books, engines, roles
-from workers.local.edge_ground import clear_edge, haproxy_process, of_edge, runs_haproxy
+from workers.local.edge_ground import check_alone, clear_edge, haproxy_process, of_edge, runs_haproxy
 from workers.local.ground import Ground, SimulatedGround
 from workers.local.place import Place, resolved, runs_dns
 from workers.processes import Supervisor
@@ -60,6 +60,8 @@ class Stack:
         return ground_of(asked, self.settings, runtime, self._supervisor, self._teller)
 
     async def start(self) -> None:
+        """CannotRun. Conflict: another instance has this machine's network; nothing has begun then."""
+        await asyncio.to_thread(check_alone, self.settings)
         with self._teller.timed("PostgreSQL"):
             await self._start_postgres()
         async with TaskGroup() as together:
@@ -86,7 +88,10 @@ class Stack:
         """Newest first. What was not started is passed over, so this ends a start that failed half-way as well."""
         for name in STOP_FIRST:
             await self._supervisor.stop(name)
-        await clear_edge(self.settings)
+        try:
+            await clear_edge(self.settings)
+        except Exception as error:  # guests are still to be put to rest, and the books to be closed
+            self._teller.say(f"What the edge left in the network stays there (puchify clean tries again): {error}")
         if ended := await self._ground.clear(hurry):
             self._teller.say(f"Guests that did not shut down in time and were switched off: {ended}.")
         for name in STOP_LAST:
