@@ -18,6 +18,8 @@ from infra.lab.places import FABRIC, FABRIC_MTU, OUTSIDE, ROUTERS, WORLD, WORLD6
 
 WORLD_MTU = 1500
 CUTS = """
+add table inet cables
+flush table inet cables
 table inet cables {
   set cut { type ifname; }
   chain in { type filter hook prerouting priority -500; iifname @cut drop; }
@@ -34,6 +36,13 @@ table inet gate {{
 }}
 """
 """Of a router, to the world: a packet to a host's tunnel is a frame in somebody's private network."""
+DARK = """
+table inet dark {
+  chain in { type filter hook prerouting priority -500; policy drop; }
+  chain out { type filter hook postrouting priority 500; policy drop; }
+}
+"""
+"""Of a router without power: nothing comes, nothing goes."""
 ROUTING = {
     "net.ipv4.ip_forward": 1,
     "net.ipv6.conf.all.forwarding": 1,
@@ -84,6 +93,18 @@ class Cables:
         for router in ROUTERS:
             with suppress(LabError):  # whole already
                 self._in(router.name, "nft", "delete", "element", "inet", "cables", "cut", f"{{ {machine} }}")
+
+    def darken(self, router: str) -> None:
+        """Silent at all its cables: nobody hears its sockets close."""
+        self._in(router, "nft", "-f", "-", text=DARK)
+
+    def forget(self, router: str) -> None:
+        """All that its routing told its kernel: FRR makes routes by nexthops, with which they go."""
+        self._in(router, "ip", "nexthop", "flush")
+
+    def lighten(self, router: str) -> None:
+        with suppress(LabError):  # it never was dark
+            self._in(router, "nft", "delete", "table", "inet", "dark")
 
     def whole(self, machine: str) -> bool:
         try:

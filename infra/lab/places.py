@@ -57,6 +57,8 @@ HOSTS = tuple(Place(f"h{n}", "host", n, f"z{(n + 1) // 2}", f"10.231.7.{10 + n}"
 EDGES = (Place("e1", "edge", 21, "z1", "10.231.7.31"),)
 ROUTERS = tuple(Place(f"r{n}", "router", n) for n in (1, 2))
 ELSEWHERE = (Place(CONTROL, "control", 0, "", "10.231.7.10"), Place(OUTSIDE, "outside", 10))
+CORE = (*ROUTERS, ELSEWHERE[1])
+"""What only routes."""
 LEAVES = (*HOSTS, *EDGES)
 """Who has a cable to each router."""
 PLACES = {place.name: place for place in (*ROUTERS, *ELSEWHERE, *LEAVES)}

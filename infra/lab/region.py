@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -19,11 +18,10 @@ from infra.lab.errors import LabError
 from infra.lab.lab import Lab
 from infra.lab.nodes import Node, Seat, there
 from infra.lab.places import (
+    CORE,
     FABRIC,
     LEAVES,
-    OUTSIDE,
     PLACES,
-    ROUTERS,
     Place,
     host_routing,
     outside_routing,
@@ -58,14 +56,19 @@ class Region:
     def ensure_core(self) -> None:
         """Routers and the world: they only route, and carry no trace of a run."""
         self.cables.ensure_core()
-        for name in (*(router.name for router in ROUTERS), OUTSIDE):
-            self.switch_on(name)
+        for place in CORE:
+            self.switch_on(place.name)
 
     def switch_on(self, name: str) -> None:
-        """Whole, or not at all: one that did not come up to the end is started afresh. LabError: it cannot be."""
-        if self._booted(name):
-            return
+        """Whole, or not at all: one that did not come up to the end is started afresh. It is plugged in, too. LabError:
+        it cannot be."""
         place, node = PLACES[name], self.nodes[name]
+        if place in LEAVES:
+            self.cables.mend(name)
+        if self._booted(name):
+            if place.management:
+                self.lab.network.plug(name)
+            return
         node.kill()
         if place in LEAVES or place.management:
             self.lab.network.remove_machine(name)  # with its interfaces, routes and rules: a reboot loses them
@@ -75,18 +78,30 @@ class Region:
             self.cables.pull(name)
             self.lab.network.ensure_namespace(name)
             self.cables.ensure_leaf(place)
+        if place in CORE:
+            self.cables.lighten(name)
         self._start(place, node)
 
     def kill(self, name: str) -> None:
         for place in self._meant(name):
+            if place in CORE:
+                self.cables.darken(place.name)
             self._cut(place)
             self.nodes[place.name].kill()
+            if place in CORE:
+                self.cables.forget(place.name)
         if name in self.lab.zones:
             self.lab.kill(name)
 
     def cut(self, name: str) -> None:
-        """Its cables, to the fabric and to the switch. Nobody is told; packets vanish."""
-        for place in self._meant(name):
+        """Its cables, to the fabric and to the switch. Nobody is told; packets vanish. LabError: not those of routers
+        and the world, which are everybody's."""
+        meant = self._meant(name)
+        if any(place in CORE for place in meant):
+            raise LabError(
+                f"{name} cannot be cut off: cut who hangs on it, or take its power (puchify lab kill {name})"
+            )
+        for place in meant:
             self._cut(place)
         if name in self.lab.zones:
             self.lab.cut(name)
@@ -95,7 +110,7 @@ class Region:
         """Switch on what was killed, mend what was cut."""
         if name in self.lab.zones:
             self.lab.heal(name)
-        each(self._heal, self._meant(name))
+        each(lambda place: self.switch_on(place.name), self._meant(name))
 
     def statuses(self) -> list[MachineStatus]:
         return [self._status(place) for place in PLACES.values() if self._there(place)]
@@ -119,14 +134,6 @@ class Region:
             self.mount_images(place.name)
         boot.perform(node)
         node.run("touch", str(BOOTED))
-
-    def _heal(self, place: Place) -> None:
-        if place in LEAVES:
-            self.cables.mend(place.name)
-        if place.management:
-            with suppress(LabError):
-                self.lab.network.plug(place.name)
-        self.switch_on(place.name)
 
     def _cut(self, place: Place) -> None:
         if place in LEAVES:
