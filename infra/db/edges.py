@@ -122,9 +122,11 @@ async def list_edges(connection: Connection) -> list[ShownEdge]:
 
 
 async def remove_edge(connection: Connection, name: str) -> None:
-    """By its name or its id; what it served is another's to take. NotFound."""
+    """By its name, or its id where no edge is named so; what it served is another's to take. NotFound."""
     async with connection.transaction():
-        gone = await connection.execute("DELETE FROM edges WHERE name = %(e)s OR id::text = %(e)s", {"e": name})
+        gone = await connection.execute("DELETE FROM edges WHERE name = %(e)s", {"e": name})
+        if gone.rowcount == 0:
+            gone = await connection.execute("DELETE FROM edges WHERE id::text = %(e)s", {"e": name})
         if gone.rowcount == 0:
             raise NotFound(f"there is no edge {name}")
         for row in await (await connection.execute("SELECT id FROM locations")).fetchall():

@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from infra.db.edges import list_edges, remove_edge
 from infra.domain.edge_plan import Backend, EdgePlan, Health, Served
 from infra.domain.errors import HostUnavailable
 from infra.drivers.edges import SimulatedEdge
@@ -246,3 +247,14 @@ async def silence_if_quiet(region: Region, known: KnownEdge) -> None:
         "UPDATE edges SET reported = now() - interval '16 s' WHERE id = %s AND reported < now() - interval '1 s'",
         known.id,
     )
+
+
+async def test_an_edge_is_removed_by_its_name_before_its_id(module_api: Api) -> None:
+    region = module_api.region
+    first, second = await new_edge(region), await new_edge(region)
+    async with region.pool.connection() as connection:
+        await connection.execute("UPDATE edges SET name = %s WHERE id = %s", (str(first.id), second.id))
+        for gone in (second, first):
+            await remove_edge(connection, str(first.id))
+            left = {one.id for one in await list_edges(connection)}
+            assert (first.id in left, second.id in left) == (gone is second, False)
