@@ -45,11 +45,11 @@ fuzz: fuzz-images $(CLIENTS)/.ready
 fuzz-images: setup
 	MINUTES=$(or $(MINUTES),15) $(PY) -m pytest -s tests/images/test_fuzz.py
 
-lab-setup: $(VENV)/.lab
+lab-setup: setup $(VENV)/.lab
 
 # Every zone killed and every link cut in turn, on both engines, while images are stored and servers made, and all that a
 # region may lose; `make test` does one of each. ONLY="glusterfs" takes one engine, ONLY="zone" what is about zones.
-lab-test: setup lab-setup
+lab-test: lab-setup
 	LAB_ALL=1 $(PY) -m pytest -s tests/lab tests/region $(if $(ONLY),-k $(ONLY))
 
 lint: setup
