@@ -89,20 +89,23 @@ class LiveRegion:
 
     def log_in(self, address: str, command: str, patience: float = END) -> str:
         """From the world outside."""
-        key = str(Place(control_state(self.lab)).ssh_key)
-        options = ("StrictHostKeyChecking=no", "UserKnownHostsFile=/dev/null", "ConnectTimeout=10", "LogLevel=ERROR")
-        words = [word for option in options for word in ("-o", option)]
         said: list[str] = []
 
         def entered() -> bool:
             try:
-                said[:] = [self.lab.nodes[OUTSIDE].run("ssh", *words, "-i", key, f"root@{address}", command)]
+                said[:] = [self.lab.nodes[OUTSIDE].run(*self.ssh(address), command)]
             except LabError:
                 return False
             return True
 
         waited(entered, patience, every=0.5)
         return said[0].strip()
+
+    def ssh(self, address: str) -> tuple[str, ...]:
+        """What a command follows that is run on a server."""
+        options = ("StrictHostKeyChecking=no", "UserKnownHostsFile=/dev/null", "ConnectTimeout=10", "LogLevel=ERROR")
+        words = [word for option in options for word in ("-o", option)]
+        return ("ssh", *words, "-i", str(Place(control_state(self.lab)).ssh_key), f"root@{address}")
 
     def control(self, *argv: str) -> str:
         """A command on the control machine; what it says, whatever its exit code."""
