@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator
+from contextlib import contextmanager
 
 import pytest
 
@@ -12,6 +13,7 @@ from infra.lab.lab import Lab, require
 from infra.lab.places import HOSTS
 from infra.lab.region import Region, each
 from tests.fix_netns import outside
+from tests.lab.test_lab import remains
 from tests.network.fix_guests import Guests
 from tests.region.hosts import Fabric, waited
 from tests.region.live import LiveRegion
@@ -34,14 +36,12 @@ def lab_of(path: pytest.TempPathFactory, name: str) -> Lab:
 @pytest.fixture(scope="session")
 def built_fabric(private_network: None, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Region]:
     region = Region(lab_of(tmp_path_factory, "fabric"))
-    try:
+    with ended(region.lab):
         region.lab.network.ensure_switch()
         region.ensure_core()
         each(lambda place: region.switch_on(place.name), HOSTS)
         waited(lambda: all(whole(region, router) for router in ("r1", "r2")), NEIGHBOURS)
         yield region
-    finally:
-        region.lab.down()
 
 
 @pytest.fixture
@@ -54,12 +54,20 @@ def fabric(built_fabric: Region, guests: Guests) -> Iterator[Fabric]:
 @pytest.fixture(scope="session")
 def built_region(private_network: None, tmp_path_factory: pytest.TempPathFactory) -> Iterator[LiveRegion]:
     lab = lab_of(tmp_path_factory, "region")
-    try:
+    with ended(lab):
         region = outside(lambda: up(lab, "glusterfs", print))  # what is not built yet is fetched
         with LiveRegion.joined(region) as live:
             yield live
+
+
+@contextmanager
+def ended(lab: Lab) -> Iterator[None]:
+    """Taken down when all are done with it, to nothing."""
+    try:
+        yield
     finally:
         lab.down()
+    assert remains(lab) == []
 
 
 @pytest.fixture
