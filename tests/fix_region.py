@@ -76,6 +76,8 @@ class Region:
     hosts: dict[int, SimulatedHost]
     orders: list[ServerOrder] = field(default_factory=list)
     changes: list[Change] = field(default_factory=list)
+    domain: str | None = None
+    """That the names of servers lie in, unless an order says otherwise."""
     _names: itertools.count[int] = field(default_factory=lambda: itertools.count(1))
 
     @property
@@ -88,7 +90,7 @@ class Region:
         new = NewServer(
             self.project_id,
             self.user_id,
-            name or f"server-{next(self._names)}",
+            name or ".".join(filter(None, (f"server-{next(self._names)}", self.domain))),
             wishes.pop("server_type_id", self.server_type_id),
             self.location_id,
             wishes.pop("image_id", self.image_id),

@@ -10,6 +10,7 @@ from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
+from unittest.mock import patch
 
 import pytest
 from temporalio.api.enums.v1 import EventType
@@ -19,8 +20,12 @@ from api.stories import Stories
 from infra.db import orders
 from infra.domain.changes import Change
 from infra.domain.models import Resources
+from infra.drivers.edges import SimulatedEdge
 from infra.drivers.simulated import Fault, Latencies
 from infra.temporal.names import change_id, delete_id, provision_id
+from tests.edge.regional import working_edge
+from tests.faults.surroundings import surrounded
+from tests.fix_api import serving_api
 from tests.fix_region import NewRegion, Region, eventually
 from tests.imports.disks import raw_disk
 from tests.imports.fix_imports import deliver, order_import
@@ -32,6 +37,15 @@ HISTORIES = Path(__file__).parent / "histories"
 
 async def success(region: Region) -> str:
     return provision_id((await region.create()).server_id)
+
+
+async def success_with_an_edge(region: Region) -> str:
+    async with (
+        serving_api(region) as api,
+        surrounded(region, api.http) as known,
+        working_edge(region, known, SimulatedEdge()),
+    ):
+        return await success(region)
 
 
 async def refused_by_quota(region: Region) -> str:
@@ -145,6 +159,19 @@ async def rules_past_a_host_that_fails(region: Region) -> str:
     return await _rules_changed(region)
 
 
+async def rules_page_by_page(region: Region) -> str:
+    """The last page of them."""
+    with patch("infra.db.affected.PAGE", 2):
+        return await rules_of_many(region)
+
+
+async def rules_of_the_first_page(region: Region) -> str:
+    return await rules_page_by_page(region)
+
+
+FIRST_RUNS = {"rules_of_the_first_page"}
+"""Scenes whose story went on in further histories, and of which the first one is recorded."""
+
 PACES = {"shutdown_that_is_obeyed_late": Latencies(shut_down=3600.0)}
 """Of the hosts, where a scene takes others."""
 
@@ -152,6 +179,7 @@ SCENES: dict[str, Callable[[Region], Awaitable[str]]] = {
     scene.__name__: scene
     for scene in (
         success,
+        success_with_an_edge,
         refused_by_quota,
         refused_for_want_of_a_host,
         refused_for_want_of_an_address,
@@ -166,6 +194,8 @@ SCENES: dict[str, Callable[[Region], Awaitable[str]]] = {
         stop_that_fails_once,
         shutdown_that_is_obeyed_late,
         rules_of_many,
+        rules_page_by_page,
+        rules_of_the_first_page,
         rules_past_a_host_that_fails,
         image_imported,
         image_refused,
@@ -179,6 +209,10 @@ async def test_record(new_region: NewRegion, scene: str) -> None:
     async with new_region(2, latencies=PACES.get(scene, Latencies()), room=Resources(16, 16_384, 100)) as region:
         workflow_id = await SCENES[scene](region)
         history = await region.client.get_workflow_handle(workflow_id).fetch_history()
+        if scene in FIRST_RUNS:
+            began = history.events[0].workflow_execution_started_event_attributes
+            first = region.client.get_workflow_handle(workflow_id, run_id=began.first_execution_run_id)
+            history = await first.fetch_history()
         (HISTORIES / f"{scene}.json").write_text(untraced(history.to_json()))
 
 

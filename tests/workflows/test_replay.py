@@ -12,7 +12,7 @@ from temporalio.worker import Replayer
 from temporalio.workflow import NondeterminismError
 
 from infra.domain.changes import Change
-from infra.domain.models import Admission, ServerOrder
+from infra.domain.models import Admission, DeleteOrder, ServerOrder
 from infra.temporal.connect import plugin
 from tests.workflows.record_histories import HISTORIES, SCENES
 from workers.region import STORIES
@@ -22,6 +22,7 @@ with workflow.unsafe.imports_passed_through():
     from activities.addresses import AddressBook
     from activities.changes import Changes
     from activities.image_files import ImageFiles
+    from activities.records import Records
     from workflows.saga import run
 
 
@@ -52,6 +53,15 @@ class OtherStory:
     @workflow.run
     async def run(self, order: ServerOrder) -> None:
         await run(AddressBook.assign_addresses, order)
+
+
+@workflow.defn(name="DeleteServer", sandboxed=False)
+class OtherDelete:
+    """Is done before anything was given back."""
+
+    @workflow.run
+    async def run(self, order: DeleteOrder) -> None:
+        await run(Records.finish_delete, order)
 
 
 @workflow.defn(name="PowerServer", sandboxed=False)
@@ -89,18 +99,27 @@ class OtherChange:
 
 OTHERS = {
     "ProvisionServer": OtherStory,
+    "DeleteServer": OtherDelete,
     "PowerServer": OtherPower,
     "ChangeResource": OtherChange,
     "ImportImage": OtherImport,
 }
 
 
-@pytest.mark.parametrize("scene", sorted(set(SCENES) - {"delete"}))
+@pytest.mark.parametrize("scene", SCENES)
 async def test_a_story_that_differs_does_not_replay(scene: str) -> None:
     history = recorded(scene)
     began = history.events[0].workflow_execution_started_event_attributes
     with pytest.raises(NondeterminismError):
         await Replayer(workflows=[OTHERS[began.workflow_type.name]], plugins=[plugin()]).replay_workflow(history)
+
+
+def test_steps_of_edges_and_whole_pages_are_among_what_is_recorded() -> None:
+    """A scene that no longer comes to what it is there for replays as well."""
+    assert "follow_plan" in {event["activityType"]["name"] for event in _scheduled("success_with_an_edge")}
+    first, last = (recorded(scene).events for scene in ("rules_of_the_first_page", "rules_page_by_page"))
+    assert first[-1].HasField("workflow_execution_continued_as_new_event_attributes")
+    assert last[0].workflow_execution_started_event_attributes.continued_execution_run_id
 
 
 def test_the_recorded_steps_ran_where_and_as_the_table_says() -> None:
