@@ -7,7 +7,8 @@ from typing import Any
 import pytest
 
 from infra.db import quotas
-from infra.drivers.simulated.machines import SimulatedMachines, SimulatedPorts
+from infra.drivers.simulated.machines import SimulatedMachines
+from infra.drivers.simulated.ports import SimulatedPorts
 from infra.drivers.simulated.storage import SimulatedDisks, SimulatedSeeds
 from tests.faults import verdict
 from tests.faults.ground import battlefield
