@@ -13,6 +13,8 @@ from ipaddress import IPv4Network, IPv6Network, collapse_addresses
 from infra.domain.port_plan import PrivatePort, PublicPort
 
 LINK_LOCAL = IPv6Network("fe80::/10")
+SOLICITS, LINK_LOCALS = "10/second burst 50 packets", "100/second burst 200 packets"
+"""Each may be of another address, and a neighbour more of the host's, which it keeps for 5 seconds at least."""
 NOBODYS = "{ 0.0.0.0/8, 127.0.0.0/8, 169.254.0.0/16, 224.0.0.0/3 }"
 """Never a sender (RFC 1122, 3927, 5771), not even of what a gateway forwards."""
 
@@ -60,8 +62,11 @@ def _ipv4(mac: str, own: list[str]) -> list[str]:
 
 def _ipv6(own: str | None) -> list[str]:
     networks = [*([IPv6Network(own)] if own else []), LINK_LOCAL]
-    advert, solicit = "icmpv6 type nd-neighbor-advert", "ip6 saddr :: icmpv6 type nd-neighbor-solicit"
+    advert, solicit_any = "icmpv6 type nd-neighbor-advert", "icmpv6 type nd-neighbor-solicit"
+    solicit = f"ip6 saddr :: {solicit_any}"
     return [
+        f"{solicit_any} limit rate over {SOLICITS} counter drop",
+        f"ip6 saddr {LINK_LOCAL} limit rate over {LINK_LOCALS} counter drop",
         "ip6 saddr fe80::1 counter drop",
         "icmpv6 type { nd-router-advert, nd-redirect } counter drop",
         "meta protocol ip6 udp sport 547 counter drop",

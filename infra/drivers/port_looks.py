@@ -8,7 +8,6 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from socket import AF_INET, AF_INET6
 from typing import Any
 
 from pyroute2 import IPRoute
@@ -26,7 +25,7 @@ from infra.domain.port_plan import PortPlan, PrivatePort
 from infra.domain.seed import GATEWAY4, GATEWAY6
 from infra.drivers import nft
 from infra.drivers.links import IS_UP, NEIGHBOUR_PERMANENT, NEIGHBOUR_STATIC, owner_on
-from infra.drivers.public_ports import FAMILIES, ROUTE_PROTOCOL, route_of, wanted_routes
+from infra.drivers.public_ports import FAMILIES, ROUTE_PROTOCOL, Route, route_of, routes_of
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,13 +42,13 @@ class Seen:
 @dataclass(frozen=True, slots=True)
 class Look:
     """``links``: by name. The rest by the index of a link: ``addresses`` on it, ``neighbours`` (address, MAC) that
-    are permanent, ``entries`` of forwarding (MACs that are static), ``routes`` (destination, metric)."""
+    are permanent, ``entries`` of forwarding (MACs that are static), ``routes``."""
 
     links: Mapping[str, Seen]
     addresses: Mapping[int, set[str]]
     neighbours: Mapping[int, set[tuple[str, str]]]
     entries: Mapping[int, set[str]]
-    routes: Mapping[int, set[tuple[str, int]]]
+    routes: Mapping[int, set[Route]]
     chains: set[tuple[str, str]]
 
     @property
@@ -89,7 +88,7 @@ class Look:
 def look() -> Look:
     """NftError, NetlinkError."""
     addresses, neighbours, entries = defaultdict(set), defaultdict(set), defaultdict(set)
-    routes: dict[int, set[tuple[str, int]]] = defaultdict(set)
+    routes: dict[int, set[Route]] = defaultdict(set)
     with IPRoute() as netlink:
         links = {link.get("ifname"): _seen(link) for link in netlink.get_links()}
         for one in netlink.get_addr():
@@ -98,7 +97,7 @@ def look() -> Look:
             for one in netlink.get_neighbours(family=family, state=NEIGHBOUR_PERMANENT):
                 neighbours[one["ifindex"]].add((one.get("dst"), one.get("lladdr")))
             for one in netlink.get_routes(family=family, proto=ROUTE_PROTOCOL):
-                routes[one.get("oif") or 0].add((route_of(one), one.get("priority")))
+                routes[one.get("oif") or 0].add(route_of(one))
         for one in netlink.fdb("dump"):
             if one["state"] == NEIGHBOUR_STATIC:
                 entries[one["ifindex"]].add(one.get("lladdr"))
@@ -129,7 +128,7 @@ def _missing(plan: PortPlan, seen: Look, tunnels: bool) -> Iterator[str]:
         yield "its gateway"
     if not {(address, port.mac) for address in port.addresses} <= seen.neighbours.get(index, set()):
         yield "neighbours"
-    if seen.routes.get(index, set()) != wanted_routes(port, AF_INET) | wanted_routes(port, AF_INET6):
+    if seen.routes.get(index, set()) != {route for family in FAMILIES for route in routes_of(port, family)}:
         yield "routes"
     for private in plan.private:
         yield from _missing_of(private, seen, tunnels)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Sequence
 from ipaddress import ip_network
+from itertools import product
 from socket import AF_INET, AF_INET6
 from typing import Any
 
@@ -35,15 +36,26 @@ POOL_METRIC = 2**31  # far behind whatever else knows a way to a pool
 TAP_MAC = "fe:00:00:00:00:01"
 
 SCOPE_LINK, SCOPE_ANY = 253, 255
+ONLINK = 4  # RTNH_F_ONLINK: the gateway is there, whatever other routes say
 ADDRESS_WITHOUT_DAD = 0x02
 FAMILIES = (AF_INET, AF_INET6)
+NEIGHBOURS = {"gc_thresh2": 32_768, "gc_thresh3": 65_536}
+"""How many the host may know, but for permanent ones: guests have link-local addresses of their own choice, so many at
+a time as `port_guard` lets them."""
+
+Route = tuple[str, int, str | None]
+"""Destination, metric, gateway."""
 
 
-def wanted_routes(port: PublicPort, family: int) -> set[tuple[str, int]]:
-    """What is routed to it: (destination, metric)."""
+def routes_of(port: PublicPort, family: int) -> list[Route]:
+    """What leads to it. A /64 leads to its first address, whose neighbour is known: each packet to another one would be
+    a neighbour to look for, and who asks for all of them fills the table of all guests."""
     if family == AF_INET:
-        return {(f"{port.ipv4}/32", route_metric(port.ipv4_generation))} if port.ipv4 else set()
-    return {(port.ipv6_network, route_metric(port.ipv6_generation))} if port.ipv6_network else set()
+        return [(f"{port.ipv4}/32", route_metric(port.ipv4_generation), None)] if port.ipv4 else []
+    if not port.ipv6_network:
+        return []
+    first = str(ip_network(port.ipv6_network)[1])
+    return [(port.ipv6_network, route_metric(port.ipv6_generation), first)]
 
 
 def prepare_host(netlink: IPRoute, uplinks: Sequence[str], pools: Sequence[str]) -> None:
@@ -51,6 +63,7 @@ def prepare_host(netlink: IPRoute, uplinks: Sequence[str], pools: Sequence[str])
     for uplink in uplinks:
         sysctl(f"ipv4/conf/{uplink}/forwarding", 1)
     _forward_ipv6()
+    _make_room_for_neighbours()
     for pool in pools:
         _pool_route(netlink, "replace", pool)
 
@@ -73,11 +86,11 @@ def connect(netlink: IPRoute, plan: PortPlan, tap: Tap, nothing_old: bool) -> No
     for address in port.addresses:
         netlink.neigh("replace", dst=address, lladdr=port.mac, ifindex=tap.index, state=NEIGHBOUR_PERMANENT)
     for family in FAMILIES:
-        wanted = wanted_routes(port, family)
-        for destination, metric in wanted:
-            scope = {"scope": SCOPE_LINK} if family == AF_INET else {}
+        wanted = routes_of(port, family)
+        for destination, metric, gateway in wanted:
+            way = {"gateway": gateway, "flags": ONLINK} if gateway else {"scope": SCOPE_LINK}
             route = {"dst": destination, "oif": tap.index, "proto": ROUTE_PROTOCOL, "priority": metric}
-            netlink.route("replace", family=family, **route, **scope)
+            netlink.route("replace", family=family, **route, **way)
         if not nothing_old:
             forget_neighbours(netlink, tap.index, family, port.mac, port.addresses)
             _forget_routes(netlink, tap.index, family, wanted)
@@ -101,19 +114,21 @@ def _ensure_gateway(netlink: IPRoute, index: int, tap: str) -> None:
     netlink.addr("replace", index=index, address=GATEWAY6, prefixlen=64, flags=ADDRESS_WITHOUT_DAD)
 
 
-def _forget_routes(netlink: IPRoute, index: int, family: int, keep: Collection[tuple[str, int]]) -> None:
+def _forget_routes(netlink: IPRoute, index: int, family: int, keep: Collection[Route]) -> None:
     """After the new ones are there, so that the addresses are never without."""
     for route in netlink.get_routes(family=family, oif=index, proto=ROUTE_PROTOCOL):
-        there, metric = route_of(route), route.get("priority")
-        if (there, metric) not in keep:
+        there, metric, gateway = route_of(route)
+        if (there, metric, gateway) not in keep:
             with gone_is_fine():
                 # Any scope: IPv4 device routes have link scope, and a scope that differs is "no such route".
-                old = {"dst": there, "oif": index, "proto": ROUTE_PROTOCOL, **({"priority": metric} if metric else {})}
-                netlink.route("del", family=family, **old, scope=SCOPE_ANY)
+                old = {"dst": there, "oif": index, "proto": ROUTE_PROTOCOL, "priority": metric, "gateway": gateway}
+                told = {name: value for name, value in old.items() if value}
+                netlink.route("del", family=family, **told, scope=SCOPE_ANY)
 
 
-def route_of(route: Any) -> str:
-    return f"{route.get('dst')}/{route['dst_len']}"
+def route_of(route: Any) -> Route:
+    """One that the kernel tells."""
+    return f"{route.get('dst')}/{route['dst_len']}", route.get("priority") or 0, route.get("gateway")
 
 
 def _pool_route(netlink: IPRoute, verb: str, pool: str) -> None:
@@ -121,6 +136,14 @@ def _pool_route(netlink: IPRoute, verb: str, pool: str) -> None:
     family = AF_INET if network.version == 4 else AF_INET6
     route = {"type": "unreachable", "proto": ROUTE_PROTOCOL, "priority": POOL_METRIC}
     netlink.route(verb, family=family, dst=str(network), **route)
+
+
+def _make_room_for_neighbours() -> None:
+    """All of a machine's namespaces share it, and only the first may change it."""
+    for family, (name, wanted) in product(("ipv4", "ipv6"), NEIGHBOURS.items()):
+        path = SYSCTLS / family / "neigh/default" / name
+        if path.exists() and int(path.read_text()) < wanted:
+            path.write_text(str(wanted))
 
 
 def _forward_ipv6() -> None:

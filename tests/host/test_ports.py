@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import re
 import socket
 import subprocess
 from collections.abc import Iterator
@@ -43,7 +44,7 @@ async def test_attach_gives_a_server_its_addresses_and_a_gateway(ports: HostPort
     await ports.attach(plan_for(ALICE))
     tap = tap_name(ALICE.server_id)
     assert f"{ALICE4} dev {tap} proto 210 scope link metric 16000000" in ip("route")
-    assert f"2001:db8:77:b::/64 dev {tap} proto 210" in ip("-6", "route")
+    assert f"2001:db8:77:b::/64 via {ALICE6} dev {tap} proto 210" in ip("-6", "route")
     assert "unreachable 10.77.0.0/24 proto 210" in ip("route")
     assert "172.31.1.1/32" in ip("address", "show", "dev", tap)
     assert "fe80::1/64" in ip("address", "show", "dev", tap)
@@ -195,8 +196,7 @@ async def count(frame: bytes, ports: HostPorts) -> tuple[int, int]:
 
 
 def _packets(family: str, table: str, chain: str) -> int:
-    words = shell(f"nft list chain {family} {table} {chain}").split()
-    return sum(int(words[at + 1]) for at, word in enumerate(words) if word == "packets")
+    return sum(map(int, re.findall(r"counter packets (\d+)", shell(f"nft list chain {family} {table} {chain}"))))
 
 
 @pytest.mark.parametrize("kind", FORGED)

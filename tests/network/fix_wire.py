@@ -204,7 +204,7 @@ def _public_lines(plan: PortPlan) -> Iterator[str]:
     yield f"address add 172.31.1.1/32 dev {tap}"
     yield f"address add fe80::1/64 dev {tap} nodad"
     yield f"route add {plan.public.ipv4}/32 dev {tap} scope link"
-    yield f"route add {plan.public.ipv6_network} dev {tap}"
+    yield f"route add {plan.public.ipv6_network} via {address6(plan)} dev {tap} onlink"
     for address in (plan.public.ipv4, address6(plan)):
         yield f"neigh replace {address} lladdr {plan.public.mac} dev {tap} nud permanent"
 
