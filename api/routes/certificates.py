@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from typing import Annotated, Any, Literal
 
 from fastapi import APIRouter, Query
@@ -42,7 +43,7 @@ async def create_certificate(changing: Changing, body: CreateCertificate) -> Res
     """Of type `uploaded`: the certificate with its chain, and its private key, which is never shown."""
     if body.type == "managed":
         raise UnsupportedError("managed certificates are not supported by this installation: upload one")
-    uploaded = _uploaded(body)
+    uploaded = await asyncio.to_thread(_uploaded, body)
 
     async def make(connection: Connection) -> dict[str, Any]:
         await KIND.keep_room(connection, changing.project_id, changing.services.settings.certificates_per_project)

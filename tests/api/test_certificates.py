@@ -5,11 +5,18 @@ from __future__ import annotations
 import asyncio
 import base64
 import subprocess
+import time
 from contextlib import suppress
 from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
+from cryptography import x509
+from cryptography.hazmat.primitives.asymmetric import ec, rsa
+from cryptography.hazmat.primitives.hashes import SHA256
+from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
+from cryptography.x509.oid import NameOID
 from hcloud.certificates import Certificate
 from hcloud.load_balancers import LoadBalancerService, LoadBalancerServiceHttp
 
@@ -120,3 +127,43 @@ def test_a_damaged_certificate_is_refused_whatever_the_damage(pair: Pair) -> Non
 def test_a_key_among_the_certificates_is_refused(pair: Pair) -> None:
     with pytest.raises(InvalidInput, match="must not have the private key"):
         read(pair.certificate + pair.key, pair.key)
+
+
+def _certificate_of(public: rsa.RSAPublicKey) -> str:
+    """Signed by somebody: only the holder of its key could serve it."""
+    name, now = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "long")]), datetime.now(UTC)
+    made = x509.CertificateBuilder().subject_name(name).issuer_name(name).public_key(public).serial_number(5)
+    made = made.not_valid_before(now).not_valid_after(now + timedelta(days=1))
+    return made.sign(ec.generate_private_key(ec.SECP256R1()), SHA256()).public_bytes(Encoding.PEM).decode()
+
+
+def test_a_certificate_with_a_huge_key_is_refused(pair: Pair) -> None:
+    certificate = _certificate_of(rsa.RSAPublicNumbers(65537, 2**16383 + 1).public_key())
+    with pytest.raises(InvalidInput, match="16384 bits: 8192 is the most"):
+        read(certificate, pair.key)
+
+
+def test_factors_of_a_key_are_not_looked_for(pair: Pair) -> None:
+    """The key is long and nonsense: to find that out would take minutes."""
+    p, q, half = 2**99_999 + 1, 2**99_999 + 3, 2**99_990 + 1
+    numbers = rsa.RSAPrivateNumbers(p, q, 2**199_990 + 1, half, half, 3, rsa.RSAPublicNumbers(65537, p * q))
+    key = _pem(numbers)
+    began = time.process_time()
+    with pytest.raises(InvalidInput, match="is not the key of the certificate"):
+        read(pair.certificate, key)
+    assert time.process_time() - began < 5
+
+
+def test_a_key_that_only_says_that_it_is_the_certificates_is_refused() -> None:
+    own = rsa.generate_private_key(65537, 2048)
+    told = own.private_numbers()
+    lying = rsa.RSAPrivateNumbers(told.p, told.q, told.d + 2, told.dmp1 + 2, told.dmq1, told.iqmp, told.public_numbers)
+    certificate = _certificate_of(own.public_key())
+    assert read(certificate, _pem(told)).certificate == certificate
+    with pytest.raises(InvalidInput, match="is not the key of the certificate"):
+        read(certificate, _pem(lying))
+
+
+def _pem(numbers: rsa.RSAPrivateNumbers) -> str:
+    key = numbers.private_key(unsafe_skip_rsa_key_validation=True)
+    return key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()).decode()
