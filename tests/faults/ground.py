@@ -8,11 +8,12 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import httpx
 from temporalio.service import RPCError
 
+import workers.edge
 import workers.host
 import workers.region
 from infra.config import Settings
@@ -20,11 +21,13 @@ from infra.domain.errors import Unavailable
 from infra.domain.models import Resources
 from infra.drivers.simulated import Latencies
 from infra.temporal.names import audit_id, care_id, sweep_id
-from tests.faults.process import Mortal, enlist, living
+from tests.edge.regional import KnownEdge
+from tests.faults.process import Mortal, enlisted, living
 from tests.faults.sabotage import WAYS
 from tests.faults.saboteur import Saboteur
+from tests.faults.surroundings import served, surrounded
 from tests.fix_api import serving
-from tests.fix_region import NewRegion, Region, host_key
+from tests.fix_region import NewRegion, Region, eventually, host_key
 
 PLENTY = 1_000_000
 ROOM = Resources(cores=PLENTY, memory_mib=PLENTY, disk_gib=PLENTY)
@@ -39,6 +42,8 @@ class Battlefield:
     new_region: NewRegion
     saboteur: Saboteur
     url: str
+    edges: dict[str, KnownEdge] = field(default_factory=dict)
+    """By location."""
 
     @asynccontextmanager
     async def region(self, hosts: int) -> AsyncIterator[Region]:
@@ -47,7 +52,9 @@ class Battlefield:
             await region.set_quota(
                 **dict.fromkeys(("max_servers", "max_cores", "max_memory_mib", "max_disk_gib"), PLENTY)
             )
-            yield region
+            async with self.owner(region) as http, surrounded(region, http) as edge:
+                self.edges[region.location] = edge
+                yield region
 
     @asynccontextmanager
     async def at_work(self, region: Region, mortals: Sequence[Mortal] = ()) -> AsyncIterator[None]:
@@ -59,9 +66,13 @@ class Battlefield:
             ours = self.region_settings(region)
             if ("region", ours.host_id) not in elsewhere:
                 await stack.enter_async_context(_working(workers.region.run_region, ours))
+            ours = self.edge_settings(region)
+            if ("edge", ours.host_id) not in elsewhere:
+                await stack.enter_async_context(_working(workers.edge.run_edge, ours))
             for ours in (self.host_settings(region, host_id) for host_id in region.hosts):
                 if ("host", ours.host_id) not in elsewhere:
                     await stack.enter_async_context(_working(workers.host.run_host, ours))
+            await eventually(lambda: _follows(region))  # a step is not left in the queue of an edge for long
             yield
         for schedule in (sweep_id(region.location), audit_id(region.location), care_id(region.location)):
             with suppress(RPCError):
@@ -79,6 +90,10 @@ class Battlefield:
         }
         return region.settings.model_copy(update=mine)
 
+    def edge_settings(self, region: Region) -> Settings:
+        edge = self.edges[region.location]
+        return region.settings.model_copy(update={"edge_id": edge.id, "edge_key": edge.key, "internal_url": self.url})
+
     @asynccontextmanager
     async def owner(self, region: Region) -> AsyncIterator[httpx.AsyncClient]:
         """The API, asked with the key of the region's project."""
@@ -90,13 +105,13 @@ class Battlefield:
 @asynccontextmanager
 async def battlefield(new_region: NewRegion) -> AsyncIterator[Battlefield]:
     saboteur = Saboteur(WAYS)
-    before = workers.region.connect, workers.host.connect  # type: ignore[attr-defined]
-    enlist(saboteur)
-    try:
+    with enlisted(saboteur):
         async with new_region(0, workers=False) as region, serving(region.settings) as url:
             yield Battlefield(new_region, saboteur, url)
-    finally:
-        workers.region.connect, workers.host.connect = before  # type: ignore[attr-defined]
+
+
+async def _follows(region: Region) -> bool:
+    return await served(region) is not None
 
 
 @asynccontextmanager

@@ -13,7 +13,7 @@ import httpx
 
 from tests.faults.ground import Battlefield
 from tests.faults.process import Mortal
-from tests.faults.steps import OF_LOCATION, OF_POWER, Cell, is_on_host
+from tests.faults.steps import OF_LOCATION, OF_POWER, ON_EDGES, Cell, is_on_host
 from tests.faults.stories import SETTING, Played, depart, play
 from tests.faults.trials import Trial, trial_of
 from tests.faults.verdict import leftovers, verdict
@@ -91,10 +91,12 @@ async def _deleted(played: Played, http: httpx.AsyncClient) -> list[str]:
 
 
 def _struck(field: Battlefield, region: Region, cell: Cell, subject: str) -> Mortal:
-    """The worker that is going to be killed: the region's, or that of the host which placement takes first."""
+    """The worker that is going to be killed: the region's, the edge's, or the host's which placement tries first."""
     trial = trial_of(cell)
     plan = [*trial.plan, *SETTING[trial.story]]
-    if is_on_host(cell.step):
+    if cell.step in ON_EDGES:
+        mortal = Mortal("edge", field.edge_settings(region), subject, plan)
+    elif is_on_host(cell.step):
         mortal = Mortal("host", field.host_settings(region, min(region.hosts)), subject, plan)
     else:
         mortal = Mortal("region", field.region_settings(region), subject, plan)

@@ -8,20 +8,24 @@ import asyncio
 import logging
 import multiprocessing
 import signal
-from collections.abc import AsyncIterator, Sequence
-from contextlib import asynccontextmanager, suppress
+from collections.abc import AsyncIterator, Iterator, Sequence
+from contextlib import asynccontextmanager, contextmanager, suppress
 from dataclasses import dataclass, field
 from multiprocessing.context import ForkServerProcess
 from typing import Literal
 
+import workers.edge
 import workers.host
 import workers.region
 from infra.config import Settings
 from tests.faults.sabotage import WAYS
 from tests.faults.saboteur import Saboteur, Strike
+from tests.faults.surroundings import open_edge
 
-Role = Literal["region", "host"]
-ROLES = {"region": workers.region.run_region, "host": workers.host.run_host}
+Role = Literal["region", "host", "edge"]
+ROLES = {"region": workers.region.run_region, "host": workers.host.run_host, "edge": workers.edge.run_edge}
+
+WORKERS = (workers.region, workers.host, workers.edge)
 
 _processes = multiprocessing.get_context("forkserver")
 _processes.set_forkserver_preload([__name__])
@@ -29,8 +33,23 @@ _processes.set_forkserver_preload([__name__])
 
 def enlist(saboteur: Saboteur) -> None:
     """From now on the workers of this process take the saboteur aboard."""
-    workers.region.connect = saboteur.connect  # type: ignore[attr-defined,assignment]
-    workers.host.connect = saboteur.connect  # type: ignore[attr-defined,assignment]
+    for worker in WORKERS:
+        worker.connect = saboteur.connect  # type: ignore[attr-defined]
+    workers.edge.open_edge = open_edge  # type: ignore[attr-defined]
+
+
+@contextmanager
+def enlisted(saboteur: Saboteur) -> Iterator[None]:
+    """In the end they are as they were."""
+    connects = {worker: worker.connect for worker in WORKERS}  # type: ignore[attr-defined]
+    edge = workers.edge.open_edge  # type: ignore[attr-defined]
+    enlist(saboteur)
+    try:
+        yield
+    finally:
+        for worker, connect in connects.items():
+            worker.connect = connect  # type: ignore[attr-defined]
+        workers.edge.open_edge = edge  # type: ignore[attr-defined]
 
 
 def _work(role: Role, settings: Settings, subject: str, plan: Sequence[Strike]) -> None:

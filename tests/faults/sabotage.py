@@ -23,7 +23,7 @@ HALFWAY = 0.003  # seconds into a step: a simulated host's disk is begun by then
 
 def passing(step: str) -> Exception:
     """What a retry gets over."""
-    if STEPS[step].place == "host":
+    if STEPS[step].place in ("host", "edge"):
         return HostUnavailable("the host does not answer now")
     return psycopg.OperationalError("the server closed the connection unexpectedly")
 

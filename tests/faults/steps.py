@@ -30,7 +30,7 @@ STORY: dict[str, StoryName] = {
     **dict.fromkeys(("reserve_quota", "place_server", "assign_addresses"), "create"),
     **dict.fromkeys(("ensure_image", "create_disk", "write_seed", "attach_ports"), "create"),
     **dict.fromkeys(("define_machine", "start_machine", "wait_ready", "finish"), "create"),
-    **dict.fromkeys(("publish_dns", "register_targets"), "create"),
+    **dict.fromkeys(("publish_dns", "register_targets", "follow_plan"), "create"),
     # an order that comes to nothing in its last step
     **dict.fromkeys(("destroy_machine", "detach_ports", "remove_seed", "remove_disk"), "doomed"),
     **dict.fromkeys(("release_addresses", "release_claim", "release_quota", "fail"), "doomed"),
@@ -53,13 +53,12 @@ ELSEWHERE = frozenset(
     {
         *("read_import", "fetch_source", "gather_image", "convert_image", "publish_image"),
         *("finish_import", "fail_import", "clear_import"),
-        "follow_plan",
     }
 )
 """Steps that no server's life comes to. They are struck in `tests/imports/test_faults.py`, and `fetch_source` in
-`tests/imports/test_sources.py`. An edge's is done by no worker of these: `tests/workflows/test_beside.py`."""
+`tests/imports/test_sources.py`."""
 
-ON_EDGES = frozenset({"follow_plan"})
+ON_EDGES = frozenset(name for name, step in STEPS.items() if step.place == "edge")
 
 UNDO_OF = {
     "reserve_quota": "release_quota",
@@ -74,8 +73,8 @@ UNDO_OF = {
     "start_machine": "destroy_machine",
 }
 
-REFUSES = frozenset(UNDO_OF) | {"ensure_image", "wait_ready"}
-"""The steps that may say no for good; in the region an undo, an end and a delete never do."""
+REFUSES = frozenset(UNDO_OF) | ON_EDGES | {"ensure_image", "wait_ready"}
+"""The steps that may say no for good; in the region an undo, an end and a delete never do. An edge's no stops none."""
 
 FAULTS: dict[str, str] = {
     "error_before": "fails, nothing done",

@@ -11,6 +11,7 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 
 import httpx
+from dns.exception import Timeout
 
 from infra.config import Settings
 from infra.domain.edge_plan import EdgePlan, Served
@@ -62,7 +63,10 @@ async def _ordered(owner: httpx.AsyncClient, path: str, body: object) -> None:
 
 async def led_to(region: Region, name: str) -> list[str] | str:
     """What is answered for a server's name: its IPv4 addresses, or NXDOMAIN."""
-    return await NameServer(region.settings.dns_port, {}).ask(name, "A")
+    try:
+        return await NameServer(region.settings.dns_port, {}).ask(name, "A")
+    except Timeout:
+        return "nothing"
 
 
 async def served(region: Region) -> set[str] | None:

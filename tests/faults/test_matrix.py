@@ -14,14 +14,17 @@ from typing import Any
 import pytest
 
 from activities.fence import Fence
+from activities.load_balancers import Edges
 from activities.ports import Ports
+from infra.drivers.edges import SimulatedEdge
 from infra.drivers.epochs import Epochs
 from tests.faults import report
 from tests.faults.ground import battlefield
 from tests.faults.matrix import fight_alone, fight_together
-from tests.faults.steps import ELSEWHERE, FAULTS, ON_EDGES, STORY, Cell, cells, why_not
+from tests.faults.steps import ELSEWHERE, FAULTS, STORY, Cell, cells, why_not
 from tests.faults.trials import drawn, trial_of
 from tests.fix_region import NewRegion
+from workers.edge import edge_worker
 from workers.host import host_worker
 from workers.region import region_worker
 from workflows.options import STEPS
@@ -70,9 +73,10 @@ async def test_every_registered_step_is_struck(new_region: NewRegion, tmp_path: 
             workers = (
                 region_worker(region.client, region.pool, region.settings),
                 host_worker(region.client, host, nobody, region.settings, Fence(epochs), Ports(host, nobody)),
+                edge_worker(region.client, Edges(SimulatedEdge(), nobody), 1),
             )
     registered = {activity.__name__ for worker in workers for activity in worker.config()["activities"]}
-    assert registered == (set(STORY) | ELSEWHERE) - ON_EDGES
+    assert registered == set(STORY) | ELSEWHERE
 
 
 def test_the_part_has_each_step_and_each_fault() -> None:

@@ -9,7 +9,7 @@ import random
 from dataclasses import dataclass
 
 from tests.faults.saboteur import Strike
-from tests.faults.steps import FAULTS, OF_POWER, PROCESS, STEADY, STORY, Cell, StoryName, is_on_host, why_not
+from tests.faults.steps import FAULTS, OF_POWER, ON_EDGES, PROCESS, STEADY, STORY, Cell, StoryName, is_on_host, why_not
 from tests.faults.stories import ALWAYS, SETTING
 from tests.faults.verdict import End
 from workflows.options import STEPS
@@ -40,7 +40,8 @@ class Trial:
 
 def trial_of(cell: Cell) -> Trial:
     story: StoryName = "doomed" if cell.fault == "after_undo" else STORY[cell.step]
-    refuses = story not in OF_POWER and cell.fault in ("refused_before", "refused_after")
+    stops = story not in OF_POWER and cell.step not in ON_EDGES
+    refuses = stops and cell.fault in ("refused_before", "refused_after")
     ends_well = story in STEADY and not refuses and cell.fault != "delete_arrives"
     return Trial(cell.name, story, (_strike(cell),), frozenset({"running" if ends_well else "gone"}), is_sure=True)
 

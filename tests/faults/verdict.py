@@ -19,12 +19,15 @@ from infra.domain.models import Failure, ServerOrder
 from infra.domain.power import POWER
 from infra.drivers.simulated import SimulatedHost
 from tests.faults.stories import Played
+from tests.faults.surroundings import led_to, served
 from tests.faults.texts import improper
 from tests.fix_region import Region
 from workflows import failures
 
 End = Literal["running", "gone"]
 
+HELD = {"quota_reservations": 1, "claims": 1, "addresses": 2, "published_names": 1, "serving": 1}
+"""By table: the rows of a server that runs."""
 CODES = frozenset(kind.code for kind in BY_NAME.values()) | {
     told.code for told in vars(failures).values() if isinstance(told, Failure)
 }
@@ -37,7 +40,11 @@ async def verdict(
 ) -> list[str]:
     """What is wrong, in words; nothing is the only good answer. ``gone``: a host that is not there to clean up."""
     until = time.monotonic() + PATIENCE
-    while wrong := [*await _books(played, allowed), *await _hosts(played.region, played.order, gone)]:
+    while wrong := [
+        *await _books(played, allowed),
+        *await _hosts(played.region, played.order, gone),
+        *await _reached(played.region, played.order),
+    ]:
         if time.monotonic() > until:
             break
         await asyncio.sleep(0.5)
@@ -54,7 +61,7 @@ async def _books(played: Played, allowed: frozenset[End]) -> list[str]:
         wrong.append(f"the server is {end}: {', '.join(str(action['error_code']) for action in actions)}")
     if server and (server["status"], server["locked_by"]) != ("running", None):
         wrong.append(f"the server is {server['status']}, locked by {server['locked_by']}")
-    for table, most in (("quota_reservations", 1), ("claims", 1), ("addresses", 2)):
+    for table, most in HELD.items():
         row = await region.one(f"SELECT count(*) AS n FROM {table} WHERE server_id = %s", server_id)
         if row and row["n"] != (most if server else 0):
             wrong.append(f"{row['n']} {table}")
@@ -99,6 +106,20 @@ async def _hosts(region: Region, order: ServerOrder, gone: int | None) -> list[s
     return wrong
 
 
+async def _reached(region: Region, order: ServerOrder) -> list[str]:
+    """By its name and over the load balancer while it is there, and never again after it."""
+    of_server = "SELECT address FROM addresses WHERE server_id = %s AND type = 'ipv4'"
+    row, sent_to = await region.one(of_server, order.server_id), await served(region) or set()
+    answered, wanted = await led_to(region, order.name), [row["address"]] if row else "NXDOMAIN"
+    wrong = [] if answered == wanted else [f"its name is answered by {answered}"]
+    if row and row["address"] not in sent_to:
+        wrong.append("its edge does not send to it")
+    nobodys = "SELECT address FROM addresses WHERE server_id IS NULL AND address = ANY(%s)"
+    if row := await region.one(nobodys, list(sent_to)):
+        wrong.append(f"the edge sends to {row['address']}, which nobody has")
+    return wrong
+
+
 def _parts(host: SimulatedHost, server_id: int) -> set[str]:
     inventory = host.inventory()
     held = {"disk": inventory.disks, "seed": inventory.seeds, "port": inventory.ports, "machine": inventory.machines}
@@ -123,6 +144,8 @@ async def leftovers(region: Region) -> list[str]:
     for host_id, host in region.hosts.items():
         if not (inventory := host.inventory()).is_empty:
             wrong.append(f"host {host_id} holds {inventory}")
+    if sent_to := await served(region):
+        wrong.append(f"the edge sends to {', '.join(sent_to)}")
     row = await region.one("SELECT sum(used_cores) AS cores FROM hosts WHERE location_id = %s", region.location_id)
     if row and row["cores"]:
         wrong.append(f"{row['cores']} cores are claimed")
