@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 import signal
+import subprocess
 import time
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -17,6 +18,7 @@ import pytest_asyncio
 from infra.domain.domain_xml import domain_name
 from infra.domain.errors import HostUnavailable
 from infra.domain.models import Image, Machine
+from infra.domain.port_names import tap_name
 from infra.drivers import libvirt_connection
 from infra.drivers.consoles import shorten
 from infra.drivers.libvirt_connection import LibvirtConnection
@@ -91,6 +93,8 @@ async def test_a_machine_whose_process_is_killed_has_crashed(
         return await hands.machines.states() == {defined.server_id: "crashed"}
 
     await eventually(crashed)
+    route = await asyncio.to_thread(subprocess.check_output, ["ip", "route", "show", str(defined.addresses.ipv4)])
+    assert tap_name(defined.server_id).encode() in route, "the tap is the host's: what is sent there ends here"
     await hands.machines.start(defined.server_id)
     assert await hands.machines.states() == {defined.server_id: "running"}
 
