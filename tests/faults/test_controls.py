@@ -6,15 +6,17 @@ from typing import Any
 
 import pytest
 
-from infra.db import quotas
+from activities.dns import Names
+from activities.load_balancers import Edges
+from infra.db import names_due, quotas, serving
 from infra.drivers.simulated.machines import SimulatedMachines
 from infra.drivers.simulated.ports import SimulatedPorts
 from infra.drivers.simulated.storage import SimulatedDisks, SimulatedSeeds
-from tests.faults import verdict
+from tests.faults import matrix, verdict
 from tests.faults.ground import battlefield
 from tests.faults.matrix import fight_together
 from tests.faults.saboteur import Strike
-from tests.faults.stories import ALWAYS
+from tests.faults.stories import ALWAYS, Played, depart
 from tests.faults.texts import improper
 from tests.faults.trials import Trial
 from tests.fix_region import NewRegion
@@ -27,6 +29,10 @@ BROKEN = {
     (quotas, "release"): "quota_reservations",
 }
 
+UNREACHED = {(names_due, "publish"): "published_names", (serving, "register"): "serving"}
+"""The books of what leads to a server."""
+
+RUNNING = Trial("running", "create", (), frozenset({"running"}), is_sure=True)
 DOOMED = Trial("doomed", "doomed", (), frozenset({"gone"}), is_sure=True)
 ENDLESS = Trial("endless", "create", (Strike("wait_ready", "stays", ALWAYS),), frozenset({"running"}), is_sure=True)
 UNSTRUCK = Trial("unstruck", "create", (Strike("remove_disk", "twice"),), frozenset({"running"}), is_sure=True)
@@ -49,6 +55,36 @@ async def test_undos_that_do_nothing_are_caught(new_region: NewRegion, monkeypat
     await _mend(new_region)
     assert [what for what in BROKEN.values() if what not in " ".join(result.wrong)] == []
     assert left.wrong
+
+
+async def test_servers_that_nothing_leads_to_are_caught(new_region: NewRegion, monkeypatch: pytest.MonkeyPatch) -> None:
+    for where, name in UNREACHED:
+        monkeypatch.setattr(where, name, _nothing)
+    monkeypatch.setattr(verdict, "PATIENCE", 1.0)
+
+    async with battlefield(new_region) as field:
+        result, _ = await fight_together(field, [RUNNING])
+
+    wrong = " ".join(result.wrong)
+    told = [*UNREACHED.values(), "its name is answered by NXDOMAIN", "its edge does not send to it"]
+    assert [what for what in told if what not in wrong] == []
+
+
+async def test_names_and_targets_of_the_gone_are_caught(new_region: NewRegion, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Name servers and edge stay as they were while the server goes."""
+
+    async def depart_unnoticed(played: Played) -> None:
+        monkeypatch.setattr(Names, "_follow", _nothing)
+        monkeypatch.setattr(Edges, "follow", _nothing)
+        await depart(played)
+
+    monkeypatch.setattr(matrix, "depart", depart_unnoticed)
+    monkeypatch.setattr(verdict, "PATIENCE", 1.0)
+    async with battlefield(new_region) as field:
+        result, left = await fight_together(field, [RUNNING])
+
+    assert "its name is answered by ['10." in " ".join(result.wrong)
+    assert "the edge sends to 10." in " ".join(left.wrong)
 
 
 async def _mend(new_region: NewRegion) -> None:
