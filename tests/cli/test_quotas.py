@@ -122,3 +122,11 @@ async def test_users_and_projects_are_made_once_and_listed(books: Books) -> None
 
     assert [re.split(r" {2,}", line)[1] for line in users.out.splitlines()] == ["NAME", "Bob B.", "ada"]
     assert [(one["name"], one["keys"], one["servers"]) for one in projects] == [("shop", 0, 0)]
+
+
+async def test_a_projects_inbound_policy_is_said_to_take_its_time(books: Books) -> None:
+    changed = await books.run("project", "edit", "shop", "--inbound-policy", "accept")
+    same = await books.run("project", "edit", "shop", "--no-default-network")
+
+    assert "hosts look for it every few minutes" in changed.out
+    assert "every few minutes" not in same.out

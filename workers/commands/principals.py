@@ -106,6 +106,8 @@ def edit_project(
 
     manners = Manners(default_network, inbound_policy and inbound_policy == "accept")
     typer.echo(f"project {name}: {in_books(lambda connection: set_manners(connection, name, manners))}")
+    if inbound_policy:
+        typer.echo("hosts look for it every few minutes: servers that are there may go on as they were until then")
 
 
 def list_users(as_json: AsJson = False) -> None:
