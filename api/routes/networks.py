@@ -25,7 +25,7 @@ from api.schemas.networks import (
     network_wire,
 )
 from api.services import Asking, Use
-from infra.db import networks
+from infra.db import network_members, networks
 from infra.db.named import Wanted
 from infra.db.networks import KIND, NewNetwork
 from infra.db.pool import Connection
@@ -90,15 +90,13 @@ async def update_network(use: Use, asking: Asking, id: PathId, body: UpdateNetwo
 
 @router.delete("/networks/{id:one}", status_code=204, responses=failing(NotFound, Protected))
 async def delete_network(changing: ChangingAlong, id: PathId) -> None:
-    """Whoever is in it leaves it, each by an action of its own."""
+    """Whoever is in it leaves it, all by one action."""
 
     async def make(connection: Connection) -> None:
-        network = await KIND.locked(connection, changing.project_id, id)
+        await KIND.lock(connection, changing.project_id, id)
+        action = await changing.begin(connection, "delete_network", Resource("network", id))
+        await network_members.leave_behind(connection, action.id, id)
         await KIND.delete(connection, changing.project_id, id)
-        members = [Resource("server", one) for one in network.servers]
-        members += [Resource("load_balancer", one) for one in network.load_balancers]
-        for member in members:
-            await changing.begin(connection, "detach_from_network", member, Resource("network", id))
 
     await changing.along(make)
 

@@ -34,6 +34,8 @@ FINISH = """
 WITH ended AS (
     UPDATE actions SET status = 'success', progress = 100, finished = now(), timeline = %(timeline)s
     WHERE id = %(action_id)s AND status = 'running'
+), looked_after AS (
+    DELETE FROM network_leavers WHERE action_id = %(action_id)s
 )
 UPDATE servers SET locked_by = NULL WHERE id = %(server_id)s AND locked_by = %(action_id)s
 """

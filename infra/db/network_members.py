@@ -27,7 +27,8 @@ SELECT n.ip_range::text, s.ip_range::text AS subnet, s.network_zone, s.type
 FROM networks n LEFT JOIN subnets s ON s.network_id = n.id WHERE n.id = %s ORDER BY s.ip_range
 """
 
-# The lowest that is free comes right after one that is not: after a reserved one, which the first of a subnet is.
+# The lowest that is free comes right after one that is not: after a reserved one, which the first of a subnet is. A
+# subnet that is full is not looked through.
 FIRST_FREE = """
 SELECT host(c.ip) AS ip FROM (
     SELECT r.ip + 1 AS ip FROM unnest(%(reserved)s::inet[]) r (ip)
@@ -36,6 +37,8 @@ SELECT host(c.ip) AS ip FROM (
     WHERE a.network_id = %(network_id)s AND a.ip >= %(first)s::inet AND a.ip < %(last)s::inet
 ) c
 WHERE c.ip < %(last)s::inet AND c.ip > %(first)s::inet AND c.ip <> ALL (%(reserved)s::inet[])
+  AND %(usable)s > (SELECT count(*) FROM network_addresses h WHERE h.network_id = %(network_id)s
+                    AND h.ip > %(first)s::inet AND h.ip < %(last)s::inet)
   AND NOT EXISTS (SELECT FROM network_addresses t WHERE t.network_id = %(network_id)s AND t.ip = c.ip)
 ORDER BY c.ip LIMIT 1
 """
@@ -43,6 +46,12 @@ ORDER BY c.ip LIMIT 1
 HOLD = """
 INSERT INTO network_addresses (network_id, ip, member_id, is_alias)
 SELECT %s, ip, %s, is_alias FROM unnest(%s::inet[], %s::boolean[]) held (ip, is_alias)
+"""
+
+
+LEAVE_BEHIND = """
+INSERT INTO network_leavers (action_id, server_id)
+SELECT %s, server_id FROM network_members WHERE network_id = %s AND server_id IS NOT NULL
 """
 
 
@@ -121,6 +130,11 @@ async def leave(connection: Connection, project_id: int, network_id: int, holder
         raise _not_in(holder, network_id)
 
 
+async def leave_behind(connection: Connection, action_id: int, network_id: int) -> None:
+    """The servers that are in a network which that action deletes: they are its to be looked after until it ends."""
+    await connection.execute(LEAVE_BEHIND, (action_id, network_id))
+
+
 async def change_aliases(
     connection: Connection, project_id: int, network_id: int, holder: Holder, aliases: Sequence[IPv4Address]
 ) -> None:
@@ -185,9 +199,11 @@ async def _choose(connection: Connection, network: _Ground, holder: Holder, wish
 
 async def _first_free(connection: Connection, network: _Ground, subnet: IPv4Network) -> IPv4Address | None:
     """The lowest that a server may be given."""
+    kept_back = {str(ip) for ip in reserved(network.ip_range, subnet) if ip in subnet}
     values = {
         "network_id": network.id,
-        "reserved": [str(ip) for ip in reserved(network.ip_range, subnet) if ip in subnet],
+        "reserved": list(kept_back),
+        "usable": subnet.num_addresses - len(kept_back),
         "first": str(subnet.network_address),
         "last": str(subnet.broadcast_address),
     }

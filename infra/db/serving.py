@@ -20,7 +20,12 @@ WHERE b.project_id = %s AND e.reported > now() - %s ORDER BY b.edge_id
 # Of a load balancer that is gone nobody knows any more who served it.
 ALL = "SELECT id AS edge_id FROM edges WHERE reported > now() - %s ORDER BY id"
 
-TARGETING = frozenset({"attach_to_network", "detach_from_network", "assign_primary_ip", "unassign_primary_ip"})
+TARGETING = frozenset(
+    {
+        *("attach_to_network", "detach_from_network", "delete_network"),
+        *("assign_primary_ip", "unassign_primary_ip"),
+    }
+)
 """Commands of other resources that change whom a load balancer reaches, and how."""
 
 

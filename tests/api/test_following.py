@@ -124,7 +124,7 @@ def _network_story(api: Api, hcloud: Client, server_id: int, zone: str) -> None:
     assert _plan(api, server).private == ()
     assert api.region.host.nics_of(server_id) == set()
     assert network.delete()
-    _wait(other.get_actions(status=["running"]))
+    _wait(hcloud.networks.actions.get_all(status=["running"]))
     assert _plan(api, other).private == ()
     for one in (server, other):
         one.delete().wait_until_finished()

@@ -8,10 +8,11 @@ from ipaddress import IPv4Address, IPv4Network
 
 import pytest
 
-from infra.db import default_networks, network_members, networks
+from infra.db import affected, changes, default_networks, network_members, networks
 from infra.db.network_members import Holder, Member, Wish
 from infra.db.networks import NewNetwork
 from infra.db.pool import Connection
+from infra.domain.changes import Resource
 from infra.domain.errors import InvalidInput, QuotaExceeded
 from infra.domain.networks import MOST_NETWORKS, is_usable
 from infra.domain.refusals import IpNotAvailable, ServerAlreadyAttached
@@ -190,3 +191,21 @@ async def _waiting_for(project: Project, many: int) -> bool:
         " WHERE database IS NULL OR database = (SELECT oid FROM pg_database WHERE datname = current_database())"
     )
     return bool(row["locking"]) and int(row["waiting"]) >= many
+
+
+async def test_who_was_in_a_network_that_is_gone_is_looked_after_by_one_action(project: Project) -> None:
+    id = await network(project, "10.0.0.0/24", "10.0.0.0/25")
+    servers = [(await project.accept(f"web-{n}")).server_id for n in range(5)]
+    for server in servers:
+        await join(project, id, server)
+    async with project.pool.connection() as connection:
+        async with connection.transaction():
+            action, change = await changes.accept(
+                connection, project.id, "local", "delete_network", [Resource("network", id)]
+            )
+            await network_members.leave_behind(connection, action.id, id)
+            await networks.KIND.delete(connection, project.id, id)
+
+        assert await affected.servers(connection, change) == servers
+        await changes.finish(connection, change, [])
+        assert await affected.servers(connection, change) == []
