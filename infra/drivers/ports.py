@@ -133,6 +133,10 @@ class HostPorts:
                         log.exception("the ports of server %s could not be mended", server_id)
         return set(wrong)
 
+    def hindrances(self) -> list[str]:
+        """What the host lacks, in words."""
+        return self._private.hindrances()
+
     async def held(self) -> set[int]:
         return await self._do(self._held)
 
@@ -165,8 +169,8 @@ class HostPorts:
             if self._attached.get(plan.server_id) is plan:
                 try:
                     await self._do(partial(self._tell_again, plan))
-                except HostFailure as error:
-                    log.warning("the second look at server %s failed, the next is soon: %s", plan.server_id, error)
+                except Exception:  # a task that nobody waits for
+                    log.exception("the second look at server %s failed, the next is soon", plan.server_id)
 
     async def _clear(self, seen: Look) -> None:
         """Private taps and rules of no server, and networks without members here; those of others are let through."""

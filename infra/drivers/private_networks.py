@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import logging
 import re
+import secrets
 import shutil
 import subprocess
 import threading
@@ -70,7 +71,8 @@ class PrivateNetworks:
     _members: dict[int, set[int]] = field(default_factory=lambda: defaultdict(set))
     """By VNI: who is here, or is to be in a moment."""
     _zones: dict[int, int] = field(default_factory=dict)
-    _last_zone: int = 0
+    _last_zone: int = field(default_factory=lambda: secrets.randbelow(len(ZONES)))
+    """Anywhere: connections of a network that is gone may outlive the worker that it had."""
     _locks: dict[int, threading.Lock] = field(default_factory=dict)
     _registry: threading.Lock = field(default_factory=threading.Lock)
 
@@ -78,10 +80,16 @@ class PrivateNetworks:
         """``bridges``: those that are there, by VNI, and what is written on them."""
         if not (SYSCTLS / "bridge").exists() and shutil.which("modprobe"):
             subprocess.run(("modprobe", "br_netfilter"), capture_output=True)
-        if not (SYSCTLS / "bridge").exists():
-            log.error("br_netfilter is missing: firewalls know no connections in private networks")
+        for hindrance in self.hindrances():
+            log.error("%s", hindrance)
         with self._registry:
             self._zones.update({vni: zone for vni, alias in bridges.items() if (zone := _zone_on(alias))})
+
+    def hindrances(self) -> list[str]:
+        """What the kernel lacks, in words."""
+        if (SYSCTLS / "bridge").exists():
+            return []
+        return ["the kernel's br_netfilter is missing: firewalls know no connections in private networks"]
 
     def expect(self, port: PrivatePort) -> int:
         """The network stays from now on until the member has gone. Its zone."""

@@ -11,7 +11,6 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from infra.domain.domain_xml import Accel
-from infra.domain.errors import HostFailure
 from infra.drivers.consoles import shorten
 from infra.drivers.disks import ClonedDisks
 from infra.drivers.facts import HostFacts
@@ -60,7 +59,11 @@ async def open_libvirt_host(options: LibvirtHost) -> AsyncIterator[Host]:
     await ports.open()
     room = ImageRoom(layout, options.cache_gib * GIB)
     images = CachedImages(layout, options.store, room)
-    facts = HostFacts(layout, options.uri, options.network.uplinks, cache=room.facts, hindrances=images.hindrances)
+
+    def hindrances() -> list[str]:
+        return [*images.hindrances(), *ports.hindrances()]
+
+    facts = HostFacts(layout, options.uri, options.network.uplinks, cache=room.facts, hindrances=hindrances)
     order = keep_in_order(ports, layout.root / "consoles")
     care = asyncio.gather(order, facts.keep_looking(), images.keep_looking())
     try:
@@ -89,5 +92,5 @@ async def keep_in_order(ports: HostPorts, consoles: Path) -> None:
             if mended := await (ports.guard() if round % MEND_EVERY else ports.mend()):
                 log.error("the ports of %d servers were not as they should be, and are again", len(mended))
             await asyncio.to_thread(shorten, consoles)
-        except (HostFailure, OSError):
+        except Exception:  # whatever it is: nobody else looks after the host
             log.exception("the host could not be kept in order")

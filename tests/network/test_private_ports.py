@@ -6,7 +6,8 @@ import asyncio
 import subprocess
 from collections.abc import AsyncIterator, Callable, Coroutine
 from dataclasses import replace
-from typing import Any
+from pathlib import Path
+from typing import Any, cast
 
 import pytest
 from pyroute2 import IPRoute
@@ -15,7 +16,7 @@ from infra.domain.errors import HostUnavailable
 from infra.domain.networks import mac_of
 from infra.domain.port_names import bridge_name, overlay_name, private_tap_name, tap_name
 from infra.domain.port_plan import GuestRoute, PortPlan, PrivatePort
-from infra.drivers import nft
+from infra.drivers import nft, private_networks, real
 from infra.drivers.ports import HostNetwork, HostPorts
 from tests.host.fix_host import machine_of
 from tests.network.fix_guests import Guests
@@ -215,6 +216,30 @@ async def test_entries_that_the_routing_plane_took_away_are_back_after_a_second(
     async with asyncio.timeout(10):
         while ours() != before:  # noqa: ASYNC110  it is the kernel's
             await asyncio.sleep(0.1)
+
+
+async def test_a_kernel_without_br_netfilter_is_told_of(host: HostPorts, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert host.hindrances() == []
+    monkeypatch.setattr(private_networks, "SYSCTLS", Path("/nowhere"))
+    assert any("br_netfilter" in hindrance for hindrance in host.hindrances())
+
+
+async def test_care_goes_on_after_whatever_happens(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    rounds: list[int] = []
+
+    class Surprising:
+        async def guard(self) -> set[int]:
+            rounds.append(1)
+            raise KeyError("surprise")
+
+        mend = guard
+
+    monkeypatch.setattr(real, "CARE_EVERY", 0.001)
+    care = asyncio.create_task(real.keep_in_order(cast(HostPorts, Surprising()), tmp_path))
+    async with asyncio.timeout(10):
+        while len(rounds) < 2:  # noqa: ASYNC110  nobody tells of it
+            await asyncio.sleep(0.001)
+    care.cancel()
 
 
 async def test_what_is_nobodys_is_taken_away(host: HostPorts) -> None:

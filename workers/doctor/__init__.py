@@ -27,6 +27,7 @@ def examine(settings: Settings) -> list[Finding]:
         guests.nftables(libvirt),
         guests.tun(libvirt),
         guests.ipv6(libvirt),
+        guests.bridges(libvirt),
         *ports.findings(settings),
         *names.findings(settings),
     ]

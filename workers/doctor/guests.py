@@ -89,6 +89,18 @@ def tun(needed: bool) -> Finding:
     return ok("tun", "/dev/net/tun can be opened")
 
 
+def bridges(needed: bool) -> Finding:
+    """Only found out, not tried: the host worker loads it."""
+    mend = "modprobe br_netfilter (linux-modules-extra on some kernels), or a kernel that has it"
+    if Path("/proc/sys/net/bridge").exists():
+        return ok("br_netfilter", "firewalls see what private networks carry")
+    if shutil.which("modprobe") is None:
+        return lacking("br_netfilter", needed, "not loaded, and the program modprobe is missing", mend)
+    if subprocess.run(("modprobe", "--dry-run", "br_netfilter"), capture_output=True).returncode != 0:
+        return lacking("br_netfilter", needed, "the kernel has none: private networks have no firewalls", mend)
+    return ok("br_netfilter", "can be loaded")
+
+
 def ipv6(needed: bool) -> Finding:
     switch = Path("/proc/sys/net/ipv6/conf/all/disable_ipv6")
     if switch.exists() and switch.read_text().strip() == "0":
