@@ -66,6 +66,7 @@ def prepare_host(netlink: IPRoute, uplinks: Sequence[str], pools: Sequence[str])
     _make_room_for_neighbours()
     for pool in pools:
         _pool_route(netlink, "replace", pool)
+    release_host(netlink, sorted(_pools_there(netlink) - {str(ip_network(pool)) for pool in pools}))
 
 
 def release_host(netlink: IPRoute, pools: Sequence[str]) -> None:
@@ -129,6 +130,12 @@ def _forget_routes(netlink: IPRoute, index: int, family: int, keep: Collection[R
 def route_of(route: Any) -> Route:
     """One that the kernel tells."""
     return f"{route.get('dst')}/{route['dst_len']}", route.get("priority") or 0, route.get("gateway")
+
+
+def _pools_there(netlink: IPRoute) -> set[str]:
+    """Those that have an end here, also of a worker that was told otherwise."""
+    routes = [one for family in FAMILIES for one in netlink.get_routes(family=family, proto=ROUTE_PROTOCOL)]
+    return {to for to, metric, _ in map(route_of, routes) if metric == POOL_METRIC}
 
 
 def _pool_route(netlink: IPRoute, verb: str, pool: str) -> None:

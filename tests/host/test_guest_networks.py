@@ -30,10 +30,12 @@ LATE = member_port(73, vni=5003, ip_range="172.20.0.0/16", aliases=("172.20.9.9"
 async def metadata_of(books: Books) -> AsyncIterator[Metadata]:
     metadata = books.metadata()
     keeping = asyncio.create_task(metadata.keep_on())
-    yield metadata
-    keeping.cancel()
-    with suppress(asyncio.CancelledError):
-        await keeping
+    try:
+        yield metadata
+    finally:
+        keeping.cancel()
+        with suppress(asyncio.CancelledError):
+            await keeping
 
 
 async def start(host: Host, machine: Machine, plan: PortPlan, key: asyncssh.SSHKey) -> None:

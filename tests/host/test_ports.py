@@ -144,6 +144,13 @@ async def test_close_takes_the_ground_away_only_when_nobody_stands_on_it(private
         assert ("puchify" in shell("nft list tables")) is not last
 
 
+async def test_a_worker_that_has_no_pools_any_more_lets_their_packets_go_on(ports: HostPorts) -> None:
+    assert "unreachable 10.77.0.0/24" in ip("route")
+    successor = HostPorts(HostNetwork())
+    await successor.open()
+    assert "unreachable" not in ip("route") + ip("-6", "route", "show", "proto", "210")
+
+
 @contextmanager
 def neighbours() -> Iterator[tuple[GuestEnd, GuestEnd]]:
     with GuestEnd(tap_name(ALICE.server_id)) as alice, GuestEnd(tap_name(BOB.server_id)) as bob:
