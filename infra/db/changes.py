@@ -12,6 +12,7 @@ from typing import Any
 from psycopg.rows import DictRow
 from psycopg.types.json import Jsonb
 
+from infra.db import names_refused
 from infra.db.actions import Action
 from infra.db.pool import Connection
 from infra.domain.changes import Change, Resource
@@ -32,7 +33,8 @@ UPDATE servers SET locked_by = %(action_id)s WHERE id = %(server_id)s AND locked
 
 FINISH = """
 WITH ended AS (
-    UPDATE actions SET status = 'success', progress = 100, finished = now(), timeline = %(timeline)s
+    UPDATE actions SET status = CASE WHEN %(code)s::text IS NULL THEN 'success' ELSE 'error' END, progress = 100,
+                       error_code = %(code)s, error_message = %(message)s, finished = now(), timeline = %(timeline)s
     WHERE id = %(action_id)s AND status = 'running'
 ), looked_after AS (
     DELETE FROM network_leavers WHERE action_id = %(action_id)s
@@ -77,8 +79,11 @@ async def accept(
 
 
 async def finish(connection: Connection, change: Change, timeline: list[dict[str, Any]]) -> None:
-    """The action is done and lets its server go; again is fine."""
-    values = {"action_id": change.action_id, "server_id": change.server_id, "timeline": Jsonb(timeline)}
+    """The action is done and lets its server go; again is fine. It ends with an error where what it brought is not
+    taken by those who shall serve it."""
+    refused = await names_refused.of_change(connection, change)
+    told = {"code": refused and refused.code, "message": refused and refused.message}
+    values = {"action_id": change.action_id, "server_id": change.server_id, "timeline": Jsonb(timeline), **told}
     await connection.execute(FINISH, values)
 
 

@@ -71,11 +71,12 @@ WHERE s.id = %(server_id)s AND s.status IN ('initializing', 'deleting') AND {NOB
 """
 
 
-# It is brought to its name servers once more, and compared again soon.
+# It is brought to its name servers once more, unless it is about to be, and compared again in its turn.
 SERVE_AGAIN = """
 WITH again AS (
-    UPDATE zone_checks SET wrong = NULL, checked = NULL
-    WHERE zone = %(subject)s AND wrong IS NOT NULL RETURNING zone
+    UPDATE zone_checks SET wrong = NULL WHERE zone = %(subject)s AND wrong IS NOT NULL
+      AND NOT EXISTS (SELECT FROM names_due WHERE kind = 'zone' AND value = %(subject)s)
+    RETURNING zone
 )
 INSERT INTO names_due (kind, value) SELECT 'zone', zone FROM again
 """

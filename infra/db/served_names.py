@@ -43,10 +43,12 @@ from infra.domain.zones import (
 )
 
 LOCK = "SELECT pg_advisory_xact_lock(hashtext('served zone'), hashtext(%s))"
-ZONE = "SELECT id, project_id, name, mode, ttl, primary_nameservers FROM zones WHERE name = %s"
-RRSETS = """
-SELECT name, type, coalesce(ttl, %(ttl)s) AS ttl, records FROM rrsets
-WHERE zone_id = %(zone_id)s AND (%(names)s::text[] IS NULL OR name = ANY(%(names)s) OR type = 'SOA')
+# At once, so that the records are those of this zone, whoever deletes it or makes another meanwhile.
+ZONE = """
+SELECT z.id, z.project_id, z.mode, z.primary_nameservers, r.name, r.type, coalesce(r.ttl, z.ttl) AS ttl, r.records
+FROM zones z LEFT JOIN rrsets r
+    ON r.zone_id = z.id AND (%(names)s::text[] IS NULL OR r.name = ANY(%(names)s) OR r.type = 'SOA')
+WHERE z.name = %(zone)s
 """
 SERVERS = """
 SELECT s.name, array_agg(a.address) AS addresses
@@ -102,34 +104,32 @@ async def wanted(connection: Connection, zone: str, names: Collection[str] | Non
     networks = await pools(connection)
     if network := network_of(zone, networks):
         return await _reverse(connection, zone, str(network), names)
-    row = await (await connection.execute(ZONE, (zone,))).fetchone()
-    if row is None:
+    relative = None if names is None else [_relative(one, zone) for one in names]
+    rows = await (await connection.execute(ZONE, {"zone": zone, "names": relative})).fetchall()
+    if not rows:
         return None
-    if row["mode"] == "secondary":
-        primaries = tuple(PrimaryNameserver(**one) for one in row["primary_nameservers"])
-        return WantedZone(zone, zone_id=row["id"], primaries=primaries)
-    return await _primary(connection, row, names)
+    first = rows[0]
+    if first["mode"] == "secondary":
+        primaries = tuple(PrimaryNameserver(**one) for one in first["primary_nameservers"])
+        return WantedZone(zone, zone_id=first["id"], primaries=primaries)
+    return await _primary(connection, zone, rows, names)
 
 
-async def _primary(connection: Connection, zone: DictRow, names: Collection[str] | None) -> WantedZone:
-    name = zone["name"]
-    relative = None if names is None else [_relative(one, name) for one in names]
-    values = {"zone_id": zone["id"], "ttl": zone["ttl"], "names": relative}
-    rows = await (await connection.execute(RRSETS, values)).fetchall()
+async def _primary(connection: Connection, zone: str, rows: list[DictRow], names: Collection[str] | None) -> WantedZone:
     soa = next(row for row in rows if row["type"] == "SOA")
-    written = await asyncio.to_thread(_written, name, [row for row in rows if row is not soa], names)
-    servers = await _servers(connection, zone, names)
+    written = await asyncio.to_thread(_written, zone, [row for row in rows if row is not soa])
+    servers = await _servers(connection, soa["project_id"], zone, names)
     return WantedZone(
-        name,
+        zone,
         {**answers_for(servers, written.keys()), **written},
-        content(name, "SOA", soa["records"][0]["value"]),
+        content(zone, "SOA", soa["records"][0]["value"]),
         soa["ttl"],
-        zone["id"],
+        soa["id"],
         written_soa=soa["records"],
     )
 
 
-def _written(zone: str, rows: list[DictRow], names: Collection[str] | None) -> dict[Key, Answer]:
+def _written(zone: str, rows: list[DictRow]) -> dict[Key, Answer]:
     """In a thread: thousands of records take a second."""
     return {
         (_absolute(row["name"], zone), row["type"]): Answer(
@@ -139,14 +139,16 @@ def _written(zone: str, rows: list[DictRow], names: Collection[str] | None) -> d
     }
 
 
-async def _servers(connection: Connection, zone: DictRow, names: Collection[str] | None) -> list[NamedServer]:
+async def _servers(
+    connection: Connection, project_id: int, zone: str, names: Collection[str] | None
+) -> list[NamedServer]:
     """Those whose names this zone serves, and no zone within it."""
-    values = {"project_id": zone["project_id"], "zone": zone["name"], "names": None if names is None else list(names)}
+    values = {"project_id": project_id, "zone": zone, "names": None if names is None else list(names)}
     rows = await (await connection.execute(SERVERS, values)).fetchall()
     if not rows:
         return []
-    known = (await zones_of(connection, [zone["project_id"]]))[zone["project_id"]]
-    here = [row for row in rows if zone_of(row["name"], known) == zone["name"]]
+    known = (await zones_of(connection, [project_id]))[project_id]
+    here = [row for row in rows if zone_of(row["name"], known) == zone]
     return [NamedServer(row["name"], tuple(map(first_of, row["addresses"]))) for row in here]
 
 

@@ -10,14 +10,23 @@ KNOW = """
 WITH gone AS (DELETE FROM zone_checks WHERE zone <> ALL (%(zones)s))
 INSERT INTO zone_checks (zone) SELECT unnest(%(zones)s::text[]) ON CONFLICT DO NOTHING
 """
-NEXT = "SELECT zone FROM zone_checks ORDER BY wrong IS NULL, checked NULLS FIRST, zone LIMIT %s"
+NEXT = """
+WITH wrong AS (
+    SELECT zone FROM zone_checks WHERE wrong IS NOT NULL ORDER BY checked NULLS FIRST, zone LIMIT %(most)s / 2
+), others AS (
+    SELECT zone FROM zone_checks WHERE zone NOT IN (SELECT zone FROM wrong)
+    ORDER BY checked NULLS FIRST, zone LIMIT %(most)s - (SELECT count(*) FROM wrong)
+)
+SELECT zone FROM wrong UNION ALL SELECT zone FROM others
+"""
 NOTE = "UPDATE zone_checks SET checked = now(), wrong = %(wrong)s WHERE zone = %(zone)s"
 
 
 async def due(connection: Connection, zones: Collection[str], most: int) -> list[str]:
-    """Of all ``zones`` that there are, those that were wrong, then those that were not looked at for longest."""
+    """Of all ``zones`` that there are, those that were not looked at for longest; up to half of them some that were
+    wrong, so that neither keep the others from their turn."""
     await connection.execute(KNOW, {"zones": sorted(zones)})
-    return [row["zone"] for row in await (await connection.execute(NEXT, (most,))).fetchall()]
+    return [row["zone"] for row in await (await connection.execute(NEXT, {"most": most})).fetchall()]
 
 
 async def note(connection: Connection, zone: str, wrong: str | None) -> None:

@@ -7,17 +7,20 @@ the look at them until it is done, so that whoever applies last, on whichever ma
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections import defaultdict
 from collections.abc import Collection
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 
-from infra.db import served_names
+from infra.db import names_refused, served_names
 from infra.db.image_care import installation
 from infra.db.pool import Connection, Pool
 from infra.db.served_names import WantedZone
-from infra.domain.served_names import difference, serial_after, told
+from infra.domain.served_names import Key, difference, serial_after, told, without
 from infra.drivers.powerdns import SECONDARY, NamesRefused, PowerDns, ServedZone
+
+log = logging.getLogger(__name__)
 
 AT_ONCE = 8
 """Zones that a process works at: each holds a connection to the books meanwhile."""
@@ -46,7 +49,8 @@ class Serving:
     async def serve(self, zone: str, names: Collection[str] | None = None) -> None:
         """Returns when the zone answers as the books said at some moment after this was called.
 
-        Unavailable: the name servers do not answer, or do not take it.
+        Unavailable: the name servers do not answer. What they do not take stands in the books (names_refused), and
+        the rest is served.
         """
         turn = self._turns.setdefault(zone, _Turn())
         turn.add(names)
@@ -71,13 +75,17 @@ class Serving:
             await served_names.lock(connection, zone)
             served = await self._server.read(zone)
             wanted = await served_names.wanted(connection, zone, None)
+            account = await self.account(connection)
+            refused = await names_refused.known(connection, zone)
         if wanted is None:
             return "is not to be served" if served else None
         if served is None:
             return "is not served"
+        if served.account != account:
+            return "is there already, and is not ours"
         if wanted.primaries:
             return None if served.kind == SECONDARY else "is not transferred"
-        return told(difference(served.answers, wanted.answers))
+        return told(without(difference(served.answers, wanted.answers), refused))
 
     async def account(self, connection: Connection) -> str:
         """The mark of our zones on name servers that others may use, too."""
@@ -90,17 +98,33 @@ class Serving:
             account = await self.account(connection)
             await served_names.lock(connection, zone)
             served = await self._server.read(zone, names)
-            wanted = await served_names.wanted(connection, zone, names if served else None)
-            if served is not None and served.account != account:
-                if wanted is not None:
-                    raise NamesRefused(f"zone {zone} is on the name servers already, and is not ours")
-            elif wanted is None:
-                await self._server.delete(zone)
-            elif wanted.primaries:
-                await self._transfer(wanted, account, served)
-            else:
-                serial = await self._answer(wanted, account, served)
-                await served_names.settle(connection, wanted, serial)
+            if served is None:
+                names = None
+            wanted = await served_names.wanted(connection, zone, names)
+            try:
+                refused = await self._bring(connection, zone, account, served, wanted)
+            except NamesRefused as refusal:
+                refused = {(zone, "SOA"): refusal.message}
+            for key, why in refused.items():
+                log.warning("%s is not taken by the name servers: %s", " ".join(key), why)
+            await names_refused.note(connection, zone, names, refused, wanted.answers if wanted else {})
+
+    async def _bring(
+        self, connection: Connection, zone: str, account: str, served: ServedZone | None, wanted: WantedZone | None
+    ) -> dict[Key, str]:
+        """What is not taken. NamesRefused: the zone is not."""
+        if served is not None and served.account != account:
+            if wanted is not None:
+                raise NamesRefused("the zone is on the name servers already, and is not ours")
+        elif wanted is None:
+            await self._server.delete(zone)
+        elif wanted.primaries:
+            await self._transfer(wanted, account, served)
+        else:
+            serial, refused = await self._answer(wanted, account, served)
+            await served_names.settle(connection, wanted, serial)
+            return refused
+        return {}
 
     async def _transfer(self, wanted: WantedZone, account: str, served: ServedZone | None) -> None:
         if served is not None and served.kind != SECONDARY:  # it was deleted, and made anew as another
@@ -108,8 +132,8 @@ class Serving:
             served = None
         await self._server.follow(wanted.name, account, wanted.primaries, served)
 
-    async def _answer(self, wanted: WantedZone, account: str, served: ServedZone | None) -> int:
-        """The serial that is served from now on."""
+    async def _answer(self, wanted: WantedZone, account: str, served: ServedZone | None) -> tuple[int, dict[Key, str]]:
+        """The serial that is served from now on, and what is not taken."""
         if served is None or served.kind == SECONDARY:
             return await self._begin(wanted, account, served)
         change = difference(served.answers, wanted.answers)
@@ -117,13 +141,12 @@ class Serving:
         today = datetime.now(UTC).date()
         serial = serial_after(served.serial, wanted.serial, bool(change) or other_soa, today)
         if change or other_soa or serial != served.serial:
-            await self._server.apply(wanted.name, change, wanted.soa_with(serial))
-        return serial
+            return serial, await self._server.apply(wanted.name, change, wanted.soa_with(serial))
+        return serial, {}
 
-    async def _begin(self, wanted: WantedZone, account: str, served: ServedZone | None) -> int:
+    async def _begin(self, wanted: WantedZone, account: str, served: ServedZone | None) -> tuple[int, dict[Key, str]]:
         if served is not None:  # it was deleted, and made anew as another
             await self._server.delete(wanted.name)
         soa = wanted.soa_with(wanted.serial)
         await self._server.create(wanted.name, account, soa)
-        await self._server.apply(wanted.name, difference({}, wanted.answers), soa)
-        return wanted.serial
+        return wanted.serial, await self._server.apply(wanted.name, difference({}, wanted.answers), soa)

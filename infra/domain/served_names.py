@@ -122,6 +122,11 @@ def difference(served: Answers, wanted: Answers) -> Difference:
     return Difference(other, tuple(sorted(key for key in served if key not in wanted)))
 
 
+def without(difference: Difference, keys: Collection[Key]) -> Difference:
+    """All of it but these."""
+    return Difference({key: answer for key, answer in difference.other.items() if key not in keys}, difference.gone)
+
+
 def told(difference: Difference) -> str | None:
     """In words, the first of each kind named; None: there is none."""
     parts = {"answers otherwise, or not at all, for": sorted(difference.other), "should not answer": difference.gone}

@@ -11,11 +11,13 @@ import ssl
 from collections.abc import AsyncIterator, Collection, Iterable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from ipaddress import ip_address
 from typing import Any
 
 import httpx
 
 from infra.domain.errors import Unavailable
+from infra.domain.refusals import Refusal
 from infra.domain.served_names import Answer, Difference, Key
 from infra.domain.zones import PrimaryNameserver
 
@@ -29,8 +31,14 @@ PRIMARY, SECONDARY = "Native", "Slave"
 AWAY = "the name servers do not answer now; try again"
 
 
-class NamesRefused(Unavailable):
-    """PowerDNS does not take what is to be served, or the zone is not ours; it is tried again, as is all else."""
+REFUSALS = (400, 413, 422)
+"""Statuses by which it says that it never takes this. By any other it does not now."""
+
+
+class NamesRefused(Refusal):
+    """PowerDNS does not take what is to be served, or the zone is not ours: trying again changes nothing."""
+
+    code = "record_refused"
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,8 +105,10 @@ class PowerDns:
             await _ask(http, "DELETE", _path(zone), absent=True)
             await _keep_key(http, zone, None)
 
-    async def apply(self, zone: str, change: Difference, soa: Answer) -> None:
-        """``soa`` comes with the last request. NamesRefused: something is not taken; all else is."""
+    async def apply(self, zone: str, change: Difference, soa: Answer) -> dict[Key, str]:
+        """``soa`` comes with the last request. What is not taken is returned, with the reason; all else is served.
+
+        NamesRefused: the SOA record is not taken."""
         gone = [{"name": f"{name}.", "type": type, "changetype": "DELETE"} for name, type in change.gone]
         other = [
             {"name": f"{name}.", "type": type, "changetype": "REPLACE", **_records(answer)}
@@ -106,24 +116,20 @@ class PowerDns:
         ]
         last = {"name": f"{zone}.", "type": "SOA", "changetype": "REPLACE", **_records(soa)}
         rrsets = [*gone, *other]
-        refused: list[str] = []
+        refused: dict[Key, str] = {}
         async with self._open() as http:
             for start in range(0, len(rrsets), BATCH):
-                batch = rrsets[start : start + BATCH]
                 end = [last] if start + BATCH >= len(rrsets) else []
-                refused += await _patch(http, zone, batch, end)
+                refused |= await _patch(http, zone, rrsets[start : start + BATCH], end)
             if not rrsets:
                 await _ask(http, "PATCH", _path(zone), json={"rrsets": [last]})
-        if refused:
-            raise NamesRefused(f"the name servers do not take all of zone {zone}: {'; '.join(refused[:3])}")
+        return refused
 
     async def follow(
         self, zone: str, account: str, primaries: Sequence[PrimaryNameserver], served: ServedZone | None
     ) -> bool:
         """Have it transferred from these; whether something was changed. The key is called as the zone is."""
-        masters = [
-            f"[{one.address}]:{one.port}" if ":" in one.address else f"{one.address}:{one.port}" for one in primaries
-        ]
+        masters = [_master(one) for one in primaries]
         key = next((one for one in primaries if one.tsig_key), None)
         async with self._open() as http:
             changed = await _keep_key(http, zone, key)
@@ -148,30 +154,32 @@ class PowerDns:
 
 
 async def _ask(http: httpx.AsyncClient, method: str, path: str, absent: bool = False, **options: Any) -> httpx.Response:
-    """``absent``: 404 is an answer. Unavailable: it does not answer. NamesRefused: it does not do it."""
+    """``absent``: 404 is an answer. Unavailable: it does not do it now. NamesRefused: it never does."""
     try:
         reply = await http.request(method, f"{http.base_url}".rstrip("/") + path, **options)
     except httpx.TransportError as cause:
         raise Unavailable(AWAY) from cause
-    if reply.status_code >= 500 or reply.status_code == 401:
-        raise Unavailable(AWAY) from RuntimeError(f"{method} {path}: {reply.status_code} {reply.text[:500]}")
+    if reply.status_code in REFUSALS:
+        raise NamesRefused(_complaint(reply))
     if reply.status_code >= 400 and not (absent and reply.status_code == 404):
-        raise NamesRefused(f"the name servers do not take it: {_complaint(reply)}")
+        raise Unavailable(AWAY) from RuntimeError(f"{method} {path}: {reply.status_code} {reply.text[:500]}")
     return reply
 
 
-async def _patch(http: httpx.AsyncClient, zone: str, batch: list[Any], end: list[Any]) -> list[str]:
+async def _patch(http: httpx.AsyncClient, zone: str, batch: list[Any], end: list[Any]) -> dict[Key, str]:
     """All of the batch but for what is refused, which is told; found by halves."""
     try:
         await _ask(http, "PATCH", _path(zone), json={"rrsets": [*batch, *end]})
     except NamesRefused as refusal:
-        if len(batch) < 2:
-            if end and batch:
-                await _ask(http, "PATCH", _path(zone), json={"rrsets": end})
-            return [refusal.message]
+        if end:
+            refused = await _patch(http, zone, batch, [])
+            await _ask(http, "PATCH", _path(zone), json={"rrsets": end})
+            return refused
+        if len(batch) == 1:
+            return {(_bare(batch[0]["name"]), str(batch[0]["type"])): refusal.message}
         half = len(batch) // 2
-        return [*await _patch(http, zone, batch[:half], []), *await _patch(http, zone, batch[half:], end)]
-    return []
+        return await _patch(http, zone, batch[:half], []) | await _patch(http, zone, batch[half:], [])
+    return {}
 
 
 async def _keep_key(http: httpx.AsyncClient, zone: str, key: PrimaryNameserver | None) -> bool:
@@ -208,6 +216,13 @@ def _narrowed(whole: ServedZone, names: Collection[str]) -> ServedZone:
 
 def _records(answer: Answer) -> dict[str, Any]:
     return {"ttl": answer.ttl, "records": [{"content": one, "disabled": False} for one in sorted(answer.contents)]}
+
+
+def _master(one: PrimaryNameserver) -> str:
+    """As PowerDNS writes it: the port only where it is another than 53."""
+    if one.port == 53:
+        return str(ip_address(one.address))
+    return f"[{ip_address(one.address)}]:{one.port}" if ":" in one.address else f"{one.address}:{one.port}"
 
 
 def _path(zone: str) -> str:
