@@ -5,8 +5,10 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Sequence
 from functools import partial
+from ipaddress import ip_address, ip_network
 
 from api.schemas.zones import CreateZone
+from infra.config import Settings
 from infra.db.zones import Zone
 from infra.dns import zonefiles
 from infra.dns.values import canonical, record_problems
@@ -23,7 +25,8 @@ from infra.domain.rrsets import (
     together_problems,
     with_apex,
 )
-from infra.domain.zones import DEFAULT_TTL
+from infra.domain.web_addresses import is_elsewhere
+from infra.domain.zones import DEFAULT_TTL, PrimaryNameserver
 
 IN_PATH = {"name": "rr_name", "type": "rr_type"}
 
@@ -48,6 +51,19 @@ async def imported(zone: Zone, text: str) -> Zonefile:
     found = await _read(text, zone.name, zone.ttl)
     _refuse_apex("zonefile", found.rrsets, zone.name, zone.name_servers)
     return found
+
+
+def check_primaries(primaries: Sequence[PrimaryNameserver], settings: Settings) -> None:
+    """InvalidInput names those that our name servers are not sent to: what only they can reach is nobody's to ask."""
+    refused = [ip_network(one) for one in settings.source_refused]
+    allowed = [ip_network(one) for one in settings.dns_primaries_allowed]
+    _refuse(
+        [
+            (f"primary_nameservers.{n}.address", "must be a public address")
+            for n, one in enumerate(primaries)
+            if not is_elsewhere(ip_address(one.address), refused, allowed)
+        ]
+    )
 
 
 def rrset_problems(zone: str, rrset: NewRRSet) -> Problems:

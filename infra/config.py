@@ -178,6 +178,11 @@ class Settings(BaseSettings):
     dns_address: list[str] = Field(
         ["127.0.0.1", "::1"], description="Where the PowerDNS of `puchify up` answers (JSON list)."
     )
+    dns_primaries_allowed: list[CheckedNetwork] = Field(
+        [],
+        description="Networks that secondary zones may be transferred from beside public ones (JSON list): "
+        "where other name servers of your own are.",
+    )
     dns_port: int = Field(5354, description="Its port; the next one is its web server's, on loopback.")
 
     # The edge worker

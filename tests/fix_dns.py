@@ -98,7 +98,7 @@ async def _name_server(
     settings = Settings(state=state).model_copy(update=told)
     await postgres.ensure_databases({engines.DATABASE: engines.DATABASE})
     process = engines.powerdns_process(settings, postgres, runtime, state / f"{name}.log", name)
-    return NameServer(port, told), process
+    return NameServer(port, {**told, "dns_primaries_allowed": ["127.0.0.0/8"]}), process
 
 
 def free_ports() -> int:

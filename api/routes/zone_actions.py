@@ -12,7 +12,7 @@ from api.schemas.actions import ActionAnswer
 from api.schemas.fields import ChangeProtection
 from api.schemas.zones import ChangePrimaryNameservers, ChangeZoneTtl, ImportZonefile
 from api.zone_changes import change_contents, change_zone
-from api.zone_contents import imported
+from api.zone_contents import check_primaries, imported
 from infra.db import rrsets, zones
 from infra.db.pool import Connection
 from infra.db.zones import KIND, Zone
@@ -71,7 +71,9 @@ async def change_primary_nameservers(
     """In place of those that a secondary zone has."""
 
     async def change(connection: Connection, zone: Zone) -> None:
-        await zones.change_primaries(connection, zone, tuple(one.primary for one in body.primary_nameservers))
+        primaries = tuple(one.primary for one in body.primary_nameservers)
+        check_primaries(primaries, changing.services.settings)
+        await zones.change_primaries(connection, zone, primaries)
 
     return await change_zone(changing, id_or_name, "change_primary_nameservers", change, body, mode="secondary")
 

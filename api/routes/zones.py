@@ -21,7 +21,7 @@ from api.schemas.rrsets import UpdateLabels
 from api.schemas.zones import CreatedZone, CreateZone, ZoneAnswer, ZonefileAnswer, ZonesAnswer, zone_wire
 from api.services import Asking, Use
 from api.zone_changes import change_zone
-from api.zone_contents import first_contents
+from api.zone_contents import check_primaries, first_contents
 from infra.db import rrsets, zones
 from infra.db.catalog_settings import catalog_settings
 from infra.db.named import Wanted
@@ -58,6 +58,7 @@ async def create_zone(changing: Changing, body: CreateZone) -> Response:
         name_servers = tuple(map(absolute, (await catalog_settings(connection)).name_servers))
         first = await first_contents(body, name_servers)
         primaries = tuple(one.primary for one in body.primary_nameservers)
+        check_primaries(primaries, changing.services.settings)
         new = NewZone(changing.project_id, body.name, body.mode, first.ttl, name_servers, primaries, dict(body.labels))
         id = await zones.create(connection, new)
         zone = await KIND.get(connection, changing.project_id, id)

@@ -16,6 +16,8 @@ import psycopg
 PROGRAM = "pdns_server"
 SCHEMA = Path("/usr/share/pdns-backend-pgsql/schema/schema.pgsql.sql")
 """Of the package pdns-backend-pgsql, and so of the version that is installed."""
+XFR_MB = 8
+"""The most that one transfer of a secondary zone may bring: a zone of ten thousand records has two."""
 DATABASE = "pdns"
 
 
@@ -64,6 +66,7 @@ def render(conf: PowerDnsConf) -> str:
         "zone-cache-refresh-interval": 0,
         "secondary": "yes",
         "xfr-cycle-interval": 60,
+        "xfr-max-received-mbytes": XFR_MB,
         "daemon": "no",
         "guardian": "no",
         "write-pid": "no",

@@ -46,6 +46,8 @@ REFUSED_IPV6 = tuple(
         "3fff::/20",  # documentation
     )
 )
+DOCUMENTS_IPV4 = tuple(IPv4Network(one) for one in ("192.0.2.0/24", "198.51.100.0/24", "203.0.113.0/24"))
+DOCUMENTS_IPV6 = tuple(IPv6Network(one) for one in ("2001:db8::/32", "3fff::/20"))
 
 
 def is_public(address: Address, refused: Sequence[Network] = ()) -> bool:
@@ -55,6 +57,15 @@ def is_public(address: Address, refused: Sequence[Network] = ()) -> bool:
     if isinstance(address, IPv4Address):
         return not any(address in network for network in REFUSED_IPV4)
     return address in GIVEN_OUT and not any(address in network for network in REFUSED_IPV6)
+
+
+def is_elsewhere(address: Address, refused: Sequence[Network] = (), allowed: Sequence[Network] = ()) -> bool:
+    """Whether an owner may have us talk to that address of his: a public one, or one of documentation, which leads
+    nowhere. ``allowed``: networks that are his to name all the same."""
+    if any(address in network for network in allowed if network.version == address.version):
+        return True
+    documents = DOCUMENTS_IPV4 if isinstance(address, IPv4Address) else DOCUMENTS_IPV6
+    return is_public(address, refused) or any(address in network for network in documents)
 
 
 def url_problem(url: str, refused: Sequence[Network] = ()) -> str | None:

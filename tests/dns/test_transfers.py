@@ -14,6 +14,7 @@ import pytest_asyncio
 from infra.config import Settings
 from infra.db.cluster import NAME_SERVER, PostgresCluster
 from infra.dns import powerdns_conf
+from infra.domain.zones import PrimaryNameserver
 from infra.drivers.powerdns import PowerDns
 from infra.runtime_dir import RuntimeDir
 from tests.dns.acts import done
@@ -81,6 +82,31 @@ async def test_a_secondary_zone_answers_what_its_primary_has(
     await eventually(transferred)
     await done(module_api, f"/zones/{zone}", "DELETE")
     assert await name_server.ask(f"www.{zone}", "A") == "REFUSED"
+
+
+@pytest.mark.parametrize("address", ["10.0.0.1", "169.254.169.254", "::1", "fe80::1", "::ffff:127.0.0.1"])
+async def test_nobody_sends_us_where_only_we_come(module_api: Api, address: str) -> None:
+    body = {"name": "inside.example", "mode": "secondary", "primary_nameservers": [{"address": address}]}
+    reply = await module_api.http.post("/zones", json=body)
+
+    assert reply.status_code == 422, reply.text
+    assert reply.json()["error"]["details"]["fields"][0]["name"] == "primary_nameservers.0.address"
+
+
+async def test_a_primary_that_stays_is_not_asked_again(module_api: Api, name_server: NameServer) -> None:
+    """However its owner writes it, and on the port that PowerDNS leaves out."""
+    zone = f"stays.{module_api.region.location}.example"
+    server = PowerDns(name_server.settings["dns_api_url"], name_server.settings["dns_api_key"])
+    primaries = [
+        PrimaryNameserver("192.0.2.1"),
+        PrimaryNameserver("2001:DB8:0::1"),
+        PrimaryNameserver("2001:db8::2", 54),
+    ]
+    try:
+        assert await server.follow(zone, "stays", primaries, None)
+        assert not await server.follow(zone, "stays", primaries, await server.read(zone))
+    finally:
+        await server.delete(zone)
 
 
 async def test_a_wrong_key_transfers_nothing(module_api: Api, name_server: NameServer, primary: int) -> None:

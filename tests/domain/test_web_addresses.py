@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from infra.domain.web_addresses import is_public, url_problem
+from infra.domain.web_addresses import is_elsewhere, is_public, url_problem
 
 REFUSED = (
     *("0.0.0.0", "0.1.2.3", "10.0.0.1", "100.64.0.1", "100.100.100.200", "127.0.0.1", "127.8.8.8", "169.254.169.254"),
@@ -68,3 +68,18 @@ def test_what_is_no_source_is_told(url: str) -> None:
 @pytest.mark.parametrize("url", ["https://example.com/a.qcow2", "https://example.com:8443/a?b=c#d", "https://1.1.1.1/"])
 def test_a_source_is_taken(url: str) -> None:
     assert url_problem(url) is None
+
+
+INSIDE = ("127.0.0.1", "::1", "10.1.2.3", "192.168.1.1", "169.254.169.254", "fe80::1", "fd00::1", "::ffff:10.0.0.1")
+
+
+@pytest.mark.parametrize("address", [*INSIDE, "198.41.0.4"])
+def test_nobody_has_us_talk_to_what_only_we_can_reach(address: str) -> None:
+    own = [ip_network("198.41.0.0/24")]
+    assert not is_elsewhere(ip_address(address), own)
+    assert is_elsewhere(ip_address(address), own, [ip_network(address)])
+
+
+@pytest.mark.parametrize("address", ["198.41.1.4", "2600::1", "192.0.2.1", "2001:db8::1"])
+def test_an_owners_address_elsewhere_is_his_to_name(address: str) -> None:
+    assert is_elsewhere(ip_address(address))
