@@ -23,7 +23,7 @@ with workflow.unsafe.imports_passed_through():
     from infra.temporal.names import PHASE
     from workflows.failures import failure_of, is_away
     from workflows.options import AT_ONCE, LONGEST_PAUSE, RETURN_PAUSE
-    from workflows.saga import run, surely, tell_edges
+    from workflows.saga import Beside, run, surely, tell_edges
 
 
 @workflow.defn
@@ -37,17 +37,25 @@ class ChangeResource:
         workflow.upsert_search_attributes([PHASE.value_set("changed")])
 
     async def carry_out(self, change: Change, after: int) -> int | None:
-        """None when all is done; else the server to go on after, in a new history."""
-        if not after:
-            await run(Changes.follow_change, change)
-        affected = await run(Changes.read_affected, Look(change, after))
-        if not await self.follow(change, affected):
-            return after
+        """None when all is done; else the server to go on after, in a new history. Names and ports do not wait for each
+        other: either may be away for long."""
+        async with Beside() as names:
+            names.begin(lambda: self.follow_names(change, after))
+            affected = await run(Changes.read_affected, Look(change, after))
+            if not await self.follow(change, affected):
+                return after
+            if affected.last is None:
+                await tell_edges(affected.edges)
+            await names.end()
         if affected.last is not None:
             return affected.last
-        await tell_edges(affected.edges)
         await run(Changes.finish_change, change)
         return None
+
+    async def follow_names(self, change: Change, after: int) -> None:
+        """With the first page; one that is begun anew for its hosts begins it anew."""
+        if not after:
+            await run(Changes.follow_change, change)
 
     async def follow(self, change: Change, page: Affected) -> bool:
         """The servers' ports follow. Hosts that are away are waited for, while their servers are there; False: for so

@@ -1,7 +1,8 @@
 """Delete a server: whatever state it is in, a create under way included, it ends as nothing at all.
 
 A delete never gives up: every step is retried for ever, and a host that does not answer gets a tombstone, so that it
-forgets the server when it is back. What the owner pays for, quota and addresses, is given back either way.
+forgets the server when it is back. The machine does not wait for name servers and edges, nor they for it; addresses are
+given back, with all else that the owner pays for, once no name leads to them.
 """
 
 from __future__ import annotations
@@ -20,9 +21,9 @@ with workflow.unsafe.imports_passed_through():
     from activities.quota import Quotas
     from activities.records import Records
     from activities.seeds import Seeds
-    from infra.domain.models import DeleteOrder, Holdings, PlacementRequest
+    from infra.domain.models import DeleteOrder, Holdings, PlacementRequest, ServerOrder
     from infra.temporal.names import PHASE
-    from workflows.saga import Undo, run, surely, unwind
+    from workflows.saga import Undo, run, surely, together, unwind
 
 
 @workflow.defn
@@ -34,22 +35,29 @@ class DeleteServer:
     async def delete(self, order: DeleteOrder) -> None:
         await run(Orders.stop_create, order)  # a create under way unwinds by itself, and then there is less to do
         holdings = await run(Records.read_holdings, order)
-        await unwind(everything_held(holdings) if holdings else [])
+        if holdings is not None:
+            await together(unwind(leading_to(holdings.order)), unwind(on_its_host(holdings)))
+            await unwind(owned(holdings.order))
         await run(Records.finish_delete, order)
         workflow.upsert_search_attributes([PHASE.value_set("deleted")])
 
 
-def everything_held(holdings: Holdings) -> list[Undo]:
-    """A server's undo list as its create would have left it, oldest first: the same steps unwind both."""
-    order, machine = holdings.order, holdings.machine
-    held: list[Undo] = [
-        (Quotas.release_quota, order),
-        (AddressBook.release_addresses, order),
-        (Placements.release_claim, PlacementRequest(order, epoch=machine.epoch if machine else 0)),
-    ]
+# A server's undo lists as its create would have left them, oldest first: the same steps unwind both.
+
+
+def owned(order: ServerOrder) -> list[Undo]:
+    return [(Quotas.release_quota, order), (AddressBook.release_addresses, order)]
+
+
+def leading_to(order: ServerOrder) -> list[Undo]:
+    return [(Names.withdraw_dns, order), (LoadBalancers.deregister_targets, order)]
+
+
+def on_its_host(holdings: Holdings) -> list[Undo]:
+    machine = holdings.machine
+    claim = PlacementRequest(holdings.order, epoch=machine.epoch if machine else 0)
+    held: list[Undo] = [(Placements.release_claim, claim)]
     if machine is not None:
         undo = (Disks.remove_disk, Seeds.remove_seed, Ports.detach_ports, Machines.destroy_machine)
         held += [(do, machine) for do in undo]
-    # A create has them before it has a machine; here nothing may lead to the server any more when that goes.
-    held += [(Names.withdraw_dns, order), (LoadBalancers.deregister_targets, order)]
     return held

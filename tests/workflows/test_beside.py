@@ -47,6 +47,7 @@ class Doubles:
     @activity.defn
     async def withdraw_dns(self, order: ServerOrder) -> None:
         self.asked.append("withdraw_dns")
+        await self.go_on.wait()
 
     @activity.defn
     async def register_targets(self, order: ServerOrder) -> list[int]:
@@ -112,7 +113,10 @@ async def test_edges_are_told_of_targets_that_come_and_go(new_region: NewRegion)
         await region.begin_delete(order)
         await eventually(lambda: _called(region, "machines.destroy"))
 
-        assert doubles.asked == ["deregister_targets", f"follow_plan {EDGE}", "withdraw_dns"]
+        async def all_asked() -> bool:
+            return doubles.asked == ["deregister_targets", f"follow_plan {EDGE}", "withdraw_dns"]
+
+        await eventually(all_asked)
 
 
 async def test_an_edge_that_is_silent_keeps_no_server_from_coming_and_going(new_region: NewRegion) -> None:
@@ -121,6 +125,25 @@ async def test_an_edge_that_is_silent_keeps_no_server_from_coming_and_going(new_
         order = await region.create()
         await region.delete(order)
         await region.assert_nothing_left(order)
+
+
+async def test_a_machine_goes_whatever_keeps_its_name_and_its_addresses_stay_until_that_is_gone(
+    new_region: NewRegion,
+) -> None:
+    doubles = Doubles()
+    async with new_region(workers=False) as region, doubles.at_work(region):
+        order = await region.create()
+        doubles.go_on.clear()
+        await region.begin_delete(order)
+
+        async def left() -> bool:
+            return not region.host.inventory().machines and "withdraw_dns" in doubles.asked
+
+        await eventually(left)
+        taken = "SELECT FROM addresses WHERE server_id = %s"
+        assert await region.one(taken, order.server_id) is not None
+        doubles.go_on.set()
+        await eventually(lambda: _gone(region, order))
 
 
 async def test_names_that_are_refused_take_the_server_along(new_region: NewRegion) -> None:
@@ -165,6 +188,10 @@ async def test_an_evicted_story_ends_without_a_word() -> None:
     (begun,) = asyncio.all_tasks() - before
     evicted.close()
     begun.cancel()
+
+
+async def _gone(region: Region, order: ServerOrder) -> bool:
+    return await region.server(order) is None
 
 
 async def _ready(region: Region) -> bool:
