@@ -55,6 +55,7 @@ class Edges:
         mine = self._asked
         async with self._turn:
             if self._done < mine:
+                await self._edge.rest()
                 covered = self._asked
                 self.served = await self._edge.follow(await self._api.plan())
                 self._done = covered

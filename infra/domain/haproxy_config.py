@@ -20,15 +20,18 @@ from urllib.parse import quote
 from infra.domain.edge_plan import Backend, Balancer, EdgePlan
 from infra.domain.load_balancers import REDIRECTED_PORT, HealthCheck, HttpCheck, Service
 
-HARD_STOP_S = 300
+HARD_STOP_S = 3600
 """What is under way when a configuration changes has so long to end by itself."""
-MOST_RELOADS = 20
-"""Old workers whose streams last: beyond so many, the oldest ends."""
+MOST_RELOADS = 100
+"""Old workers whose streams last: beyond so many, the oldest ends. Each takes some 10 MB."""
 MOST_CONNECTIONS = 9_000
 """Unless the edge's operator says otherwise."""
 CONNECT_S = 5
 STREAM_S = 3600
 """A stream of plain TCP, or what an HTTP connection was upgraded to, may be silent for so long."""
+PAUSE_S, LONGEST_PAUSE_S = 0.2, 10.0
+"""Between two reloads, for each old worker: whatever is asked for meanwhile comes in one, so that nobody's changes use
+the old workers up in moments, and with them the streams of others."""
 DOWN_INTERVAL_S = 3
 """Who is down is asked at least so often. One good answer brings it back: a new server serves when it can."""
 STATUS_CODES = range(100, 600)
@@ -83,6 +86,11 @@ def service_of(name: str) -> tuple[int, int] | None:
     """The load balancer and the port of a name; None for any other."""
     found = re.fullmatch(r"lb(\d+)-(\d+)", name)
     return (int(found[1]), int(found[2])) if found else None
+
+
+def pause(old_workers: int) -> float:
+    """Seconds from one reload to the next."""
+    return min(old_workers * PAUSE_S, LONGEST_PAUSE_S)
 
 
 def backend_name(backend: Backend) -> str:

@@ -27,6 +27,9 @@ from infra.drivers.threads import run
 
 
 class Edge(Protocol):
+    async def rest(self) -> None:
+        """Until it should be changed again: a plan that is fetched after it has all changes that came meanwhile."""
+
     async def follow(self, plan: EdgePlan) -> Served:
         """Serve the plan. HostUnavailable: not all of it is so yet; again is fine."""
 
@@ -44,6 +47,9 @@ class HaproxyEdge:
         self._networks = networks
         self._haproxy = Haproxy(directory, networks.namespace, connections)
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="edge")
+
+    async def rest(self) -> None:
+        await asyncio.sleep(await asyncio.to_thread(self._haproxy.rest))
 
     async def follow(self, plan: EdgePlan) -> Served:
         return await run(self._thread, lambda: self._follow(plan))
@@ -78,6 +84,8 @@ def clear(networks: EdgeNetworks) -> None:
 @dataclass
 class SimulatedEdge:
     plan: EdgePlan = field(default_factory=lambda: EdgePlan(0))
+
+    async def rest(self) -> None: ...
 
     async def follow(self, plan: EdgePlan) -> Served:
         self.plan = plan

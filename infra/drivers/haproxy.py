@@ -22,11 +22,13 @@ from pathlib import Path
 from infra.domain.edge_plan import Balancer, Certificate, EdgePlan, Health, HealthStatus, Served
 from infra.domain.errors import HostUnavailable
 from infra.domain.haproxy_config import (
+    LONGEST_PAUSE_S,
     MOST_CONNECTIONS,
     Ground,
     Unservable,
     backend_of,
     config,
+    pause,
     service_name,
     service_of,
     service_text,
@@ -100,6 +102,7 @@ class Haproxy:
         self._sockets = Sockets(directory)
         self._checks = Checks(directory, _write)
         self._seen: dict[tuple[str, str], HealthStatus] = {}
+        self._reloaded = -LONGEST_PAUSE_S
 
     def serve(self, whole: EdgePlan, left_out: Mapping[int, str]) -> Served:
         """The plan, live, without the load balancers that are ``left_out`` (why, by id). HostUnavailable:
@@ -120,6 +123,14 @@ class Haproxy:
 
     def _without(self, problems: Mapping[str, str], ground: Ground, texts: Mapping[str, str]) -> str:
         return together(ground, (text for name, text in texts.items() if name not in problems))
+
+    def rest(self) -> float:
+        """Seconds until it should be changed again."""
+        try:
+            old = len(self._sockets.processes().old)
+        except Silent:
+            return 0.0
+        return max(0.0, self._reloaded + pause(old) - time.monotonic())
 
     def health(self) -> list[Health]:
         """Of every backend of every service. Who was not asked since a reload is as it was before."""
@@ -223,6 +234,7 @@ class Haproxy:
         try:
             before = self._processes()
             self._sockets.reload()
+            self._reloaded = time.monotonic()
         except Silent as silence:
             raise HostUnavailable("the load balancers of the edge do not run") from silence
         deadline = time.monotonic() + RELOAD_S

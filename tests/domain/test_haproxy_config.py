@@ -20,6 +20,7 @@ from infra.domain.haproxy_config import (
     backend_name,
     backend_of,
     config,
+    pause,
     service_name,
     service_of,
     service_text,
@@ -164,3 +165,8 @@ def test_a_name_tells_its_backend(address: object, by_network: bool) -> None:
 @pytest.mark.parametrize("name", ["", "lb4", "lb4-80-redirect", "xlb4-80", "lb-80", "GLOBAL"])
 def test_a_foreign_name_is_nobodys(name: str) -> None:
     assert service_of(name) is None
+
+
+def test_the_more_old_workers_the_longer_it_rests() -> None:
+    """One reload for all that is asked meanwhile; an order to follow has patience for it."""
+    assert [pause(old) for old in (0, 1, 10, 99)] == [0.0, 0.2, 2.0, 10.0]

@@ -260,6 +260,20 @@ async def test_long_streams_go_on_through_changes(edge: RunningEdge, backends: B
     writer.close()
 
 
+async def test_a_silent_stream_outlives_thirty_changes(edge: RunningEdge, backends: Backends) -> None:
+    """Of its own load balancer, or of anybody's."""
+    one = await backends.add("198.51.100.1")
+    tcp = service("tcp", listen_port=80)
+    await edge.follow(plan_of([one.address], tcp))
+    await until(edge, "healthy", one.address)
+    reader, writer = await asyncio.open_connection(V4, 80)
+    for n in range(30):
+        await edge.follow(plan_of([one.address], tcp, service(listen_port=8000 + n % 2)))
+    writer.write(b"GET / HTTP/1.1\r\n\r\n")
+    assert b"200 OK" in await reader.readuntil(one.address.encode())
+    writer.close()
+
+
 async def test_a_killed_master_is_followed_by_one_that_serves_the_same(edge: RunningEdge, backends: Backends) -> None:
     one = await backends.add("198.51.100.1")
     await edge.follow(plan_of([one.address]))
