@@ -79,6 +79,14 @@ PLANTED = {
         " SELECT 'edge-1', location_id, sha256('key'), now(), now() FROM servers",
         "edge edge-1 does not serve what the books say",
     ),
+    "unserved": (
+        "INSERT INTO load_balancers (project_id, name, load_balancer_type_id, location_id, algorithm)"
+        " SELECT s.project_id, 'lost', t.id, s.location_id, 'round_robin'"
+        " FROM servers s, (SELECT min(id) AS id FROM load_balancer_types) t;"
+        "INSERT INTO addresses (pool_id, type, address, load_balancer_id)"
+        " SELECT a.pool_id, a.type, 'lost ' || a.type, b.id FROM addresses a, load_balancers b WHERE a.held",
+        r"load balancer \d+ is served by no edge",
+    ),
     "overdue": (
         "INSERT INTO actions (project_id, server_id, command, workflow_id, started)"
         " SELECT project_id, id, 'create_server', 'w', now() - interval '900 s' FROM servers;"
@@ -88,7 +96,7 @@ PLANTED = {
 }
 """By kind: how it comes about, and what is said of it."""
 
-ONLY_TOLD = {"lacking", "unaddressed", "missing", "tombstone", "guard", "names_due", "edge"}
+ONLY_TOLD = {"lacking", "unaddressed", "missing", "tombstone", "guard", "names_due", "edge", "unserved"}
 """Nothing can make up for these: the host has to, or somebody has to look."""
 
 

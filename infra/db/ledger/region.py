@@ -56,6 +56,10 @@ enforced_firewalls e JOIN claims c USING (server_id, epoch) JOIN hosts h ON h.id
 WHERE NOT EXISTS (SELECT FROM firewalls f WHERE f.id = e.firewall_id)
 """
 EDGES = "edges e CROSS JOIN given WHERE e.differs IS NOT NULL"
+UNSERVED = """
+load_balancers b LEFT JOIN edges e ON e.id = b.edge_id CROSS JOIN given
+WHERE e.reported IS NULL OR e.reported < now() - make_interval(secs => given.silence)
+"""
 EDGE_IS_SILENT = "(e.reported IS NULL OR e.reported < now() - make_interval(secs => given.silence))"
 
 # Each is followed within seconds, whoever noted it.
@@ -127,6 +131,13 @@ REGION = (
         subject="'edge ' || e.id",
         location_id="e.location_id",
         pending=EDGE_IS_SILENT,
+    ),
+    check(
+        "unserved",
+        "format('load balancer %s is served by no edge%s', b.id, ', its own is silent: ' || e.name)",
+        UNSERVED,
+        subject="'load balancer ' || b.id",
+        location_id="b.location_id",
     ),
     check(
         "overdue",
