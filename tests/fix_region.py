@@ -14,7 +14,7 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import httpx
 import pytest
@@ -31,16 +31,12 @@ from api.internal import edges as internal_edges
 from api.internal import hosts as internal_hosts
 from api.internal import ports as internal_ports
 from api.stories import Stories
-from infra.catalog.default import ensure_catalogue
 from infra.config import Settings
-from infra.db import changes, hosts, keys, ledger, orders, power, reports
-from infra.db.built_images import NewImage, register_image
-from infra.db.hosts import NewHost
+from infra.db import changes, keys, ledger, orders, power
 from infra.db.orders import NewServer
 from infra.db.pool import Pool, open_pool
-from infra.domain.addressing import last_index
 from infra.domain.changes import Change, Resource
-from infra.domain.models import Admission, HostReport, Resources, ServerOrder
+from infra.domain.models import Admission, Resources, ServerOrder
 from infra.drivers.epochs import Epochs
 from infra.drivers.protocols import Host
 from infra.drivers.simulated import Latencies, SimulatedHost
@@ -50,12 +46,12 @@ from infra.temporal.connect import connect, plugin
 from infra.temporal.names import change_id, delete_id, provision_id
 from tests.fix_dns import NameServer
 from tests.fix_stack import NewDatabase
+from tests.furnished import furnish, furnish_host
 from workers.host import host_worker
 from workers.names import kept_named, names_of
 from workers.region import STORIES, region_worker
 from workers.reports import Reports
 
-DIGEST = "a" * 64
 ROOM = Resources(cores=64, memory_mib=65_536, disk_gib=2_000)
 
 
@@ -296,7 +292,9 @@ async def open_region(
     ours = settings.model_copy(update={"location": name, "address_rest": rest, "guest_patience": patience})
     async with open_pool(settings.database_url, 20) as pool, AsyncExitStack() as stack:
         client = await connect(ours)
-        region = await _furnish(ours, pool, client, name, ipv4_prefix)
+        found = await furnish(ours, pool, name, ipv4_prefix)
+        ids = (found.location_id, found.project_id, found.user_id, found.token, found.server_type_id, found.image_id)
+        region = Region(ours, pool, client, name, *ids, {})
         for _ in range(number_of_hosts):
             await _add_host(region, directory, latencies or Latencies.none(), room)
         if workers:
@@ -360,45 +358,9 @@ def host_key(region: Region, host_id: int) -> str:
     return f"{region.location}-{host_id}".ljust(64, "x")
 
 
-async def _furnish(settings: Settings, pool: Pool, client: Client, name: str, ipv4_prefix: int) -> Region:
-    async with pool.connection() as connection:
-        location_id = await ensure_catalogue(connection, name)
-        pools: list[tuple[str, Literal["ipv4", "ipv6"]]] = [
-            (f"10.{location_id >> 8}.{location_id & 255}.0/{ipv4_prefix}", "ipv4"),
-            (f"2001:db8:{location_id:x}::/48", "ipv6"),
-        ]
-        for cidr, kind in pools:
-            await connection.execute(
-                "INSERT INTO address_pools (location_id, type, cidr, last_index) VALUES (%s, %s, %s, %s)",
-                (location_id, kind, cidr, last_index(cidr, kind)),
-            )
-        image = NewImage("tiny", DIGEST, 1, "a test image", has_agent=True)
-        image_id = await register_image(connection, image)
-        token = await keys.make_key(connection, keys.server_secret(settings), user=name, project=name, name="test")
-        # Servers of tests are in the networks that the tests put them in; tests/api/test_default_network.py has others.
-        await connection.execute("UPDATE projects SET default_network = false WHERE name = %s", (name,))
-        row = await (
-            await connection.execute(
-                "SELECT u.id AS user_id, p.id AS project_id, t.id AS type_id FROM users u, projects p, server_types t"
-                " WHERE u.name = %s AND p.name = %s AND t.name = 'px1'",
-                (name, name),
-            )
-        ).fetchone()
-    assert row is not None
-    ids = (row["project_id"], row["user_id"], token, row["type_id"], image_id)
-    return Region(settings, pool, client, name, location_id, *ids, {})
-
-
 async def _add_host(region: Region, directory: Path, latencies: Latencies, room: Resources) -> None:
-    async with region.pool.connection() as connection:
-        row = await (await connection.execute("SELECT nextval('hosts_id_seq') AS id")).fetchone()
-        assert row is not None
-        host_id = int(row["id"])
-        digest = keys.digest_of(keys.server_secret(region.settings), host_key(region, host_id))
-        await hosts.register_host(
-            connection, NewHost(host_id, f"{region.location}-{host_id}", region.location_id, digest)
-        )
-        await reports.record_report(connection, HostReport(host_id, room.cores, room.memory_mib, room.disk_gib))
+    place = (region.location, region.location_id)
+    host_id = await furnish_host(region.settings, region.pool, *place, room, lambda id: host_key(region, id))
     region.hosts[host_id] = SimulatedHost(host_path(directory, host_id) / "simulated.sqlite", room, latencies)
 
 

@@ -10,7 +10,7 @@ from prometheus_client.parser import text_string_to_metric_families
 from infra.db import audits, image_care
 from infra.db.ledger import KINDS
 from tests.fix_api import Api
-from tests.fix_region import DIGEST
+from tests.furnished import DIGEST
 
 
 async def scrape(api: Api) -> dict[tuple[str, str, str], float]:

@@ -8,8 +8,8 @@ import json
 from infra.db.reports import record_report
 from infra.domain.models import HostReport
 from tests.cli.run import Ended, puchify
-from tests.fix_region import DIGEST
 from tests.fix_shell import Shell
+from tests.furnished import DIGEST
 
 FACTS = {
     "image_cache_gib": 20,

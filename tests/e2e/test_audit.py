@@ -10,7 +10,8 @@ from infra.drivers.simulated import Fault
 from infra.temporal.names import audit_id
 from tests.cli.run import Ended, puchify
 from tests.fix_deployment import Deployment
-from tests.fix_region import DIGEST, eventually, held
+from tests.fix_region import eventually, held
+from tests.furnished import DIGEST
 
 STRAY = 999_999_999
 
