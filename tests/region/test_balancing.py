@@ -9,13 +9,15 @@ import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass, field
 
 import pytest
 
 from infra.lab.places import OUTSIDE
 from tests.region.hosts import waited
 from tests.region.live import LiveRegion, Wire, addresses_of
-from tests.region.talk import asked, inside
+from tests.region.talk import asked as asked_at
+from tests.region.talk import inside
 
 SERVED = 30.0  # seconds: three looks at a target's health, on a busy machine
 REQUESTS, CALLERS, CHANGES = 10_000, 4, 20
@@ -41,39 +43,48 @@ def test_no_request_is_lost_while_backends_change(region: LiveRegion) -> None:
         region.log_in(addresses_of(server)[0], serve)
     with balancer(region, "http", 80, 80) as (address, _):
         waited(lambda: status(region, address) == 200, SERVED)
-        failed, said = ask_on(region, address, servers)
-    print(f"\n{REQUESTS} requests during {CHANGES} changes of backends: {len(failed)} failed; {sorted(said)} answered")
-    assert failed == []
-    assert said == {server["name"] for server in servers}
+        asked = ask_on(region, address, servers)
+    print(f"\n{asked.requests} requests during {asked.changes} changes of backends: {len(asked.failed)} failed")
+    assert (asked.failed, asked.changes) == ([], CHANGES)
+    assert asked.said == {server["name"] for server in servers}
     region.emptied()
     region.api.delete(f"/firewalls/{firewall}")
 
 
-def ask_on(region: LiveRegion, address: str, servers: list[Wire]) -> tuple[list[str], set[str]]:
-    """What failed, and who answered."""
-    failed, said, left = list[str](), set[str](), iter(range(REQUESTS))
-    lock, over = threading.Lock(), threading.Event()
+@dataclass
+class Asked:
+    """``changes``: made while requests were under way."""
+
+    requests: int = 0
+    changes: int = 0
+    failed: list[str] = field(default_factory=list)
+    said: set[str] = field(default_factory=set)
+
+
+def ask_on(region: LiveRegion, address: str, servers: list[Wire]) -> Asked:
+    """Requests until there were enough of them, and all changes of who answers."""
+    asked, lock, changed = Asked(), threading.Lock(), threading.Event()
 
     def call() -> None:
         while True:
             with lock:
-                if next(left, None) is None:
+                if asked.requests >= REQUESTS and changed.is_set():
                     return
+                asked.requests += 1
             try:
-                said.add(get(address))
+                asked.said.add(get(address))
             except OSError as error:
-                failed.append(repr(error))
+                asked.failed.append(repr(error))
 
     def change() -> None:
-        for number in itertools.islice(itertools.cycle(range(1, len(servers))), CHANGES // 2):
-            for labels in ({}, LABEL):
-                if over.is_set():
-                    return
-                region.asked("PUT", f"/servers/{servers[number]['id']}", {"labels": labels})
-                time.sleep(1)  # one change after the other, each to be followed
-
-    changing = threading.Thread(target=change)
-    changing.start()
+        try:
+            for number in itertools.islice(itertools.cycle(range(1, len(servers))), CHANGES // 2):
+                for labels in ({}, LABEL):
+                    region.asked("PUT", f"/servers/{servers[number]['id']}", {"labels": labels})
+                    asked.changes += 1
+                    time.sleep(1)  # one change after the other, each to be followed
+        finally:
+            changed.set()
 
     def load() -> None:
         callers = [threading.Thread(target=call) for _ in range(CALLERS)]
@@ -82,10 +93,11 @@ def ask_on(region: LiveRegion, address: str, servers: list[Wire]) -> tuple[list[
         for caller in callers:
             caller.join()
 
+    changing = threading.Thread(target=change)
+    changing.start()
     inside(outside(region), load)
-    over.set()
     changing.join()
-    return failed, said
+    return asked
 
 
 def get(address: str) -> str:
@@ -138,7 +150,7 @@ def opened(region: LiveRegion, port: int) -> int:
 
 
 def answer(region: LiveRegion, address: str) -> bytes | None:
-    return asked(outside(region), address, 2222)
+    return asked_at(outside(region), address, 2222)
 
 
 def outside(region: LiveRegion) -> str:
