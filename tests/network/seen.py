@@ -20,6 +20,7 @@ OURS = re.compile(r"\b(?:pt-|pn-|pb-|px-|in-p|out-p)")
 TRANSIENT = re.compile(
     r"^\d+: |\b[0-9a-f]{4}\.[0-9a-f:]+|\b\w+_timer +[\d.]+|\bport_(?:no|id) \S+|\bstate (?:UP|UNKNOWN|DOWN)\b"
     r"|\b(?!0[126]:|33:33|fe:00|ff:ff)[0-9a-f]{2}(?::[0-9a-f]{2}){5}\b"
+    r"|^[0-9a-f:]{17}(?= dev p[xb]-.* permanent$)"
 )
 """Indices, identifiers, timers and MACs that the kernel chooses, and how far it is with them."""
 
