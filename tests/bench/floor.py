@@ -19,7 +19,7 @@ from temporalio.worker import Worker
 from infra.config import Settings
 from infra.domain.models import Addresses, Claim, Image, Readiness, Resources, ServerOrder
 from infra.temporal.names import LOCATION, PROJECT_ID, SERVER_ID
-from tests.bench.floor_story import HOST_QUEUE, HOST_STEPS, LOCAL_STEPS, REGION_QUEUE, Floor, Value
+from tests.bench.floor_story import HOST_QUEUE, HOST_STEPS, LOCAL_STEPS, REGION_QUEUE, REGION_STEPS, Floor, Value
 from workers.serve import Role, serve
 
 ANSWERS: dict[str, Value] = {
@@ -63,7 +63,8 @@ async def admit(client: Client, server_id: int) -> Any:
 
 async def run_region(settings: Settings, stop: asyncio.Event) -> None:
     client = await connect(settings)
-    async with Worker(client, task_queue=REGION_QUEUE, workflows=[Floor], activities=no_ops(LOCAL_STEPS)):
+    steps = no_ops((*LOCAL_STEPS, *REGION_STEPS))
+    async with Worker(client, task_queue=REGION_QUEUE, workflows=[Floor], activities=steps):
         await stop.wait()
 
 

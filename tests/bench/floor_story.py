@@ -16,6 +16,7 @@ from temporalio.common import RetryPolicy, SearchAttributeKey
 Value = dict[str, Any]
 
 LOCAL_STEPS = ("reserve_quota", "place_server", "assign_addresses", "finish")
+REGION_STEPS = ("publish_dns", "register_targets")
 HOST_STEPS = (
     *("ensure_image", "create_disk", "write_seed", "attach_ports"),
     *("define_machine", "start_machine", "wait_ready"),
@@ -52,10 +53,13 @@ class Floor:
         workflow.upsert_search_attributes([PHASE.value_set("deploying"), HOST_ID.value_set(str(claim["host_id"]))])
         self._admission = {"addresses": addresses, "refused": None}
         machine = machine_of(order, claim, addresses)
+        late = asyncio.gather(*(region(step, order) for step in REGION_STEPS))
         await asyncio.gather(self.prepare_disk(machine), host("attach_ports", machine))
         await host("define_machine", machine)
         await host("start_machine", machine)
-        return {"order": order, "claim": claim, "readiness": await host("wait_ready", machine, beat=10)}
+        readiness = await host("wait_ready", machine, beat=10)
+        await late
+        return {"order": order, "claim": claim, "readiness": readiness}
 
     async def prepare_disk(self, machine: Value) -> None:
         await host("ensure_image", machine, beat=10)
@@ -69,6 +73,16 @@ async def local(name: str, value: Value) -> Any:
         start_to_close_timeout=timedelta(seconds=20),
         schedule_to_close_timeout=timedelta(seconds=60),
         retry_policy=RetryPolicy(initial_interval=timedelta(seconds=0.1), maximum_interval=timedelta(seconds=10)),
+    )
+
+
+async def region(name: str, value: Value) -> Any:
+    return await workflow.execute_activity(
+        name,
+        value,
+        start_to_close_timeout=timedelta(seconds=20),
+        schedule_to_close_timeout=timedelta(seconds=120),
+        retry_policy=RetryPolicy(maximum_interval=timedelta(seconds=10)),
     )
 
 

@@ -35,6 +35,12 @@ async def test_a_load_balancer_holds_its_addresses_and_is_missed_without_them(sc
         (type, *_), (place, *_) = await load_balancer_types(connection), await locations(connection)
         new = NewLoadBalancer(scene.project.id, "front", type.id, place, "round_robin", True, {})
         id = await load_balancers.create(connection, new, 0)
+        await connection.execute(
+            "INSERT INTO edges (name, location_id, key_digest, reported)"
+            " SELECT 'edge-1', location_id, sha256('k'), now() FROM load_balancers WHERE id = %s",
+            (id,),
+        )
+        await connection.execute("UPDATE load_balancers SET edge_id = (SELECT max(id) FROM edges) WHERE id = %s", (id,))
     assert await scene.examine() == []
 
     await scene.plant(f"UPDATE addresses SET load_balancer_id = NULL WHERE load_balancer_id = {id} AND type = 'ipv4'")
