@@ -23,18 +23,16 @@ from pyroute2.netlink.exceptions import NetlinkError
 
 from infra.domain.edge_plan import Balancer, EdgePlan, PrivateSide
 from infra.domain.networks import mac_of
-from infra.domain.port_names import bridge_name, cable_name, overlay_name, vni_of
-from infra.drivers.links import IS_UP, forget_neighbours
+from infra.domain.port_names import bridge_name, cable_name, vni_of
+from infra.drivers.links import IS_UP, forget_neighbours, link_named
+from infra.drivers.overlays import ensure_bridge, ensure_overlay, set_apart
 
 log = logging.getLogger(__name__)
 
 Links = dict[str, Any]
 INSIDE = "eth0"
-VXLAN_PORT = 4789
 NO_ARP, PERMANENT, MASTER = 0x40, 0x80, 0x04
 NETNS = Path("/run/netns")
-BRIDGE = {"br_stp_state": 0, "br_forward_delay": 0, "br_mcast_snooping": 0, "br_nf_call_iptables": 1}
-"""As hosts have it: their rules see what a bridge forwards."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,7 +109,7 @@ class EdgeNetworks:
             and _is_in(link, bridge)
         ):
             return int(bridge["index"])
-        bridge_index = self._ensure_bridge(netlink, links, side.vni)
+        bridge_index = self._ensure_bridge(netlink, side.vni)
         if not _can_be_entered(name):
             self._remove(side.member_id, bridge_too=False)
             netns.create(name)
@@ -124,15 +122,15 @@ class EdgeNetworks:
     def _ensure_cable(self, netlink: IPRoute, side: PrivateSide, bridge: int) -> None:
         cable, name = cable_name(side.member_id), self.namespace(side.member_id)
         own = "fe" + side.mac[2:]  # this end, unlike the one inside, and above those of the bridge's other ports
-        if _link(netlink, cable) is None:
+        if link_named(netlink, cable) is None:
             peer = {"ifname": INSIDE, "net_ns_fd": name, "address": side.mac, "mtu": self.mtu}
             netlink.link("add", ifname=cable, kind="veth", mtu=self.mtu, address=own, peer=peer)
-        link = _link(netlink, cable)
+        link = link_named(netlink, cable)
         if link.get("address") != own:
             netlink.link("set", index=link["index"], address=own)
         if link.get("master") != bridge:
             netlink.link("set", index=link["index"], master=bridge)
-        _without_ipv6(cable)
+        set_apart(cable)
         netlink.brport("set", index=link["index"], learning=0, unicast_flood=0)
         netlink.link("set", index=link["index"], state="up")
 
@@ -153,36 +151,17 @@ class EdgeNetworks:
             except (NetlinkError, OSError) as error:
                 log.warning("where member %s is cannot be told: %s", side.member_id, error)
 
-    def _ensure_bridge(self, netlink: IPRoute, links: Links, vni: int) -> int:
-        name = bridge_name(vni)
-        if name not in links:
-            with _unless(errno.EEXIST):
-                netlink.link("add", ifname=name, kind="bridge", mtu=self.mtu, **BRIDGE)
-        bridge = _link(netlink, name)
-        _without_ipv6(name)
-        netlink.link("set", index=bridge["index"], state="up")
+    def _ensure_bridge(self, netlink: IPRoute, vni: int) -> int:
+        bridge = ensure_bridge(netlink, vni, self.mtu)
         if self.underlay:
-            self._ensure_overlay(netlink, vni, bridge["index"])
-        return int(bridge["index"])
-
-    def _ensure_overlay(self, netlink: IPRoute, vni: int, bridge: int) -> None:
-        name = overlay_name(vni)
-        if _link(netlink, name) is None:
-            vxlan = {"vxlan_id": vni, "vxlan_local": self.underlay, "vxlan_port": VXLAN_PORT, "vxlan_learning": 0}
-            with _unless(errno.EEXIST):
-                netlink.link("add", ifname=name, kind="vxlan", mtu=self.mtu, **vxlan)
-        link = _link(netlink, name)
-        _without_ipv6(name)
-        if link.get("master") != bridge:
-            netlink.link("set", index=link["index"], master=bridge)
-        netlink.brport("set", index=link["index"], learning=0, neigh_suppress=1)
-        netlink.link("set", index=link["index"], state="up")
+            ensure_overlay(netlink, vni, self.mtu, self.underlay, bridge)
+        return bridge
 
     def _remove(self, member_id: int, bridge_too: bool = True) -> None:
         self._made.pop(member_id, None)
         cable = cable_name(member_id)
         with IPRoute() as netlink:
-            link = _link(netlink, cable)
+            link = link_named(netlink, cable)
             bridge = link and link.get("master")
             if bridge:
                 forget_neighbours(netlink, bridge, AF_INET, mac_of(member_id), ())
@@ -254,16 +233,6 @@ def _sides(plan: EdgePlan) -> Iterator[tuple[Balancer, PrivateSide]]:
 
 def _links(netlink: IPRoute) -> Links:
     return {str(one.get("ifname")): one for one in netlink.get_links()}
-
-
-def _link(netlink: IPRoute, name: str) -> Any:
-    with _unless(errno.ENODEV):
-        return netlink.link("get", ifname=name)[0]
-    return None
-
-
-def _without_ipv6(name: str) -> None:
-    Path(f"/proc/sys/net/ipv6/conf/{name}/disable_ipv6").write_text("1")
 
 
 @contextmanager

@@ -18,7 +18,7 @@ from infra.domain.edge_plan import EdgePlan, Health, Served
 from infra.domain.errors import Conflict, HostUnavailable
 from infra.domain.haproxy_config import MOST_CONNECTIONS
 from infra.drivers.edge_addresses import ensure_addresses, remove_link, withdraw_addresses
-from infra.drivers.edge_guard import ensure_apart, ensure_guard, remove_guard
+from infra.drivers.edge_guard import ensure_guard, remove_guard
 from infra.drivers.edge_networks import EdgeNetworks
 from infra.drivers.haproxy import Haproxy, prepare, require
 from infra.drivers.nft import NftError
@@ -63,7 +63,6 @@ class HaproxyEdge:
                 ensure_guard()
                 ensure_addresses(plan)
                 problems = self._networks.ensure(plan)
-                ensure_apart(plan)
                 served = self._haproxy.serve(plan, problems)
             finally:
                 withdraw_addresses(plan)  # what is another edge's must not be announced here, whatever goes wrong

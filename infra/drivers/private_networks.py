@@ -34,27 +34,18 @@ from infra.drivers.links import (
     SYSCTLS,
     Owner,
     Tap,
-    ensure_link,
     ensure_tap,
     forget_neighbours,
     link_named,
     owned_by,
     remove_link,
-    set_up,
     sysctl,
 )
+from infra.drivers.overlays import ensure_bridge, ensure_overlay
 
 log = logging.getLogger(__name__)
 
-VXLAN_PORT = 4789
 OF_MASTER = 0x04  # ntf_flags: the entry is the bridge's, not the device's
-NEVER = 8  # arp_ignore: answer for no address of the host
-BRIDGE = {
-    "br_stp_state": 0,
-    "br_forward_delay": 0,
-    "br_mcast_snooping": 0,
-    "br_nf_call_iptables": 1,  # the firewall sees what it forwards (br_netfilter)
-}
 
 
 class NoRoomForNetworks(OSError):
@@ -177,26 +168,13 @@ class PrivateNetworks:
         return self._zones[vni]
 
     def _ensure_bridge(self, netlink: IPRoute, port: PrivatePort) -> int:
-        name, alias = bridge_name(port.vni), f"puchify network {port.network_id} zone {self._zones[port.vni]}"
-        bridge = ensure_link(netlink, name, "bridge", BRIDGE, mtu=self.mtu, ifalias=alias)
-        sysctl(f"ipv6/conf/{name}/disable_ipv6", 1)
-        sysctl(f"ipv4/conf/{name}/forwarding", 0)
-        sysctl(f"ipv4/conf/{name}/arp_ignore", NEVER)
-        set_up(netlink, bridge)
+        alias = f"puchify network {port.network_id} zone {self._zones[port.vni]}"
+        bridge = ensure_bridge(netlink, port.vni, self.mtu, ifalias=alias)
         if self.vtep:
-            self._ensure_overlay(netlink, port.vni, bridge["index"])
+            ensure_overlay(netlink, port.vni, self.mtu, self.vtep, bridge)
         else:
             remove_link(netlink, overlay_name(port.vni))
-        return int(bridge["index"])
-
-    def _ensure_overlay(self, netlink: IPRoute, vni: int, bridge: int) -> None:
-        name = overlay_name(vni)
-        tunnel = {"vxlan_id": vni, "vxlan_local": self.vtep, "vxlan_port": VXLAN_PORT}
-        overlay = ensure_link(netlink, name, "vxlan", {**tunnel, "vxlan_learning": 0}, mtu=self.mtu, master=bridge)
-        sysctl(f"ipv6/conf/{name}/disable_ipv6", 1)
-        # FRR owns what is known of the other hosts; ARP for whom it knows is answered here.
-        netlink.brport("set", index=overlay["index"], learning=0, neigh_suppress=1)
-        set_up(netlink, overlay)
+        return bridge
 
     def _free_zone(self) -> int:
         """The next one: what is left of an old network's connections has time to end."""
