@@ -19,10 +19,9 @@ from pyroute2.netlink.exceptions import NetlinkError
 
 from infra.domain.addressing import route_metric
 from infra.domain.edge_plan import EdgePlan
+from infra.drivers.public_ports import ADDRESS_WITHOUT_DAD, ROUTE_PROTOCOL
 
 LINK, NOWHERE = "lb0", "lb0-nowhere"
-ROUTE_PROTOCOL = 210  # as hosts' routes have it: "this route is ours"
-ADDRESS_WITHOUT_DAD = 0x02
 LINK_SCOPE, HOST_SCOPE, ANY_SCOPE = 253, 254, 255
 MAIN_TABLE, LOCAL_TABLE = 254, 255
 

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from infra.drivers.libvirtd import PrivateLibvirtd
+from infra.drivers.public_ports import ROUTE_PROTOCOL
 from infra.lab import boot
 from infra.lab.boot import Step
 from infra.lab.network import PREFIX_LENGTH
@@ -44,8 +45,6 @@ EDGE_RUN = HERE / "edge"
 READY = Path("/run/ready")
 """On the control machine: all of it answers."""
 API, TEMPORAL, DNS = 8080, 7233, 5354
-ROUTE_PROTOCOL = 210
-"""As host workers mark their routes."""
 
 # The API and Temporal listen on loopback, where nobody but they may; the machine's door lets the switch in.
 FRONT = f"""
