@@ -35,6 +35,7 @@ go silent in it (its worker was started again, and perhaps once more): after tha
 RETURN = 120 * FACTOR
 """When no other host fits, one that went silent may come back until then: a restart is waited for, a repair is not."""
 RETURN_PAUSE = max(5 * FACTOR, 1.0)
+RETURN_LOOKS = round(RETURN / RETURN_PAUSE)
 
 AT_ONCE = 50
 """Servers whose ports follow a change at a time: a firewall may be on thousands."""

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import inspect
 import json
+import re
+import sys
 from typing import Any
 
 import pytest
@@ -112,6 +115,15 @@ async def test_a_story_that_differs_does_not_replay(scene: str) -> None:
     began = history.events[0].workflow_execution_started_event_attributes
     with pytest.raises(NondeterminismError):
         await Replayer(workflows=[OTHERS[began.workflow_type.name]], plugins=[plugin()]).replay_workflow(history)
+
+
+@pytest.mark.parametrize("story", STORIES)
+def test_no_story_with_local_steps_asks_for_the_time(story: type) -> None:
+    """A local step that outlasts a workflow task makes Temporal begin another, which a replay may leave out: it tells a
+    later time there than the story was told, and a decision by it would be another one."""
+    text = inspect.getsource(sys.modules[story.__module__])
+    local = [name for name, step in STEPS.items() if step.place == "local" and f".{name}," in text]
+    assert not local or not re.search(r"workflow\.(time|now)\(", text)
 
 
 def test_steps_of_edges_and_whole_pages_are_among_what_is_recorded() -> None:
