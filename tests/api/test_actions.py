@@ -70,7 +70,7 @@ async def test_the_list_of_a_kind_tells_of_what_is_gone_and_the_list_of_one_is_g
     of_one = await api.http.get(f"/networks/{network}/actions")
     one = await api.http.get(f"/networks/actions/{ids[0]}")
 
-    assert [one.id for one in of_all][:30] == ids[::-1]
+    assert [one.id for one in of_all if one.command == "change_protection"][:30] == ids[::-1]
     assert (of_one.status_code, of_one.json()["error"]["code"]) == (404, "not_found")
     assert one.json()["action"]["id"] == ids[0]
 
