@@ -98,4 +98,4 @@ async def test_the_matrix(new_region: NewRegion, capsys: pytest.CaptureFixture[s
     with capsys.disabled():
         print(f"\n{text}")
     assert results
-    assert [result.name for result in results if result.wrong] == []
+    assert {result.name: result.wrong for result in results if result.wrong} == {}
