@@ -151,8 +151,8 @@ class Failure:
     details: dict[str, Any] | None = None
 
 
-DELETED = Failure("server_deleted", "the server was deleted before it was ready", 409)
-"""How a create ends whose server is deleted meanwhile."""
+DELETED = Failure("server_deleted", "the server was deleted meanwhile", 409)
+"""How ends what is under way on a server that is deleted: its create, or a change."""
 LATE = Failure("timeout", "the server was not ready in time", 504)
 """How a create ends at its deadline."""
 

@@ -7,6 +7,7 @@ from collections import Counter
 
 from tests.api.refusals import outcome_of
 from tests.fix_api import Api
+from tests.fix_region import eventually
 
 
 async def test_a_server_takes_five_firewalls_however_many_come_at_once(module_api: Api) -> None:
@@ -71,9 +72,8 @@ async def test_a_server_goes_while_firewalls_come_and_go(module_api: Api) -> Non
     await api.succeeded(deleting.json()["action"]["id"])
 
     assert set(map(outcome_of, others)) <= {"201", "firewall_resource_not_found"}
-    for reply in others:
-        for action in reply.json().get("actions", []):
-            await api.succeeded(action["id"])
+    begun = [action["id"] for reply in others for action in reply.json().get("actions", [])]
+    assert {await _ended(api, id) for id in begun} <= {"success", "server_deleted"}
     gone = await asyncio.gather(*(api.http.delete(f"/firewalls/{id}") for id in ids))
     assert Counter(map(outcome_of, gone)) == {"204": 4}
     await api.region.assert_balanced()
@@ -102,3 +102,13 @@ async def test_a_server_is_ordered_with_a_firewall_or_the_firewall_is_deleted(mo
 
 async def _firewall(api: Api, name: str) -> int:
     return int((await api.http.post("/firewalls", json={"name": name})).json()["firewall"]["id"])
+
+
+async def _ended(api: Api, action: int) -> str:
+    """How: well, or with which code."""
+
+    async def ended() -> str | None:
+        told = (await api.http.get(f"/actions/{action}")).json()["action"]
+        return None if told["status"] == "running" else (told["error"] or {}).get("code", "success")
+
+    return str(await eventually(ended))
