@@ -12,6 +12,7 @@ from temporalio import activity
 
 from activities.machines import bring_up
 from activities.ports import Ports
+from infra.beside import end
 from infra.domain.errors import GuestNotReady
 from infra.domain.models import Machine, Readiness
 from infra.drivers import protocols
@@ -48,9 +49,7 @@ class Health:
                     if task.done():
                         task.result()
         finally:
-            for task in tasks:
-                task.cancel()
-            await asyncio.gather(*tasks, return_exceptions=True)
+            await end(tasks)
         return _agreed([task.result() for task in tasks])
 
     async def _key(self, machine: Machine, address: str, missing: set[str]) -> str:

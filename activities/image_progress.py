@@ -5,12 +5,13 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager, suppress
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 
 from psycopg import OperationalError
 
 from activities.heartbeats import beating
+from infra.beside import beside
 from infra.db import image_imports
 from infra.db.pool import Pool
 from infra.domain.imports import Phase
@@ -35,14 +36,8 @@ class Done:
 async def telling(pool: Pool, action_id: int, phase: Phase, total: int | None) -> AsyncIterator[Done]:
     """The action's progress follows what is counted, and the step gives signs of life."""
     done = Done(total)
-    task = asyncio.create_task(_again_and_again(pool, action_id, phase, done))
-    try:
-        async with beating():
-            yield done
-    finally:
-        task.cancel()
-        with suppress(asyncio.CancelledError):
-            await task
+    async with beside(_again_and_again(pool, action_id, phase, done)), beating():
+        yield done
 
 
 async def _again_and_again(pool: Pool, action_id: int, phase: Phase, done: Done) -> None:

@@ -11,7 +11,7 @@ import asyncio
 import logging
 import time
 from collections.abc import Awaitable, Callable, Sequence
-from contextlib import nullcontext, suppress
+from contextlib import nullcontext
 from dataclasses import dataclass, field
 from datetime import timedelta
 
@@ -19,6 +19,7 @@ from temporalio.client import Client
 from temporalio.worker import Worker
 
 from activities.load_balancers import Edges
+from infra.beside import beside
 from infra.config import Settings
 from infra.domain.edge_plan import Health
 from infra.domain.errors import HostFailure, PuchifyError
@@ -146,11 +147,5 @@ async def _serve(settings: Settings, stop: asyncio.Event) -> None:
     async with open_edge_api(settings) as api:
         edges = Edges(open_edge(settings), api)
         client = await connect(settings)
-        reporting = asyncio.create_task(Reporting(edges, api).keep_on())
-        try:
-            async with edge_worker(client, edges, settings.edge_id):
-                await stop.wait()
-        finally:
-            reporting.cancel()
-            with suppress(asyncio.CancelledError):
-                await reporting
+        async with beside(Reporting(edges, api).keep_on()), edge_worker(client, edges, settings.edge_id):
+            await stop.wait()

@@ -6,7 +6,7 @@ Before it takes the first step the host is rebuilt from the books (reports.py), 
 from __future__ import annotations
 
 import asyncio
-from contextlib import nullcontext, suppress
+from contextlib import nullcontext
 from dataclasses import replace
 from datetime import timedelta
 
@@ -21,6 +21,7 @@ from activities.images import Images
 from activities.machines import Machines
 from activities.ports import Ports
 from activities.seeds import Seeds
+from infra.beside import beside
 from infra.config import Settings
 from infra.drivers.epochs import Epochs
 from infra.drivers.protocols import Host
@@ -77,17 +78,10 @@ async def _serve(settings: Settings, stop: asyncio.Event) -> None:
             ports = Ports(host, internal_api)
             reports = Reports(settings.host_id, host, internal_api, fence, ports)
             await reports.begin()
-            beside = asyncio.gather(
-                reports.keep_on(),
-                keep_prefetching(host.images, internal_api),
-                *([metadata.keep_on()] if settings.metadata and driver_of(settings) == "libvirt" else []),
-            )
-            try:
-                async with host_worker(client, host, internal_api, settings, fence, ports):
-                    # Told once more: who was sent a step before anybody here took it takes the host for a silent one.
-                    fence.moved.set()
-                    await stop.wait()
-            finally:
-                beside.cancel()
-                with suppress(asyncio.CancelledError):
-                    await beside
+            works = [reports.keep_on(), keep_prefetching(host.images, internal_api)]
+            if settings.metadata and driver_of(settings) == "libvirt":
+                works.append(metadata.keep_on())
+            async with beside(*works), host_worker(client, host, internal_api, settings, fence, ports):
+                # Told once more: who was sent a step before anybody here took it takes the host for a silent one.
+                fence.moved.set()
+                await stop.wait()

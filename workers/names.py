@@ -8,12 +8,13 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager, suppress
+from contextlib import asynccontextmanager
 
 from psycopg import OperationalError
 from psycopg_pool import PoolTimeout
 
 from activities.dns import Names
+from infra.beside import beside
 from infra.config import Settings
 from infra.db.pool import Pool
 from infra.domain.errors import Unavailable
@@ -36,13 +37,8 @@ def names_of(settings: Settings, pool: Pool) -> Names:
 @asynccontextmanager
 async def kept_named(names: Names) -> AsyncIterator[None]:
     """The name servers follow, for as long as this is open."""
-    following = asyncio.create_task(_follow(names))
-    try:
+    async with beside(_follow(names)):
         yield
-    finally:
-        following.cancel()
-        with suppress(asyncio.CancelledError):
-            await following
 
 
 async def _follow(names: Names) -> None:

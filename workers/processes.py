@@ -18,6 +18,8 @@ from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from infra.beside import end
+
 LOG_LIMIT = 16 * 2**20  # bytes: a log beyond that is set aside (one generation) when its process starts
 TAIL_LINES = 20
 STEADY = 30.0  # seconds after which a child counts as healthy again and its backoff starts anew
@@ -93,9 +95,7 @@ class _Child:
 
     async def stop(self) -> None:
         if self._watch is not None:
-            self._watch.cancel()
-            with contextlib.suppress(asyncio.CancelledError):
-                await self._watch
+            await end([self._watch])
             self._watch = None
         if (running := self._running) is not None:
             await self._end(running)

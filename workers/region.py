@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import AsyncIterator, Sequence
-from contextlib import asynccontextmanager, suppress
+from contextlib import asynccontextmanager
 from datetime import timedelta
 
 from temporalio.client import Client
@@ -26,6 +26,7 @@ from activities.power import Power
 from activities.quota import Quotas
 from activities.records import Records
 from activities.store import StoreCare
+from infra.beside import beside
 from infra.config import Settings
 from infra.db import image_imports, serving
 from infra.db.placement_inputs import Notes
@@ -122,7 +123,7 @@ async def run_region(settings: Settings, stop: asyncio.Event) -> None:
         await ensure_schedules(client, settings)
         warm, names = WarmHosts(settings.location), names_of(settings, pool)
         async with (
-            kept_warm(warm, pool),
+            beside(warm.keep_warm(pool)),
             kept_clear(Scratch(settings.image_scratch), pool),
             kept_named(names),
             region_worker(client, pool, settings, warm=warm, names=names),
@@ -147,21 +148,5 @@ async def kept_clear(scratch: Scratch, pool: Pool) -> AsyncIterator[None]:
                 log.exception("scratch is not cleared away")
             await asyncio.sleep(SCRATCH_EVERY)
 
-    clearing = asyncio.create_task(again_and_again())
-    try:
+    async with beside(again_and_again()):
         yield
-    finally:
-        clearing.cancel()
-        with suppress(asyncio.CancelledError):
-            await clearing
-
-
-@asynccontextmanager
-async def kept_warm(warm: WarmHosts, pool: Pool) -> AsyncIterator[None]:
-    looking = asyncio.create_task(warm.keep_warm(pool))
-    try:
-        yield
-    finally:
-        looking.cancel()
-        with suppress(asyncio.CancelledError):
-            await looking

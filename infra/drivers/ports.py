@@ -21,6 +21,7 @@ from typing import TypeVar
 from pyroute2 import IPRoute
 from pyroute2.netlink.exceptions import NetlinkError
 
+from infra.beside import end
 from infra.domain import firewall_rules
 from infra.domain.errors import HostFailure, HostUnavailable
 from infra.domain.port_names import bridge_name, private_tap_name, server_of, tap_name
@@ -79,9 +80,7 @@ class HostPorts:
 
     async def close(self) -> None:
         """Take the ground away when no server stands on it; as long as one does, everything stays as it is."""
-        for task in self._second_looks:
-            task.cancel()
-        await asyncio.gather(*self._second_looks, return_exceptions=True)
+        await end(self._second_looks.copy())
         if not await self.held():
             await self._do(self._close)
         self._makers.shutdown(wait=False)

@@ -10,6 +10,7 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from infra.beside import beside
 from infra.domain.domain_xml import Accel
 from infra.drivers.consoles import shorten
 from infra.drivers.disks import ClonedDisks
@@ -65,20 +66,18 @@ async def open_libvirt_host(options: LibvirtHost) -> AsyncIterator[Host]:
 
     facts = HostFacts(layout, options.uri, options.network.uplinks, cache=room.facts, hindrances=hindrances)
     order = keep_in_order(ports, layout.root / "consoles")
-    care = asyncio.gather(order, facts.keep_looking(), images.keep_looking())
     try:
-        yield Host(
-            images=images,
-            disks=ClonedDisks(layout),
-            seeds=IsoSeeds(layout),
-            ports=ports,
-            machines=machines,
-            guests=SshAndAgent(layout),
-            facts=facts,
-        )
+        async with beside(order, facts.keep_looking(), images.keep_looking()):
+            yield Host(
+                images=images,
+                disks=ClonedDisks(layout),
+                seeds=IsoSeeds(layout),
+                ports=ports,
+                machines=machines,
+                guests=SshAndAgent(layout),
+                facts=facts,
+            )
     finally:
-        care.cancel()
-        await asyncio.gather(care, return_exceptions=True)
         await facts.close()
         await machines.close()
         await ports.close()
