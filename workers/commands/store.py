@@ -12,7 +12,10 @@ if TYPE_CHECKING:
     from infra.drivers.store.self_check import Mount
 
 Engine = Literal["directory", "cephfs", "glusterfs"]
-Where = Annotated[Path, typer.Argument(help="Where the store is mounted.", show_default=False)]
+# Parsed by ourselves: typer looks at a path at once, and whoever looks at a mount that hangs, hangs with it.
+Where = Annotated[
+    Path, typer.Argument(parser=Path, metavar="PATH", help="Where the store is mounted.", show_default=False)
+]
 
 
 def register(app: typer.Typer) -> None:
@@ -53,8 +56,14 @@ def init(
 
 def check(
     path: Where,
-    second: Annotated[Path | None, typer.Option(help="The same store, mounted once more or from another host.")] = None,
-    tiny: Annotated[Path | None, typer.Option(help="A directory of its kind that is soon full, as by a quota.")] = None,
+    second: Annotated[
+        Path | None,
+        typer.Option(parser=Path, metavar="PATH", help="The same store, mounted once more or from another host."),
+    ] = None,
+    tiny: Annotated[
+        Path | None,
+        typer.Option(parser=Path, metavar="DIR", help="A directory of its kind that is soon full, as by a quota."),
+    ] = None,
     read_only: Annotated[bool, typer.Option("--read-only", help="A host's mount: writes have to be refused.")] = False,
     quorum_lost: Annotated[
         bool, typer.Option("--quorum-lost", help="While too few zones are there: no write may be acknowledged.")
