@@ -10,6 +10,8 @@ from dataclasses import dataclass
 from ipaddress import IPv4Address, IPv4Network
 from typing import Any
 
+from psycopg.rows import DictRow
+
 from infra.db.networks import KIND, in_zone
 from infra.db.pool import Connection
 from infra.domain.errors import InvalidInput, QuotaExceeded
@@ -22,30 +24,37 @@ from infra.domain.refusals import (
     ServerAlreadyAttached,
 )
 
+LOCK = "SELECT id FROM networks WHERE id = %(network)s AND project_id = %(project)s FOR UPDATE"
+
 GROUND = """
 SELECT n.ip_range::text, s.ip_range::text AS subnet, s.network_zone, s.type
 FROM networks n LEFT JOIN subnets s ON s.network_id = n.id WHERE n.id = %s ORDER BY s.ip_range
 """
 
-# The lowest that is free comes right after one that is not: after a reserved one, which the first of a subnet is. A
-# subnet that is full is not looked through.
-FIRST_FREE = """
-SELECT host(c.ip) AS ip FROM (
-    SELECT r.ip + 1 AS ip FROM unnest(%(reserved)s::inet[]) r (ip)
-    UNION ALL
-    SELECT a.ip + 1 FROM network_addresses a
-    WHERE a.network_id = %(network_id)s AND a.ip >= %(first)s::inet AND a.ip < %(last)s::inet
-) c
-WHERE c.ip < %(last)s::inet AND c.ip > %(first)s::inet AND c.ip <> ALL (%(reserved)s::inet[])
-  AND %(usable)s > (SELECT count(*) FROM network_addresses h WHERE h.network_id = %(network_id)s
-                    AND h.ip > %(first)s::inet AND h.ip < %(last)s::inet)
-  AND NOT EXISTS (SELECT FROM network_addresses t WHERE t.network_id = %(network_id)s AND t.ip = c.ip)
-ORDER BY c.ip LIMIT 1
+ENTER = """
+INSERT INTO network_members (network_id, {column})
+SELECT id, %(holder)s FROM networks WHERE id = %(network)s AND project_id = %(project)s
+ON CONFLICT (network_id, {column}) DO NOTHING
+RETURNING id, (SELECT count(*) FROM network_members o WHERE o.{column} = %(holder)s) AS others
+"""
+
+# The lowest that is free comes right after one that is not: after a reserved one, which the first of a subnet is.
+TAKE = """
+INSERT INTO network_addresses (network_id, ip, member_id, is_alias)
+SELECT %(network)s, gap.after + 1, %(member)s, false FROM (
+    SELECT ip AS after, lead(ip) OVER (ORDER BY ip) AS before FROM (
+        SELECT ip FROM network_addresses
+        WHERE network_id = %(network)s AND ip > %(first)s::inet AND ip < %(last)s::inet
+        UNION ALL SELECT unnest(%(reserved)s::inet[])
+    ) not_free
+) gap
+WHERE gap.before > gap.after + 1 ORDER BY gap.after LIMIT 1
+RETURNING host(ip) AS ip
 """
 
 HOLD = """
 INSERT INTO network_addresses (network_id, ip, member_id, is_alias)
-SELECT %s, ip, %s, is_alias FROM unnest(%s::inet[], %s::boolean[]) held (ip, is_alias)
+SELECT %s, ip, %s, %s FROM unnest(%s::inet[]) held (ip)
 """
 
 
@@ -99,27 +108,23 @@ async def join(
 ) -> Member:
     """NotFound: no such network. ServerAlreadyAttached, IpNotAvailable, NoSubnetAvailable, InvalidInput, QuotaExceeded:
     a server is in as many as it may be."""
-    if holder.server_id is not None:  # who puts it into another network at this moment is waited for
-        await connection.execute("SELECT FROM servers WHERE id = %s FOR NO KEY UPDATE", (holder.server_id,))
-    await KIND.lock(connection, project_id, network_id)
-    network = await _ground(connection, network_id)
-    row = await (await connection.execute(_insert(holder), {"network": network_id, "holder": holder.id})).fetchone()
-    if row is None:
+    network, entered = await _enter(connection, project_id, network_id, holder)
+    if entered is None:
         raise _already(holder)
-    if row["others"] >= MOST_NETWORKS:
+    if entered["others"] >= MOST_NETWORKS:
         limit = {
             "name": "server_limit",
             "resource": "networks",
             "limit": MOST_NETWORKS,
-            "used": row["others"],
+            "used": entered["others"],
             "asked": 1,
         }
         raise QuotaExceeded(f"a server is in at most {MOST_NETWORKS} networks", {"limits": [limit]})
-    ip = await _choose(connection, network, holder, wish)
-    await _check_aliases(connection, network, (ip, *wish.aliases), wish.aliases)
-    await _hold(connection, network_id, row["id"], [(ip, False), *((alias, True) for alias in wish.aliases)])
+    member_id = entered["id"]
+    ip = await _take(connection, network, member_id, holder, wish)
+    await _take_aliases(connection, network, member_id, wish.aliases)
     aliases = [str(alias) for alias in sorted(wish.aliases)]
-    return Member(network_id, holder.server_id, holder.load_balancer_id, str(ip), aliases, mac_of(row["id"]))
+    return Member(network_id, holder.server_id, holder.load_balancer_id, str(ip), aliases, mac_of(member_id))
 
 
 async def leave(connection: Connection, project_id: int, network_id: int, holder: Holder) -> None:
@@ -146,8 +151,7 @@ async def change_aliases(
     if row is None:
         raise _not_in(holder, network_id)
     await connection.execute("DELETE FROM network_addresses WHERE member_id = %s AND is_alias", (row["id"],))
-    await _check_aliases(connection, network, aliases, aliases)
-    await _hold(connection, network_id, row["id"], [(alias, True) for alias in aliases])
+    await _take_aliases(connection, network, row["id"], aliases)
 
 
 @dataclass(frozen=True, slots=True)
@@ -159,24 +163,38 @@ class _Ground:
     subnets: tuple[Subnet, ...]
 
 
+async def _enter(
+    connection: Connection, project_id: int, network_id: int, holder: Holder
+) -> tuple[_Ground, DictRow | None]:
+    """The network, locked, and the new member; None: it is one already. NotFound.
+
+    All in one go: others wait to join until this transaction ends, and a default network is joined by all of a project.
+    """
+    values = {"network": network_id, "project": project_id, "holder": holder.id}
+    async with connection.pipeline():
+        if holder.server_id is not None:  # who puts it into another network at this moment is waited for
+            await connection.execute("SELECT FROM servers WHERE id = %s FOR NO KEY UPDATE", (holder.server_id,))
+        locked = await connection.execute(LOCK, values)
+        ground = await connection.execute(GROUND, (network_id,))
+        entered = await connection.execute(ENTER.format(column=holder.column).encode(), values)
+    if await locked.fetchone() is None:
+        raise KIND.unknown(network_id)
+    return _ground_of(network_id, await ground.fetchall()), await entered.fetchone()
+
+
 async def _ground(connection: Connection, network_id: int) -> _Ground:
-    found = await connection.execute(GROUND, (network_id,))
-    rows = await found.fetchall()
+    return _ground_of(network_id, await (await connection.execute(GROUND, (network_id,))).fetchall())
+
+
+def _ground_of(network_id: int, rows: Sequence[DictRow]) -> _Ground:
     subnets = tuple(
         Subnet(IPv4Network(row["subnet"]), row["network_zone"], row["type"]) for row in rows if row["subnet"]
     )
     return _Ground(network_id, IPv4Network(rows[0]["ip_range"]), subnets)
 
 
-def _insert(holder: Holder) -> bytes:
-    return f"""
-    INSERT INTO network_members (network_id, {holder.column}) VALUES (%(network)s, %(holder)s)
-    ON CONFLICT (network_id, {holder.column}) DO NOTHING
-    RETURNING id, (SELECT count(*) FROM network_members o WHERE o.{holder.column} = %(holder)s) AS others
-    """.encode()
-
-
-async def _choose(connection: Connection, network: _Ground, holder: Holder, wish: Wish) -> IPv4Address:
+async def _take(connection: Connection, network: _Ground, member_id: int, holder: Holder, wish: Wish) -> IPv4Address:
+    """The member's own address."""
     subnets = in_zone(network.subnets, holder.network_zone)
     if wish.ip_range is not None:
         subnets = [one for one in subnets if one.ip_range == wish.ip_range]
@@ -186,7 +204,7 @@ async def _choose(connection: Connection, network: _Ground, holder: Holder, wish
         raise NoSubnetAvailable(f"the network has no subnet in network zone {holder.network_zone}")
     if wish.ip is None:
         for one in subnets:
-            if ip := await _first_free(connection, network, one.ip_range):
+            if ip := await _take_first_free(connection, network, one.ip_range, member_id):
                 return ip
         raise IpNotAvailable("no address is free in the network's subnets")
     subnet = subnet_of_address(subnets, wish.ip)
@@ -194,27 +212,29 @@ async def _choose(connection: Connection, network: _Ground, holder: Holder, wish
         raise InvalidInput.field("ip", f"{wish.ip} is in none of the network's subnets there")
     if not is_usable(network.ip_range, subnet.ip_range, wish.ip) or await _taken(connection, network.id, [wish.ip]):
         raise IpNotAvailable(f"{wish.ip} is taken or reserved")
+    await connection.execute(HOLD, (network.id, member_id, False, [str(wish.ip)]))
     return wish.ip
 
 
-async def _first_free(connection: Connection, network: _Ground, subnet: IPv4Network) -> IPv4Address | None:
+async def _take_first_free(
+    connection: Connection, network: _Ground, subnet: IPv4Network, member_id: int
+) -> IPv4Address | None:
     """The lowest that a server may be given."""
-    kept_back = {str(ip) for ip in reserved(network.ip_range, subnet) if ip in subnet}
     values = {
-        "network_id": network.id,
-        "reserved": list(kept_back),
-        "usable": subnet.num_addresses - len(kept_back),
+        "network": network.id,
+        "member": member_id,
+        "reserved": [str(ip) for ip in set(reserved(network.ip_range, subnet)) if ip in subnet],
         "first": str(subnet.network_address),
         "last": str(subnet.broadcast_address),
     }
-    row = await (await connection.execute(FIRST_FREE, values)).fetchone()
+    row = await (await connection.execute(TAKE, values)).fetchone()
     return IPv4Address(row["ip"]) if row else None
 
 
-async def _check_aliases(
-    connection: Connection, network: _Ground, wanted: Sequence[IPv4Address], aliases: Sequence[IPv4Address]
+async def _take_aliases(
+    connection: Connection, network: _Ground, member_id: int, aliases: Sequence[IPv4Address]
 ) -> None:
-    """``wanted``: all that the member is to have, in which no address may come twice."""
+    """Beside its own address, which is taken."""
     if len(set(aliases)) != len(aliases):
         raise InvalidInput.field("alias_ips", "must not name an address twice")
     taken = await _taken(connection, network.id, aliases) if aliases else set()
@@ -222,15 +242,10 @@ async def _check_aliases(
         subnet = subnet_of_address(network.subnets, alias)
         if subnet is None:
             raise InvalidInput.field("alias_ips", f"{alias} is in none of the network's subnets")
-        if alias in taken or wanted.count(alias) > 1 or not is_usable(network.ip_range, subnet.ip_range, alias):
+        if alias in taken or not is_usable(network.ip_range, subnet.ip_range, alias):
             raise IpNotAvailable(f"{alias} is taken or reserved")
-
-
-async def _hold(
-    connection: Connection, network_id: int, member_id: int, addresses: Sequence[tuple[IPv4Address, bool]]
-) -> None:
-    ips, are_aliases = [str(ip) for ip, _ in addresses], [is_alias for _, is_alias in addresses]
-    await connection.execute(HOLD, (network_id, member_id, ips, are_aliases))
+    if aliases:
+        await connection.execute(HOLD, (network.id, member_id, True, [str(alias) for alias in aliases]))
 
 
 async def _taken(connection: Connection, network_id: int, among: Sequence[IPv4Address]) -> set[IPv4Address]:
