@@ -128,6 +128,11 @@ class Settings(BaseSettings):
         50, ge=0, description="Load balancers that a project may have; each takes two public addresses."
     )
     certificates_per_project: int = Field(100, ge=0, description="Certificates that a project may have.")
+    ssh_keys_per_project: int = Field(500, ge=0, description="SSH keys that a project may have.")
+    placement_groups_per_project: int = Field(100, ge=0, description="Placement groups that a project may have.")
+    primary_ips_per_project: int = Field(
+        100, ge=0, description="Primary IPs that a project may have beside those that go with the server they are of."
+    )
     zones_per_project: int = Field(500, ge=0, description="DNS zones that a project may have.")
     upload_patience: float = Field(
         86_400, gt=0, description="Seconds without a byte after which the upload of an image is given up."

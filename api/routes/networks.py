@@ -105,7 +105,7 @@ async def delete_network(changing: ChangingAlong, id: PathId) -> None:
     "/networks/{id}/actions/add_subnet",
     status_code=201,
     response_model=ActionAnswer,
-    responses=failing(NotFound, NetworksOverlap, NoSubnetAvailable, ServiceError),
+    responses=failing(NotFound, NetworksOverlap, NoSubnetAvailable, ServiceError, QuotaExceeded),
 )
 async def add_subnet(changing: Changing, id: PathId, body: NewSubnet) -> Response:
     async def change(connection: Connection) -> None:
@@ -133,7 +133,7 @@ async def delete_subnet(changing: Changing, id: PathId, body: SubnetName) -> Res
     "/networks/{id}/actions/add_route",
     status_code=201,
     response_model=ActionAnswer,
-    responses=failing(NotFound),
+    responses=failing(NotFound, QuotaExceeded),
 )
 async def add_route(changing: Changing, id: PathId, body: RouteBody) -> Response:
     return await _act(

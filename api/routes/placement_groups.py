@@ -24,7 +24,7 @@ from infra.db import placement_groups
 from infra.db.named import Wanted
 from infra.db.placement_groups import KIND
 from infra.db.pool import Connection
-from infra.domain.errors import NotFound, UniquenessError
+from infra.domain.errors import NotFound, QuotaExceeded, UniquenessError
 from infra.domain.labels import parse_selector
 from infra.domain.refusals import ResourceInUse
 
@@ -35,12 +35,13 @@ router = APIRouter(tags=["placement_groups"])
     "/placement_groups",
     status_code=201,
     response_model=CreatedPlacementGroup,
-    responses=failing(UniquenessError),
+    responses=failing(UniquenessError, QuotaExceeded),
 )
 async def create_placement_group(changing: Changing, body: CreatePlacementGroup) -> Response:
     """No two of its servers are placed on the same host, and those in one rack are as few as may be."""
 
     async def make(connection: Connection) -> dict[str, Any]:
+        await KIND.keep_room(connection, changing.project_id, changing.services.settings.placement_groups_per_project)
         group = await placement_groups.create(connection, changing.project_id, body.name, body.type, dict(body.labels))
         return {"placement_group": placement_group_wire(group), "action": None}
 

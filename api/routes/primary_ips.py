@@ -33,7 +33,15 @@ from infra.db.pool import Connection
 from infra.db.primary_ips import KIND, NewPrimaryIp, PrimaryIp
 from infra.db.server_types import server_types
 from infra.domain.changes import Resource
-from infra.domain.errors import InvalidInput, Locked, NotFound, Problems, ResourceUnavailable, UniquenessError
+from infra.domain.errors import (
+    InvalidInput,
+    Locked,
+    NotFound,
+    Problems,
+    QuotaExceeded,
+    ResourceUnavailable,
+    UniquenessError,
+)
 from infra.domain.labels import parse_selector
 from infra.domain.refusals import (
     MustBeUnassigned,
@@ -54,12 +62,13 @@ ASSIGNING = (ServerNotStopped, ServerHasIpv4, ServerHasIpv6, Locked)
     "/primary_ips",
     status_code=201,
     response_model=CreatedPrimaryIp,
-    responses=failing(UniquenessError, ResourceUnavailable, *ASSIGNING),
+    responses=failing(UniquenessError, QuotaExceeded, ResourceUnavailable, *ASSIGNING),
 )
 async def create_primary_ip(use: Use, changing: Changing, body: CreatePrimaryIp) -> Response:
     """An address of the location's pool, kept until it is deleted; assigned at once where a server is named."""
 
     async def make(connection: Connection) -> dict[str, Any]:
+        await primary_ips.keep_room(connection, changing.project_id, use.settings.primary_ips_per_project)
         new = await _new(connection, use, changing.project_id, body)
         id = await primary_ips.create(connection, new, use.settings.address_rest)
         action = None
@@ -91,10 +100,15 @@ async def get_primary_ip(use: Use, asking: Asking, id: PathId) -> PrimaryIpAnswe
         return {"primary_ip": (await _shown(connection, [found]))[0]}
 
 
-@router.put("/primary_ips/{id:one}", responses=failing(NotFound, UniquenessError))
+@router.put("/primary_ips/{id:one}", responses=failing(NotFound, UniquenessError, QuotaExceeded))
 async def update_primary_ip(use: Use, asking: Asking, id: PathId, body: UpdatePrimaryIp) -> PrimaryIpAnswer:
     async with use.pool.connection() as connection:
-        found = await primary_ips.update(connection, asking.project_id, id, body.name, body.labels, body.auto_delete)
+        async with connection.transaction():
+            if body.auto_delete is False:
+                await primary_ips.keep_room(connection, asking.project_id, use.settings.primary_ips_per_project, id)
+            found = await primary_ips.update(
+                connection, asking.project_id, id, body.name, body.labels, body.auto_delete
+            )
         return {"primary_ip": (await _shown(connection, [found]))[0]}
 
 
@@ -127,12 +141,13 @@ async def assign_primary_ip(changing: Changing, id: PathId, body: AssignPrimaryI
     "/primary_ips/{id}/actions/unassign",
     status_code=201,
     response_model=ActionAnswer,
-    responses=failing(NotFound, ServerNotStopped, ServerIsLoadBalancerTarget, Locked),
+    responses=failing(NotFound, ServerNotStopped, ServerIsLoadBalancerTarget, Locked, QuotaExceeded),
 )
-async def unassign_primary_ip(changing: Changing, id: PathId) -> Response:
+async def unassign_primary_ip(use: Use, changing: Changing, id: PathId) -> Response:
     """From its server, which must be off, and to which no load balancer sends by this address."""
 
     async def make(connection: Connection) -> dict[str, Any]:
+        await primary_ips.keep_room(connection, changing.project_id, use.settings.primary_ips_per_project, id)
         server_id = await primary_ips.unassign(connection, changing.project_id, id)
         where = (await KIND.get(connection, changing.project_id, id)).location.name
         action = await _moves(changing, connection, "unassign_primary_ip", id, server_id, where)

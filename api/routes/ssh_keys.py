@@ -18,15 +18,18 @@ from infra.db import ssh_keys
 from infra.db.named import Wanted
 from infra.db.pool import Connection
 from infra.db.ssh_keys import KIND
-from infra.domain.errors import NotFound, UniquenessError
+from infra.domain.errors import NotFound, QuotaExceeded, UniquenessError
 from infra.domain.labels import parse_selector
 
 router = APIRouter(tags=["ssh_keys"])
 
 
-@router.post("/ssh_keys", status_code=201, response_model=SshKeyAnswer, responses=failing(UniquenessError))
+@router.post(
+    "/ssh_keys", status_code=201, response_model=SshKeyAnswer, responses=failing(UniquenessError, QuotaExceeded)
+)
 async def create_ssh_key(changing: Changing, body: CreateSshKey) -> Response:
     async def make(connection: Connection) -> dict[str, Any]:
+        await KIND.keep_room(connection, changing.project_id, changing.services.settings.ssh_keys_per_project)
         labels = dict(body.labels)
         key = await ssh_keys.create(connection, changing.project_id, body.name, body.public_key, labels)
         return {"ssh_key": ssh_key_wire(key)}

@@ -14,7 +14,7 @@ from api.schemas.fields import Id, Labels, Name, ProtectionWire, UpdateNamed, Wi
 from api.schemas.times import timestamp
 from infra.db.network_members import Member
 from infra.db.networks import Network
-from infra.domain.networks import Route, gateway_of, range_problem
+from infra.domain.networks import MOST_ROUTES, MOST_SUBNETS, Route, gateway_of, range_problem
 
 
 def _network(value: Any) -> Any:
@@ -69,8 +69,8 @@ class CreateNetwork(Wire, json_schema_extra=example(name="inside", ip_range="10.
     name: Name
     ip_range: PrivateRange
     labels: Labels = Field(default_factory=dict)
-    subnets: list[NewSubnet] = Field(default_factory=list, max_length=50)
-    routes: list[RouteBody] = Field(default_factory=list, max_length=100)
+    subnets: list[NewSubnet] = Field(default_factory=list, max_length=MOST_SUBNETS)
+    routes: list[RouteBody] = Field(default_factory=list, max_length=MOST_ROUTES)
     expose_routes_to_vswitch: bool = False
 
 

@@ -43,6 +43,9 @@ class Wanted:
     joined: sql.Composable | None = None
 
 
+EVERY = sql.SQL("true")
+
+
 @dataclass(frozen=True, slots=True)
 class Kind(Generic[T]):
     """``noun``: as messages call it. ``select``: the query up to WHERE, its own row called ``r``."""
@@ -88,15 +91,20 @@ class Kind(Generic[T]):
         assert row is not None, "INSERT ... RETURNING returns a row or raises"
         return int(row["id"])
 
-    async def keep_room(self, connection: Connection, project_id: int, most: int) -> None:
-        """Until the transaction ends nobody else makes one in the project. QuotaExceeded: it has as many as it may."""
+    async def keep_room(
+        self, connection: Connection, project_id: int, most: int, counted: sql.Composable = EVERY
+    ) -> None:
+        """Until the transaction ends nobody else makes one in the project. QuotaExceeded: it has as many as it may.
+
+        ``counted``: which of them the limit is for.
+        """
         await hold(connection, project_id)
-        query = sql.SQL("SELECT count(*) AS used FROM {} WHERE project_id = %s").format(self._table)
+        query = sql.SQL("SELECT count(*) AS used FROM {} r WHERE project_id = %s AND ({})").format(self._table, counted)
         row = await (await connection.execute(query, (project_id,))).fetchone()
         used = row["used"] if row else 0
         if used >= most:
             limit = {"name": "project_limit", "resource": self.table, "limit": most, "used": used, "asked": 1}
-            raise QuotaExceeded(f"a project has at most {most} {self.table.replace('_', ' ')}", {"limits": [limit]})
+            raise QuotaExceeded(f"a project has at most {most} {self.noun}s", {"limits": [limit]})
 
     async def update(
         self,

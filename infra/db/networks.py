@@ -13,8 +13,10 @@ from psycopg.types.json import Jsonb
 
 from infra.db.named import Kind
 from infra.db.pool import Connection
-from infra.domain.errors import InvalidInput
+from infra.domain.errors import InvalidInput, QuotaExceeded
 from infra.domain.networks import (
+    MOST_ROUTES,
+    MOST_SUBNETS,
     Route,
     Subnet,
     gateway_of,
@@ -102,8 +104,10 @@ async def add_subnet(
     ip_range: IPv4Network | None,
     where: str = "",
 ) -> None:
-    """``ip_range`` None: the first /24 that is free. NoSubnetAvailable, NetworksOverlap; ``where``: of the field."""
+    """``ip_range`` None: the first /24 that is free. ``where``: of the field. NoSubnetAvailable,
+    NetworksOverlap, QuotaExceeded."""
     network = await KIND.locked(connection, project_id, id)
+    _keep_room("subnets", len(network.subnets), MOST_SUBNETS)
     wanted = ip_range or next_subnet(network.ip_range, network.subnets)
     if wanted is None:
         raise NoSubnetAvailable("the network has no /24 free: name a smaller ip_range")
@@ -131,7 +135,9 @@ async def delete_subnet(connection: Connection, project_id: int, id: int, ip_ran
 
 
 async def add_route(connection: Connection, project_id: int, id: int, route: Route, where: str = "") -> None:
+    """InvalidInput, QuotaExceeded; ``where``: of the field."""
     network = await KIND.locked(connection, project_id, id)
+    _keep_room("routes", len(network.routes), MOST_ROUTES)
     if problem := route_problem(network.ip_range, network.subnets, network.routes, route):
         field, text = problem
         raise InvalidInput.field(f"{where}{field}", text)
@@ -170,3 +176,9 @@ def gateway(network: Network) -> IPv4Address:
 
 def in_zone(subnets: Sequence[Subnet], zone: str) -> list[Subnet]:
     return [one for one in subnets if one.network_zone == zone]
+
+
+def _keep_room(resource: str, used: int, most: int) -> None:
+    if used >= most:
+        limit = {"name": "network_limit", "resource": resource, "limit": most, "used": used, "asked": 1}
+        raise QuotaExceeded(f"a network has at most {most} {resource}", {"limits": [limit]})

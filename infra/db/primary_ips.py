@@ -41,6 +41,10 @@ SELECT r.id, r.name, r.type, r.auto_delete, r.protected, r.dns_ptr, r.labels, r.
 FROM primary_ips r JOIN addresses a ON a.primary_ip_id = r.id JOIN locations l ON l.id = r.location_id""")
 
 ADDRESS = sql.SQL("JOIN addresses a ON a.primary_ip_id = r.id")
+KEPT = sql.SQL("""
+NOT r.auto_delete OR NOT EXISTS (SELECT FROM addresses a WHERE a.primary_ip_id = r.id AND a.server_id IS NOT NULL)
+""")
+"""Those that a project keeps; the others go with their server, and how many servers there are has limits of its own."""
 BY_IP = sql.SQL("a.address IN (%(ip)s, %(ip)s || '/64')")
 
 
@@ -83,6 +87,15 @@ async def find_all(connection: Connection, wanted: Wanted, ip: str | None, windo
     """``ip``: the address as it is shown, an IPv6 network also without its /64."""
     by_ip = (BY_IP,) if ip is not None else ()
     return await KIND.find_all(connection, replace(wanted, more=by_ip, params={"ip": ip}, joined=ADDRESS), window)
+
+
+async def keep_room(connection: Connection, project_id: int, most: int, id: int | None = None) -> None:
+    """For a new one, or for ``id`` that goes with its server by now. QuotaExceeded: it keeps as many as it may."""
+    if id is not None:
+        found = await KIND.get(connection, project_id, id)
+        if not found.auto_delete or found.server_id is None:
+            return
+    await KIND.keep_room(connection, project_id, most, KEPT)
 
 
 async def create(connection: Connection, new: NewPrimaryIp, rest: float) -> int:

@@ -17,6 +17,8 @@ SMALLEST, SMALLEST_SUBNET, AUTOMATIC = 24, 30, 24
 """Longest prefixes: of a network, of a subnet, and of a subnet whose range nobody named."""
 MOST_NETWORKS = 8
 """That a server is in: as many as a machine has ports for their NICs."""
+MOST_SUBNETS, MOST_ROUTES = 50, 100
+"""Of a network, as on the wire: its routes are written into each of its guests."""
 HOST_GATEWAY = IPv4Address("172.31.1.1")
 DEFAULT_ROUTE = IPv4Network("0.0.0.0/0")
 

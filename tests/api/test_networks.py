@@ -13,6 +13,7 @@ from hcloud.locations import Location
 from hcloud.networks import NetworkRoute, NetworkSubnet
 from hcloud.server_types import ServerType
 
+from infra.domain.networks import MOST_ROUTES, MOST_SUBNETS
 from tests.api.refusals import code_of, fields_of, outcome_of
 from tests.fix_api import Api
 
@@ -50,6 +51,20 @@ def _a_networks_life(hcloud: Client, zone: str) -> None:
     assert "add_subnet" in [action.command for action in network.get_actions()]
     assert network.delete()
     assert hcloud.networks.get_by_name("within") is None
+
+
+async def test_a_network_has_so_many_subnets_and_routes_and_no_more(module_api: Api) -> None:
+    zone = await module_api.network_zone()
+    subnets = [{"ip_range": f"10.0.{n}.0/24", "type": "cloud", "network_zone": zone} for n in range(MOST_SUBNETS + 1)]
+    routes = [{"destination": f"192.168.{n}.0/24", "gateway": "10.0.0.5"} for n in range(MOST_ROUTES + 1)]
+    body = {"name": "large", "ip_range": "10.0.0.0/16", "subnets": subnets[:-1], "routes": routes[:-1]}
+    id = (await module_api.http.post("/networks", json=body)).json()["network"]["id"]
+
+    for action, one, most in (("add_subnet", subnets[-1], MOST_SUBNETS), ("add_route", routes[-1], MOST_ROUTES)):
+        refused = await module_api.http.post(f"/networks/{id}/actions/{action}", json=one)
+        (limit,) = refused.json()["error"]["details"]["limits"]
+        assert (outcome_of(refused), limit["limit"], limit["used"]) == ("resource_limit_exceeded", most, most)
+    assert (await module_api.http.delete(f"/networks/{id}")).is_success
 
 
 async def test_servers_come_into_networks_and_leave_them(module_api: Api) -> None:
