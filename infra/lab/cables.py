@@ -27,6 +27,8 @@ table inet cables {
 }
 """
 GATE = """
+add table inet gate
+flush table inet gate
 table inet gate {{
   chain in {{
     type filter hook prerouting priority -500;
