@@ -1,8 +1,8 @@
 """Whom a change affects: the servers whose ports are to follow it, wherever they are by now.
 
 A firewall's are those that it is in effect for and those that it still guards; a network's, its members, also when it
-is gone. The books are changed before they are asked, and a port's plan is read after: a server that comes in between
-reads the new plan.
+is gone; a project's, all that it has. The books are changed before they are asked, and a port's plan is read after: a
+server that comes in between reads the new plan.
 """
 
 from __future__ import annotations
@@ -23,11 +23,14 @@ OF_A_SERVER = frozenset(
     }
 )
 OF_A_FIREWALL = frozenset({"set_firewall_rules", "apply_firewall", "remove_firewall"})
+OF_A_PROJECT = frozenset({"change_inbound_policy"})
 OF_A_NETWORK = frozenset({"add_route", "delete_route", "change_ip_range"})
 """Subnets are for handing out addresses: a port's plan says nothing of them."""
 DELETE_NETWORK = "delete_network"
 
 MEMBERS = "SELECT server_id FROM network_members WHERE network_id = %s AND server_id IS NOT NULL ORDER BY server_id"
+
+OF_PROJECT = "SELECT id AS server_id FROM servers WHERE project_id = %s ORDER BY id"
 
 LEAVERS = "SELECT server_id FROM network_leavers WHERE action_id = %s ORDER BY server_id"
 
@@ -45,6 +48,9 @@ async def servers(connection: Connection, change: Change) -> list[int]:
     """By their ids. Those that are on no host (yet, or any more) are among them."""
     if change.command in OF_A_NETWORK:
         found = await connection.execute(MEMBERS, (change.resource.id,))
+        return [row["server_id"] for row in await found.fetchall()]
+    if change.command in OF_A_PROJECT:
+        found = await connection.execute(OF_PROJECT, (change.resource.id,))
         return [row["server_id"] for row in await found.fetchall()]
     if change.command == DELETE_NETWORK:
         found = await connection.execute(LEAVERS, (change.action_id,))

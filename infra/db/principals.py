@@ -6,7 +6,9 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import LiteralString
 
+from infra.db import changes
 from infra.db.pool import Connection
+from infra.domain.changes import Resource
 from infra.domain.errors import InvalidInput, NotFound
 from infra.domain.names import title_problem
 
@@ -46,18 +48,37 @@ class Manners:
 
 
 async def set_manners(connection: Connection, project: str, manners: Manners) -> Manners:
-    """Change what is given and return all of it. NotFound: no such project."""
+    """Change what is given and return all of it. NotFound: no such project.
+
+    With an inbound policy, also the same once more, comes a change that the servers' ports follow: the sweep begins it.
+    """
     policy = {True: "accept", False: "drop", None: None}[manners.accepts]
-    found = await connection.execute(SET_MANNERS, (manners.default_network, policy, project))
-    row = await found.fetchone()
-    if row is None:
-        raise NotFound(f"there is no project {project}")
-    return Manners(**row)
+    async with connection.transaction():
+        found = await connection.execute(SET_MANNERS, (manners.default_network, policy, project))
+        row = await found.fetchone()
+        if row is None:
+            raise NotFound(f"there is no project {project}")
+        if policy:
+            await _follow_policy(connection, row["id"])
+    return Manners(row["default_network"], row["accepts"])
+
+
+async def _follow_policy(connection: Connection, project_id: int) -> None:
+    """Carried out where a server of the project is, for all of them; it has none: nothing is to be done."""
+    row = await (await connection.execute(SOMEWHERE, (project_id,))).fetchone()
+    if row:
+        about = [Resource("project", project_id)]
+        await changes.accept(connection, project_id, row["location"], "change_inbound_policy", about)
 
 
 SET_MANNERS = """
 UPDATE projects SET default_network = coalesce(%s, default_network), inbound_policy = coalesce(%s, inbound_policy)
-WHERE name = %s RETURNING default_network, inbound_policy = 'accept' AS accepts
+WHERE name = %s RETURNING id, default_network, inbound_policy = 'accept' AS accepts
+"""
+
+SOMEWHERE = """
+SELECT l.name AS location FROM servers s JOIN locations l ON l.id = s.location_id
+WHERE s.project_id = %s ORDER BY s.id LIMIT 1
 """
 
 

@@ -24,6 +24,7 @@ ResourceType = Literal[
     "volume",
     "certificate",
     "iso",
+    "project",
 ]
 
 

@@ -7,8 +7,9 @@ import asyncio
 import pytest
 
 from api.stories import Stories
-from infra.db import changes, firewall_targets, firewalls
+from infra.db import changes, firewall_targets, firewalls, principals
 from infra.db.firewalls import NewFirewall
+from infra.db.principals import Manners
 from infra.domain.changes import Change, Resource
 from infra.domain.firewalls import Rule, Target
 from infra.drivers.simulated import Fault
@@ -157,3 +158,22 @@ async def _has(region: Region, host_id: int, server_id: int, ports: list[str]) -
 
 async def _attaches(region: Region) -> bool:
     return any(call.call == "ports.attach" for call in region.host.calls())
+
+
+async def test_a_projects_inbound_policy_comes_to_all_its_servers(region: Region) -> None:
+    (host_id,) = region.hosts
+    host = region.hosts[host_id]
+    orders = [await region.create(start=False) for _ in range(2)]
+    project = await region.one("SELECT name FROM projects WHERE id = %s", region.project_id)
+    assert project
+
+    async with region.pool.connection() as connection:
+        await principals.set_manners(connection, project["name"], Manners(default_network=True))
+        assert not await changes.waiting(connection, region.location, older_than=0)
+        await principals.set_manners(connection, project["name"], Manners(accepts=True))
+        (change,) = await changes.waiting(connection, region.location, older_than=0)
+    await Stories(region.client).begin_change(change)
+    await done(region, change)
+
+    plans = [host.plan_of(order.server_id) for order in orders]
+    assert [plan and plan.accepts for plan in plans] == [True, True]

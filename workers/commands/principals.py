@@ -100,14 +100,14 @@ def edit_project(
 ) -> None:
     """Change what a project wants where its users do not say otherwise.
 
-    Servers that are there stay in their networks; their hosts take up an inbound policy within minutes.
+    Servers that are there stay in their networks; they take up an inbound policy within a minute.
     """
     from infra.db.principals import Manners, set_manners
 
     manners = Manners(default_network, inbound_policy and inbound_policy == "accept")
     typer.echo(f"project {name}: {in_books(lambda connection: set_manners(connection, name, manners))}")
     if inbound_policy:
-        typer.echo("hosts look for it every few minutes: servers that are there may go on as they were until then")
+        typer.echo("servers that are there take it up within a minute")
 
 
 def list_users(as_json: AsJson = False) -> None:
