@@ -18,7 +18,7 @@ from workers.doctor.packages import groups
 from workers.doctor.report import lines, works
 
 LOOKED_AT = {"user", "memory", "disk", "python", "postgres", "temporal-server", "kvm", "reflink", "nftables", "tun"}
-LOOKED_AT |= {"br_netfilter", "powerdns", "ports of PowerDNS"}
+LOOKED_AT |= {"br_netfilter", "powerdns", "ports of PowerDNS", "haproxy"}
 
 
 def free(tmp_path: Path) -> dict[str, object]:

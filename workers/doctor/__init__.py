@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from infra.config import Settings
-from workers.doctor import guests, names, packages, ports, programs, room
+from workers.doctor import guests, names, network, packages, ports, programs, room
 from workers.doctor.finding import Finding
 from workers.wiring import driver_of
 
@@ -30,4 +30,5 @@ def examine(settings: Settings) -> list[Finding]:
         guests.bridges(libvirt),
         *ports.findings(settings),
         *names.findings(settings),
+        *network.findings(settings, libvirt),
     ]
