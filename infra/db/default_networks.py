@@ -24,6 +24,8 @@ RANGE = IPv4Network("10.0.0.0/16")
 SUBNET = 20
 """At a time, where there is room for it: 4,093 servers."""
 
+NAMED = "SELECT id FROM networks WHERE project_id = %s AND name = %s"
+
 READY = """
 SELECT n.id FROM networks n WHERE n.project_id = %(project)s AND n.name = %(name)s
   AND EXISTS (SELECT FROM subnets s WHERE s.network_id = n.id AND s.network_zone = %(zone)s)
@@ -48,17 +50,36 @@ async def ensure(connection: Connection, project_id: int, zone: str) -> int:
     return await ensure(connection, project_id, zone)
 
 
-async def join(connection: Connection, project_id: int, id: int, holder: Holder) -> None:
-    """Its owner has named neither it nor its subnets: where they are full there is a further one. NotFound: it is gone.
+class Full(IpNotAvailable):
+    """Its owner has named neither it nor its subnets: the order is to be tried again when there is a further one."""
 
-    NoSubnetAvailable, IpNotAvailable: there is no room for another.
-    """
+    def __init__(self, subnets: int) -> None:
+        super().__init__("no address is free in the default network")
+        self.subnets = subnets
+
+
+async def join(connection: Connection, project_id: int, id: int, holder: Holder) -> None:
+    """NotFound: it is gone. Full: its subnets in that network zone are."""
     try:
         await network_members.join(connection, project_id, id, holder)
-    except IpNotAvailable:
-        await network_members.leave(connection, project_id, id, holder)  # it has no address there
-        await _add_subnet(connection, project_id, id, holder.network_zone)
-        await network_members.join(connection, project_id, id, holder)
+    except IpNotAvailable as full:
+        network = await KIND.get(connection, project_id, id)
+        raise Full(len(networks.in_zone(network.subnets, holder.network_zone))) from full
+
+
+async def make_room(connection: Connection, project_id: int, zone: str, full: Full) -> None:
+    """A further subnet, unless it has one by now, or is gone. NoSubnetAvailable: there is no room for it.
+
+    In a transaction of its own: orders that find it full share its lock, and none could have it alone.
+    """
+    async with connection.transaction():
+        await hold(connection, project_id)
+        row = await (await connection.execute(NAMED, (project_id, NAME))).fetchone()
+        if row is None:
+            return
+        network = await KIND.get(connection, project_id, row["id"])
+        if len(networks.in_zone(network.subnets, zone)) == full.subnets:
+            await _add_subnet(connection, project_id, row["id"], zone)
 
 
 async def _ready(connection: Connection, project_id: int, zone: str) -> int | None:
@@ -68,8 +89,7 @@ async def _ready(connection: Connection, project_id: int, zone: str) -> int | No
 
 
 async def _furnish(connection: Connection, project_id: int, zone: str) -> int:
-    query = "SELECT id FROM networks WHERE project_id = %s AND name = %s"
-    row = await (await connection.execute(query, (project_id, NAME))).fetchone()
+    row = await (await connection.execute(NAMED, (project_id, NAME))).fetchone()
     new = NewNetwork(project_id, NAME, RANGE, vswitch_routes=False, labels={})
     id = int(row["id"]) if row else await networks.create(connection, new)
     await _add_subnet(connection, project_id, id, zone)

@@ -1,6 +1,8 @@
 """Members of networks: which servers and load balancers are in one, with which addresses.
 
-An address is taken under the network's lock and is unique in it by a constraint, so that two never get the same one.
+An address is unique in its network by a constraint, so that two never get the same one. Who names one takes it under
+the network's lock. Who is content with any shares that lock with others: each passes over what another is taking in
+this moment, so that a hundred orders at once do not queue.
 """
 
 from __future__ import annotations
@@ -24,7 +26,8 @@ from infra.domain.refusals import (
     ServerAlreadyAttached,
 )
 
-LOCK = "SELECT id FROM networks WHERE id = %(network)s AND project_id = %(project)s FOR UPDATE"
+LOCK = "SELECT id FROM networks WHERE id = %(network)s AND project_id = %(project)s FOR {strength}"
+ALONE, SHARED = "UPDATE", "KEY SHARE"
 
 GROUND = """
 SELECT n.ip_range::text, s.ip_range::text AS subnet, s.network_zone, s.type
@@ -38,18 +41,30 @@ ON CONFLICT (network_id, {column}) DO NOTHING
 RETURNING id, (SELECT count(*) FROM network_members o WHERE o.{column} = %(holder)s) AS others
 """
 
-# The lowest that is free comes right after one that is not: after a reserved one, which the first of a subnet is.
+LOOK = 64
+"""Addresses that may be on their way to others: more who join at once wait for one of them."""
+
+# The lowest that are free come right after one that is not: after a reserved one, which the first of a subnet is. One
+# that another is taking is locked until it is in the books, or free again; are all of them, the first is waited for.
 TAKE = """
-INSERT INTO network_addresses (network_id, ip, member_id, is_alias)
-SELECT %(network)s, gap.after + 1, %(member)s, false FROM (
-    SELECT ip AS after, lead(ip) OVER (ORDER BY ip) AS before FROM (
-        SELECT ip FROM network_addresses
-        WHERE network_id = %(network)s AND ip > %(first)s::inet AND ip < %(last)s::inet
-        UNION ALL SELECT unnest(%(reserved)s::inet[])
-    ) not_free
-) gap
-WHERE gap.before > gap.after + 1 ORDER BY gap.after LIMIT 1
-RETURNING host(ip) AS ip
+WITH free AS MATERIALIZED (
+    SELECT gap.after + n AS ip FROM (
+        SELECT ip AS after, lead(ip) OVER (ORDER BY ip) AS before FROM (
+            SELECT ip FROM network_addresses
+            WHERE network_id = %(network)s AND ip > %(first)s::inet AND ip < %(last)s::inet
+            UNION ALL SELECT unnest(%(reserved)s::inet[])
+        ) not_free
+    ) gap, generate_series(1, least(gap.before - gap.after - 1, %(look)s)) n
+    WHERE gap.before > gap.after + 1 ORDER BY gap.after, n LIMIT %(look)s
+), chosen AS MATERIALIZED (
+    (SELECT ip FROM free WHERE pg_try_advisory_xact_lock(hashtextextended(host(ip), %(network)s)) LIMIT 1)
+    UNION ALL (SELECT ip FROM free LIMIT 1) LIMIT 1
+), taken AS (
+    INSERT INTO network_addresses (network_id, ip, member_id, is_alias)
+    SELECT %(network)s, ip, %(member)s, false FROM chosen
+    ON CONFLICT (network_id, ip) DO NOTHING RETURNING ip
+)
+SELECT (SELECT host(ip) FROM taken) AS ip, EXISTS (TABLE free) AS more
 """
 
 HOLD = """
@@ -108,7 +123,8 @@ async def join(
 ) -> Member:
     """NotFound: no such network. ServerAlreadyAttached, IpNotAvailable, NoSubnetAvailable, InvalidInput, QuotaExceeded:
     a server is in as many as it may be."""
-    network, entered = await _enter(connection, project_id, network_id, holder)
+    lock = ALONE if wish.ip or wish.aliases else SHARED
+    network, entered = await _enter(connection, project_id, network_id, holder, lock)
     if entered is None:
         raise _already(holder)
     if entered["others"] >= MOST_NETWORKS:
@@ -164,17 +180,14 @@ class _Ground:
 
 
 async def _enter(
-    connection: Connection, project_id: int, network_id: int, holder: Holder
+    connection: Connection, project_id: int, network_id: int, holder: Holder, lock: str
 ) -> tuple[_Ground, DictRow | None]:
-    """The network, locked, and the new member; None: it is one already. NotFound.
-
-    All in one go: others wait to join until this transaction ends, and a default network is joined by all of a project.
-    """
+    """The network, locked, and the new member; None: it is one already. NotFound."""
     values = {"network": network_id, "project": project_id, "holder": holder.id}
     async with connection.pipeline():
         if holder.server_id is not None:  # who puts it into another network at this moment is waited for
             await connection.execute("SELECT FROM servers WHERE id = %s FOR NO KEY UPDATE", (holder.server_id,))
-        locked = await connection.execute(LOCK, values)
+        locked = await connection.execute(LOCK.format(strength=lock).encode(), values)
         ground = await connection.execute(GROUND, (network_id,))
         entered = await connection.execute(ENTER.format(column=holder.column).encode(), values)
     if await locked.fetchone() is None:
@@ -219,16 +232,21 @@ async def _take(connection: Connection, network: _Ground, member_id: int, holder
 async def _take_first_free(
     connection: Connection, network: _Ground, subnet: IPv4Network, member_id: int
 ) -> IPv4Address | None:
-    """The lowest that a server may be given."""
+    """The lowest that a server may be given and nobody else is being given."""
     values = {
         "network": network.id,
         "member": member_id,
         "reserved": [str(ip) for ip in set(reserved(network.ip_range, subnet)) if ip in subnet],
         "first": str(subnet.network_address),
         "last": str(subnet.broadcast_address),
+        "look": LOOK,
     }
-    row = await (await connection.execute(TAKE, values)).fetchone()
-    return IPv4Address(row["ip"]) if row else None
+    while row := await (await connection.execute(TAKE, values)).fetchone():
+        if row["ip"] is not None:
+            return IPv4Address(row["ip"])
+        if not row["more"]:
+            break  # else another was faster, and the books say so by now
+    return None
 
 
 async def _take_aliases(

@@ -82,6 +82,14 @@ class _Repeated(Exception):
 
 async def accept(connection: Connection, new: NewServer, key: IdempotencyKey | None = None) -> Accepted:
     """Make the order, or find the one that the key stands for. UniquenessError: the name is taken."""
+    while True:
+        try:
+            return await _accept(connection, new, key)
+        except default_networks.Full as full:
+            await default_networks.make_room(connection, new.project_id, new.network_zone, full)
+
+
+async def _accept(connection: Connection, new: NewServer, key: IdempotencyKey | None) -> Accepted:
     for _ in range(TRIES):
         if key and (earlier := await idempotency.reserved(connection, key)):
             return Accepted(earlier.server_id, earlier.action_id, earlier.answer)

@@ -15,7 +15,7 @@ from infra.db.pool import Connection
 from infra.domain.changes import Resource
 from infra.domain.errors import InvalidInput, QuotaExceeded
 from infra.domain.networks import MOST_NETWORKS, is_usable
-from infra.domain.refusals import IpNotAvailable, ServerAlreadyAttached
+from infra.domain.refusals import IpNotAvailable, ServerAlreadyAttached, ServiceError
 from tests.db.conftest import Project
 from tests.fix_region import eventually
 
@@ -80,6 +80,71 @@ async def test_thirty_join_at_once_and_have_an_address_each(project: Project) ->
     members = await asyncio.gather(*(join(project, id, server) for server in servers))
 
     assert sorted(IPv4Address(member.ip) for member in members) == [IPv4Address("10.0.1.1") + n for n in range(30)]
+
+
+async def test_who_joins_waits_for_no_other_who_does(project: Project) -> None:
+    """The other may take its time, and may not come after all: then its address is the next one's."""
+    id = await network(project, "10.0.0.0/16", "10.0.1.0/24")
+    slow, quick, last = [(await project.accept(name)).server_id for name in ("slow", "quick", "last")]
+
+    async with project.pool.connection() as connection, connection.transaction(force_rollback=True):
+        first = await network_members.join(connection, project.id, id, Holder(ZONE, server_id=slow))
+        async with asyncio.timeout(10):
+            second = await join(project, id, quick)
+    third = await join(project, id, last)
+
+    assert [member.ip for member in (first, second, third)] == ["10.0.1.1", "10.0.1.2", "10.0.1.1"]
+
+
+@pytest.mark.parametrize("comes", [True, False])
+async def test_the_last_address_is_waited_for(project: Project, comes: bool) -> None:
+    id = await network(project, "10.0.0.0/24", "10.0.0.4/30")
+    servers = [(await project.accept(f"web-{n}")).server_id for n in range(3)]
+    await join(project, id, servers[0])
+
+    async with project.pool.connection() as connection, connection.transaction(force_rollback=not comes):
+        await network_members.join(connection, project.id, id, Holder(ZONE, server_id=servers[1]))
+        waiting = asyncio.create_task(join(project, id, servers[2]))
+        await eventually(lambda: _waits(project), every=0.01)
+    (end,) = await asyncio.gather(waiting, return_exceptions=True)
+
+    assert isinstance(end, IpNotAvailable) if comes else isinstance(end, Member) and end.ip == "10.0.0.6"
+
+
+async def test_more_at_once_than_are_looked_at_have_an_address_each(
+    project: Project, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(network_members, "LOOK", 2)
+    id = await network(project, "10.0.0.0/16", "10.0.1.0/24")
+    servers = [(await project.accept(f"web-{n}")).server_id for n in range(15)]
+
+    members = await asyncio.gather(*(join(project, id, server) for server in servers))
+
+    assert len({member.ip for member in members}) == 15
+
+
+async def test_a_subnet_does_not_go_while_somebody_comes_into_it(project: Project) -> None:
+    id = await network(project, "10.0.0.0/16", "10.0.1.0/24")
+    server = (await project.accept("web")).server_id
+
+    async def delete() -> None:
+        async with project.pool.connection() as connection, connection.transaction():
+            await networks.delete_subnet(connection, project.id, id, IPv4Network("10.0.1.0/24"))
+
+    async with project.pool.connection() as connection, connection.transaction():
+        await network_members.join(connection, project.id, id, Holder(ZONE, server_id=server))
+        deleting = asyncio.create_task(delete())
+        await eventually(lambda: _waits(project), every=0.01)
+    with pytest.raises(ServiceError):
+        await deleting
+
+
+async def _waits(project: Project) -> bool:
+    """Whether somebody waits for another's transaction."""
+    (row,) = await project.all(
+        "SELECT count(*) AS n FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND datname = current_database()"
+    )
+    return bool(row["n"])
 
 
 async def test_what_is_asked_for_is_given_or_refused(project: Project) -> None:
