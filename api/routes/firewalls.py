@@ -116,8 +116,8 @@ async def delete_firewall(use: Use, asking: Asking, id: PathId) -> None:
     responses=failing(NotFound),
 )
 async def set_rules(changing: Changing, id: PathId, body: SetRules) -> Response:
-    """In place of all that it has, at once and without an interruption of what is under way. One action for the
-    rules, and one for each server that has the firewall, for as many as 50."""
+    """In place of all that it has, at once and without an interruption of what is under way. One action for
+    each server that has the firewall, for as many as 50, and one for the rules and all other servers."""
 
     async def make(connection: Connection) -> dict[str, Any]:
         rules = [one.rule for one in body.rules]

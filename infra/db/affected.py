@@ -32,6 +32,13 @@ MEMBERS = "SELECT server_id FROM network_members WHERE network_id = %s AND serve
 
 OF_PROJECT = "SELECT id AS server_id FROM servers WHERE project_id = %s ORDER BY id"
 
+# Of other actions of the same transaction: what one that began meanwhile has done may be older than the rules.
+TOLD_ALONE = """
+SELECT o.server_id FROM actions a JOIN actions o ON o.started = a.started AND o.project_id = a.project_id
+WHERE a.id = %(action)s AND o.command = 'apply_firewall' AND o.server_id IS NOT NULL
+  AND o.resources @> jsonb_build_array(jsonb_build_object('id', %(firewall)s::bigint, 'type', 'firewall'))
+"""
+
 LEAVERS = "SELECT server_id FROM network_leavers WHERE action_id = %s ORDER BY server_id"
 
 
@@ -58,7 +65,9 @@ async def servers(connection: Connection, change: Change) -> list[int]:
     if change.command in OF_A_SERVER | OF_A_FIREWALL and change.server_id is not None:
         return [change.server_id]
     if change.command in OF_A_FIREWALL:
-        return await _of_firewall(connection, change.project_id, change.resource.id)
+        all_of_it = await _of_firewall(connection, change.project_id, change.resource.id)
+        alone = await _told_alone(connection, change)
+        return [id for id in all_of_it if id not in alone]
     return []
 
 
@@ -71,3 +80,9 @@ async def _of_firewall(connection: Connection, project_id: int, id: int) -> list
     direct = {target.server_id for target in firewall.targets if target.server_id is not None}
     by_labels = await firewall_targets.matching(connection, project_id, [firewall])
     return sorted(guarded.union(direct, *by_labels.values()))
+
+
+async def _told_alone(connection: Connection, change: Change) -> set[int]:
+    """Servers that have an action of their own beside that for all: it brings them the same rules."""
+    found = await connection.execute(TOLD_ALONE, {"action": change.action_id, "firewall": change.resource.id})
+    return {row["server_id"] for row in await found.fetchall()}
