@@ -196,11 +196,12 @@ class Settings(BaseSettings):
     edge_run: Path = Field(
         Path("/run/puchify/edge"), description="HAProxy's configuration and sockets on the edge; a short path."
     )
-    edge_connections: int = Field(
-        9_000,
+    edge_connections: int | None = Field(
+        None,
         ge=100,
-        description="Connections of clients that HAProxy takes at a time, for all load balancers; each needs "
-        "two files open.",
+        description="Connections of clients that HAProxy takes at a time, for all load balancers, each with two files "
+        "open; one load balancer takes an eighth of them at most, a project a quarter. Without it: as many as the "
+        "limit of open files allows, 100,000 at most.",
     )
     edge_namespaces: str = Field(
         "pe{edge}-",

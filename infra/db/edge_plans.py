@@ -142,6 +142,7 @@ def _balancer(one: LoadBalancer, turns: DictRow, side: PrivateSide | None, resol
         private=side,
         services=tuple(one.services),
         backends=tuple(sorted(backends, key=lambda backend: (backend.by_network, backend.address))),
+        project_id=one.project_id,
     )
 
 

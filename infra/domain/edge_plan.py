@@ -43,7 +43,8 @@ class Backend:
 @dataclass(frozen=True, slots=True)
 class Balancer:
     """``epoch``: of its assignment to this edge. ``ipv4``, ``ipv6``: None while its public interface is off; the
-    generations as those of infra.domain.port_plan.PublicPort. ``max_connections``: of its type, at a time."""
+    generations as those of infra.domain.port_plan.PublicPort. ``max_connections``: of its type, at a time.
+    ``project_id``: whose it is; a project's load balancers share what an edge takes for one."""
 
     id: int
     epoch: int
@@ -56,6 +57,7 @@ class Balancer:
     private: PrivateSide | None = None
     services: tuple[Service, ...] = ()
     backends: tuple[Backend, ...] = ()
+    project_id: int = 0
 
     @property
     def public(self) -> tuple[str, ...]:

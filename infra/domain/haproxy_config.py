@@ -4,6 +4,7 @@ Names are made of what they belong to and read back, so that statistics and stat
 
     lb<id>-<port>           the frontend and the backend of a service       lb<id>-<port>-redirect  its way from port 80
     pub_<address>           a backend that is reached in public             net_<address>           in the network
+    lb<id>, project<id>     who is counted for a connection                 project<id>-requests    and for a request
 
 The keywords are those of HAProxy 2.6 (its configuration manual: sections 4.2 and 5).
 """
@@ -24,8 +25,11 @@ HARD_STOP_S = 3600
 """What is under way when a configuration changes has so long to end by itself."""
 MOST_RELOADS = 100
 """Old workers whose streams last: beyond so many, the oldest ends. Each takes some 10 MB."""
-MOST_CONNECTIONS = 9_000
-"""Unless the edge's operator says otherwise."""
+MOST_CONNECTIONS = 100_000
+"""Unless the edge's operator says otherwise, or its open files allow fewer."""
+OF_BALANCER, OF_PROJECT = 8, 4
+"""What one load balancer takes at most, and all of one project: an eighth and a quarter of the edge's connections.
+Those beyond are turned away, so that whoever is full leaves the others reachable."""
 CONNECT_S = 5
 STREAM_S = 3600
 """A stream of plain TCP, or what an HTTP connection was upgraded to, may be silent for so long."""
@@ -66,7 +70,7 @@ def config(plan: EdgePlan, ground: Ground, left_out: Collection[str] = ()) -> st
 
 
 def together(ground: Ground, services: Iterable[str]) -> str:
-    return "\n\n".join((_text([_global(ground), _defaults()]), *services)) + "\n"
+    return "\n\n".join((_text([_global(ground), _defaults(), _counts()]), *services)) + "\n"
 
 
 def service_text(balancer: Balancer, service: Service, ground: Ground) -> str:
@@ -134,6 +138,11 @@ def _defaults() -> list[str]:
     ]
 
 
+def _counts() -> list[str]:
+    """A table, which is of a backend: it counts what lives of connections and requests, whatever frontend took them."""
+    return ["backend counts", "  stick-table type string len 48 size 100k store conn_cur"]
+
+
 def _service(balancer: Balancer, service: Service, ground: Ground) -> list[list[str]]:
     sections = [_frontend(balancer, service, ground), _backend(balancer, service, ground)]
     if service.protocol == "https" and service.http and service.http.redirect_http:
@@ -147,7 +156,7 @@ def _frontend(balancer: Balancer, service: Service, ground: Ground) -> list[str]
         f"frontend {name}",
         f"  mode {'http' if http else 'tcp'}",
         *_binds(balancer, service.listen_port, ground, _tls(service, ground)),
-        f"  maxconn {balancer.max_connections}",
+        *_bounds(balancer, ground),
     ]
     if http:
         scheme = "https" if service.protocol == "https" else "http"
@@ -156,6 +165,7 @@ def _frontend(balancer: Balancer, service: Service, ground: Ground) -> list[str]
             # A client that waits on an open connection learns with its next answer that it is to open another.
             "  option idle-close-on-response",
             "  option forwardfor",
+            *_request_bounds(balancer, ground),
             f"  http-request set-header X-Forwarded-Proto {scheme}",
             "  http-request set-header X-Forwarded-Port %[dst_port]",
         ]
@@ -168,10 +178,34 @@ def _redirect(balancer: Balancer, service: Service, ground: Ground) -> list[str]
         f"frontend {service_name(balancer.id, service.listen_port)}-redirect",
         "  mode http",
         *_binds(balancer, REDIRECTED_PORT, ground, ""),
-        f"  maxconn {balancer.max_connections}",
+        *_bounds(balancer, ground),
         "  timeout client 10s",
         f"  http-request redirect code 301 location https://%[req.hdr(host),host_only]{port}%[pathq]",
     ]
+
+
+def _bounds(balancer: Balancer, ground: Ground) -> list[str]:
+    """One service full makes its clients wait; several of one load balancer, or of one project, turn them away."""
+    most, of_project = _most(balancer, ground), ground.max_connections // OF_PROJECT
+    return [
+        f"  maxconn {most}",
+        f"  tcp-request connection track-sc0 str(lb{balancer.id}) table counts",
+        f"  tcp-request connection reject if {{ sc0_conn_cur gt {most} }}",
+        f"  tcp-request connection track-sc1 str(project{balancer.project_id}) table counts",
+        f"  tcp-request connection reject if {{ sc1_conn_cur gt {of_project} }}",
+    ]
+
+
+def _request_bounds(balancer: Balancer, ground: Ground) -> list[str]:
+    """A connection of HTTP/2 has many requests at a time, each with a connection to a target."""
+    return [
+        f"  http-request track-sc2 str(project{balancer.project_id}-requests) table counts",
+        f"  http-request deny deny_status 503 if {{ sc2_conn_cur gt {ground.max_connections // OF_PROJECT} }}",
+    ]
+
+
+def _most(balancer: Balancer, ground: Ground) -> int:
+    return min(balancer.max_connections, ground.max_connections // OF_BALANCER)
 
 
 def _binds(balancer: Balancer, port: int, ground: Ground, tls: str) -> list[str]:

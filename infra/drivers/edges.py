@@ -16,7 +16,6 @@ from pyroute2.netlink.exceptions import NetlinkError
 
 from infra.domain.edge_plan import EdgePlan, Health, Served
 from infra.domain.errors import Conflict, HostUnavailable
-from infra.domain.haproxy_config import MOST_CONNECTIONS
 from infra.drivers.edge_addresses import ensure_addresses, remove_link, withdraw_addresses
 from infra.drivers.edge_guard import ensure_guard, remove_guard
 from infra.drivers.edge_networks import EdgeNetworks
@@ -38,10 +37,10 @@ class Edge(Protocol):
 
 
 class HaproxyEdge:
-    """``directory``: of HAProxy's configuration and sockets; a short path. ``connections``: of clients, at a time.
+    """``directory``: of HAProxy's configuration and sockets; a short path. ``connections``: as Haproxy's.
     haproxy.CannotRun."""
 
-    def __init__(self, directory: Path, networks: EdgeNetworks, connections: int = MOST_CONNECTIONS) -> None:
+    def __init__(self, directory: Path, networks: EdgeNetworks, connections: int | None = None) -> None:
         require()
         prepare(directory)
         self._networks = networks

@@ -10,6 +10,7 @@ from __future__ import annotations
 import errno
 import os
 import pwd
+import resource
 import shutil
 import socket
 import ssl
@@ -47,6 +48,8 @@ unless they are ambient."""
 RELOAD_S = 20.0
 LOOK_S = 0.01
 CONFIG = "haproxy.cfg"
+FILES = 2.2
+"""Open at a time for each connection of a client: its own, that to a target, and some room."""
 
 
 class CannotRun(Exception):
@@ -78,9 +81,15 @@ def prepare(directory: Path) -> None:
     directory.chmod(0o700)
     _hand_over(directory)
     if not (directory / CONFIG).exists():
-        ground = Ground(str(directory), str)
+        ground = Ground(str(directory), str, affordable())
         _write(directory / "states", states(EdgePlan(0), "", ()))
         _write(directory / CONFIG, config(EdgePlan(0), ground))
+
+
+def affordable() -> int:
+    """Connections of clients that the open files of this process, and so of its children, are enough for."""
+    _, files = resource.getrlimit(resource.RLIMIT_NOFILE)
+    return MOST_CONNECTIONS if files == resource.RLIM_INFINITY else min(MOST_CONNECTIONS, int(files / FILES))
 
 
 def is_up(directory: Path) -> bool:
@@ -93,12 +102,13 @@ def is_up(directory: Path) -> bool:
 
 
 class Haproxy:
-    """Blocking; one call at a time, but for ``health``. ``namespace``: of a private side, by its member's id."""
+    """Blocking; one call at a time, but for ``health``. ``namespace``: of a private side, by its member's id.
+    ``connections``: of clients, at a time; None: as many as are affordable."""
 
-    def __init__(self, directory: Path, namespace: Callable[[int], str], connections: int = MOST_CONNECTIONS) -> None:
+    def __init__(self, directory: Path, namespace: Callable[[int], str], connections: int | None = None) -> None:
         self._directory = directory
         self._namespace = namespace
-        self._connections = connections
+        self._connections = connections or affordable()
         self._sockets = Sockets(directory)
         self._checks = Checks(directory, _write)
         self._seen: dict[tuple[str, str], HealthStatus] = {}

@@ -23,8 +23,8 @@ from tests.edge.backends import Backends
 class RunningEdge(HaproxyEdge):
     """``master``: HAProxy's process, which a test may end and start again."""
 
-    def __init__(self, directory: Path, prefix: str) -> None:
-        super().__init__(directory, EdgeNetworks(prefix))
+    def __init__(self, directory: Path, prefix: str, connections: int | None = None) -> None:
+        super().__init__(directory, EdgeNetworks(prefix), connections)
         self.directory, self.prefix = directory, prefix
         self.master = self.begin()
 
@@ -55,10 +55,16 @@ def edge_directory(private_network: None) -> Iterator[Path]:
     shutil.rmtree(directory)
 
 
+@pytest.fixture
+def connections() -> int | None:
+    """Of clients, at a time."""
+    return None
+
+
 @pytest_asyncio.fixture
-async def edge(edge_directory: Path) -> AsyncIterator[RunningEdge]:
+async def edge(edge_directory: Path, connections: int | None) -> AsyncIterator[RunningEdge]:
     prefix = f"pe{os.getpid()}-"
-    running = RunningEdge(edge_directory, prefix)
+    running = RunningEdge(edge_directory, prefix, connections)
     try:
         await running.until_up()
         yield running

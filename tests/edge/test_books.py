@@ -106,7 +106,9 @@ async def test_a_plan_has_servers_while_they_are_registered(module_api: Api) -> 
         row = await region.one("SELECT address FROM addresses WHERE server_id = %s AND type = 'ipv4'", order.server_id)
         assert row
         backend = Backend(row["address"])
-        assert [one.backends for one in (await api.plan()).balancers] == [(backend,)]
+        assert [(one.backends, one.project_id) for one in (await api.plan()).balancers] == [
+            ((backend,), order.project_id)
+        ]
         before = (await api.plan()).digest
 
         told = [Health(id, 80, backend.address, False, "healthy"), Health(id + 1000, 80, "192.0.2.1", False, "healthy")]
