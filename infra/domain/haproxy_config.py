@@ -220,10 +220,18 @@ def _binds(balancer: Balancer, port: int, ground: Ground, tls: str) -> list[str]
 def _tls(service: Service, ground: Ground) -> str:
     if service.protocol != "https":
         return ""
+    file, _ = certificate_list(service, ground)
+    return f" ssl crt-list {_word(file)} alpn h2,http/1.1"
+
+
+def certificate_list(service: Service, ground: Ground) -> tuple[str, str]:
+    """A file, named after its content, and that: the files of the service's certificates, which are too many for a line
+    of the configuration. The first is for clients that ask for no other. Unservable."""
     files = [ground.certificates[id] for id in service.certificates if id in ground.certificates]
     if not files:
         raise Unservable("it has no certificate that can be used")
-    return " ssl " + " ".join(f"crt {_word(file)}" for file in files) + " alpn h2,http/1.1"
+    text = "".join(f"{file}\n" for file in files)
+    return f"{ground.directory}/certificates-{hashlib.sha256(text.encode()).hexdigest()[:16]}.list", text
 
 
 def _backend(balancer: Balancer, service: Service, ground: Ground) -> list[str]:

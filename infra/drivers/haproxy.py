@@ -28,6 +28,7 @@ from infra.domain.haproxy_config import (
     Ground,
     Unservable,
     backend_of,
+    certificate_list,
     config,
     pause,
     service_name,
@@ -174,8 +175,7 @@ class Haproxy:
         """A file of its own for each content: an old worker's is never written over."""
         digest = sha256(certificate.pem.encode()).hexdigest()[:16]
         file = self._directory / f"certificate-{certificate.id}-{digest}.pem"
-        if not file.exists():
-            _write(file, certificate.pem)
+        _keep_text(file, certificate.pem)
         try:
             ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER).load_cert_chain(file, password="")
         except (OSError, ValueError) as error:  # ssl's errors are among them
@@ -195,6 +195,8 @@ class Haproxy:
                 problems[name] = f"another process of the edge is at {', '.join(taken)}"
                 continue
             try:
+                if service.protocol == "https":
+                    _keep_text(*certificate_list(service, ground))
                 texts[name] = service_text(balancer, service, ground)
             except Unservable as problem:
                 problems[name] = str(problem)
@@ -272,8 +274,10 @@ class Haproxy:
 
     def _tidy(self, text: str) -> None:
         """Certificates that are not in the configuration any more: a worker has read its own."""
-        for file in self._directory.glob("certificate-*.pem"):
-            if str(file) not in text:
+        lists = [file for file in self._directory.glob("certificates-*.list") if str(file) in text]
+        named = "".join((text, *(file.read_text() for file in lists)))
+        for file in self._directory.glob("certificate*"):
+            if str(file) not in named:
                 file.unlink(missing_ok=True)
 
 
@@ -307,6 +311,12 @@ def _is_taken(address: str, port: int) -> bool:
         except OSError as error:
             return error.errno == errno.EADDRINUSE
     return False
+
+
+def _keep_text(path: str | Path, text: str) -> None:
+    """In a file that is named after it."""
+    if not Path(path).exists():
+        _write(Path(path), text)
 
 
 def _write(path: Path, text: str) -> None:

@@ -19,6 +19,7 @@ from infra.domain.haproxy_config import (
     Unservable,
     backend_name,
     backend_of,
+    certificate_list,
     config,
     pause,
     service_name,
@@ -107,6 +108,9 @@ def test_haproxy_takes_it(name: str, tmp_path: Path) -> None:
     )
     pem.write_text((tmp_path / "crt").read_text() + (tmp_path / "key").read_text())
     ground = Ground(str(tmp_path), GROUND.namespace, certificates={9: str(pem), 10: str(pem)})
+    for service in (service for balancer in PLANS[name] for service in balancer.services if service.certificates):
+        listed, text = certificate_list(service, ground)
+        Path(listed).write_text(text)
     lines = config(EdgePlan(1, PLANS[name]), ground).splitlines()
     file = tmp_path / "haproxy.cfg"
     file.write_text("\n".join(line.partition(" namespace ")[0] for line in lines) + "\n")
