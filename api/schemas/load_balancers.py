@@ -255,6 +255,8 @@ class _Reached:
 
 def _reached(balancer: LoadBalancer, one: Resolved, health: HealthOf) -> _Reached:
     def status(port: int) -> HealthStatus:
+        if one.is_beyond:
+            return "unhealthy"
         return health.get((balancer.id, port, one.backend), "unknown") if one.backend else "unknown"
 
     ports = [service.listen_port for service in balancer.services]

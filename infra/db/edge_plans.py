@@ -6,9 +6,9 @@ by its public one, IPv4 first. What a label selector means is found out at the m
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
-from itertools import groupby, islice
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from itertools import groupby
 from typing import Any
 
 from psycopg import sql
@@ -48,11 +48,13 @@ CERTIFICATES = "SELECT id, certificate, private_key FROM certificates WHERE id =
 
 @dataclass(frozen=True, slots=True)
 class Resolved:
-    """Whom a target means: ``server_id`` None for an address. ``backend`` None: it cannot be sent to now."""
+    """Whom a target means: ``server_id`` None for an address. ``backend`` None: it cannot be sent to now.
+    ``is_beyond``: nor to it, as there are as many before it as a load balancer sends to."""
 
     target: Target
     server_id: int | None
     backend: Backend | None
+    is_beyond: bool = False
 
 
 async def plan_of(connection: Connection, edge_id: int) -> EdgePlan:
@@ -87,7 +89,16 @@ async def resolve(connection: Connection, balancers: Sequence[LoadBalancer]) -> 
                 told[one.id] += [
                     Resolved(target, id, _backend(one, target, servers.get(id or 0))) for id in means[one.id, target]
                 ]
-    return told
+    return {id: list(_within(some)) for id, some in told.items()}
+
+
+def _within(resolved: Iterable[Resolved]) -> Iterator[Resolved]:
+    """Each as before or beyond. A server may be meant twice."""
+    sent: set[Backend] = set()
+    for one in resolved:
+        if one.backend and len(sent) < MOST_BACKENDS:
+            sent.add(one.backend)
+        yield replace(one, is_beyond=one.backend is not None and one.backend not in sent)
 
 
 async def _selected(
@@ -131,8 +142,7 @@ async def _sides(connection: Connection, balancers: Sequence[LoadBalancer]) -> d
 
 
 def _balancer(one: LoadBalancer, turns: DictRow, side: PrivateSide | None, resolved: Sequence[Resolved]) -> Balancer:
-    found = dict.fromkeys(backend for each in resolved if (backend := each.backend))  # a server may be meant twice
-    backends = islice(found, MOST_BACKENDS)
+    backends = {each.backend for each in resolved if each.backend and not each.is_beyond}
     return Balancer(
         *(one.id, turns["edge_epoch"], one.algorithm, one.type.max_connections),
         ipv4=one.ipv4 if one.public_enabled else None,

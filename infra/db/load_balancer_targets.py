@@ -21,6 +21,8 @@ from infra.db.load_balancers import KIND, LoadBalancer, Target, check_limits
 from infra.db.pool import Connection
 from infra.db.selectors import conditions, hold
 from infra.db.servers import Server
+from infra.domain.edge_plan import MOST_BACKENDS
+from infra.domain.errors import QuotaExceeded
 from infra.domain.labels import matches, parse_selector
 from infra.domain.networks import PRIVATE
 from infra.domain.refusals import (
@@ -95,6 +97,7 @@ async def add(connection: Connection, project_id: int, id: int, named: Named, by
     if any(named.is_of(target) for target in balancer.targets):
         raise TargetAlreadyDefined("target is already defined")
     check_limits(balancer.type, balancer.services, len(balancer.targets) + 1)
+    await _check_meant(connection, balancer, named)
     if named.ip is not None:
         way = await _way_to(connection, balancer, named.ip)
     else:
@@ -114,15 +117,8 @@ async def remove(connection: Connection, project_id: int, id: int, named: Named)
 
 async def selected(connection: Connection, balancers: Sequence[LoadBalancer]) -> Mapping[str, Sequence[int]]:
     """The servers that each label selector among the targets means now, by selector. All are of one project."""
-    selectors = sorted({one.selector for balancer in balancers for one in balancer.targets if one.selector})
-    if not selectors:
-        return {}
-    queries = [_servers_with(selector) for selector in selectors]
-    query = sql.SQL("{} ORDER BY selector, id").format(sql.SQL(" UNION ALL ").join(queries))
-    found: dict[str, list[int]] = {selector: [] for selector in selectors}
-    for row in await (await connection.execute(query, {"project": balancers[0].project_id})).fetchall():
-        found[row["selector"]].append(row["id"])
-    return found
+    selectors = {one.selector for balancer in balancers for one in balancer.targets if one.selector}
+    return await _meant(connection, balancers[0].project_id, selectors) if selectors else {}
 
 
 async def of_servers(connection: Connection, servers: Sequence[Server]) -> Mapping[int, Sequence[int]]:
@@ -154,6 +150,28 @@ async def missing_servers(connection: Connection, project_id: int, ids: Iterable
     query = "SELECT id FROM servers WHERE project_id = %s AND id = ANY(%s)"
     found = await (await connection.execute(query, (project_id, list(wanted)))).fetchall()
     return wanted - {row["id"] for row in found}
+
+
+async def _meant(connection: Connection, project_id: int, selectors: Iterable[str]) -> dict[str, list[int]]:
+    """By selector; there is one."""
+    found: dict[str, list[int]] = {selector: [] for selector in sorted(selectors)}
+    queries = [_servers_with(selector) for selector in found]
+    query = sql.SQL("{} ORDER BY selector, id").format(sql.SQL(" UNION ALL ").join(queries))
+    for row in await (await connection.execute(query, {"project": project_id})).fetchall():
+        found[row["selector"]].append(row["id"])
+    return found
+
+
+async def _check_meant(connection: Connection, balancer: LoadBalancer, named: Named) -> None:
+    """QuotaExceeded: with that target it would send to more servers than any load balancer does."""
+    asked: list[Target | Named] = [*balancer.targets, named]
+    selectors = {one.selector for one in asked if one.selector}
+    meant = await _meant(connection, balancer.project_id, selectors) if selectors else {}
+    servers = {one.server_id for one in asked if one.server_id} | {id for ids in meant.values() for id in ids}
+    count = len(servers) + sum(one.ip is not None for one in asked)
+    if count > MOST_BACKENDS:
+        message = f"a load balancer sends to {MOST_BACKENDS} servers at most; with this target it would be {count}"
+        raise QuotaExceeded(message, {"limits": [{"name": "max_targets"}]})
 
 
 def _check_interface(balancer: LoadBalancer, way: _Way) -> None:

@@ -16,8 +16,8 @@ from infra.domain.load_balancers import Algorithm, Service
 
 HealthStatus = Literal["healthy", "unhealthy", "unknown"]
 MOST_BACKENDS = 500
-"""Of one load balancer. Types bound its targets, and a label selector is one of them, however many servers it means:
-those beyond are not sent to, and their health is unknown."""
+"""Of one load balancer. Types bound its targets, and a label selector is one of them, however many servers it means. A
+target that would mean more is refused; servers that come later are not sent to beyond it, and told unhealthy."""
 
 
 @dataclass(frozen=True, slots=True)

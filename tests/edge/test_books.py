@@ -131,6 +131,38 @@ async def test_a_plan_has_servers_while_they_are_registered(module_api: Api) -> 
     await removed(region, known)
 
 
+async def test_servers_beyond_what_a_load_balancer_sends_to_are_told(
+    module_api: Api, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A selector that means too many is refused; who comes later is unhealthy."""
+    for module in ("edge_plans", "load_balancer_targets"):
+        monkeypatch.setattr(f"infra.db.{module}.MOST_BACKENDS", 1)
+    region, role = module_api.region, {"role": "beyond"}
+    known = await new_edge(region)
+    orders = [await region.create(name=name) for name in ("beyond-1", "beyond-2")]
+    selector = {"type": "label_selector", "label_selector": {"selector": "role=beyond"}, "use_private_ip": False}
+    async with edge_api(region, known) as api:
+        await api.report(Served(""))
+        await module_api.http.put(f"/servers/{orders[0].server_id}", json={"labels": role})
+        id = await balancer(module_api, "beyond", services=[SERVICE], targets=[selector])
+        await module_api.http.put(f"/servers/{orders[1].server_id}", json={"labels": role})
+        (backends,) = [one.backends for one in (await api.plan()).balancers]
+        assert len(backends) == 1
+        (target,) = (await module_api.listed(f"/load_balancers/{id}"))["load_balancer"]["targets"]
+        assert {one["server"]["id"]: one["health_status"][0]["status"] for one in target["targets"]} == {
+            orders[0].server_id: "unknown",
+            orders[1].server_id: "unhealthy",
+        }
+        await module_api.http.post(f"/load_balancers/{id}/actions/remove_target", json=selector)
+        refused = await module_api.http.post(f"/load_balancers/{id}/actions/add_target", json=selector)
+        assert (refused.status_code, refused.json()["error"]["code"]) == (403, "resource_limit_exceeded")
+        assert "sends to 1 servers at most; with this target it would be 2" in refused.json()["error"]["message"]
+    await gone(module_api, id)
+    for order in orders:
+        await region.delete(order)
+    await removed(region, known)
+
+
 async def test_a_key_is_good_for_its_own_edge_only(module_api: Api) -> None:
     region = module_api.region
     first, second = await new_edge(region), await new_edge(region)
