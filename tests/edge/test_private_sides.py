@@ -7,12 +7,15 @@ import os
 import subprocess
 from collections.abc import Iterator
 from dataclasses import replace
+from typing import Any
 
 import pytest
+from pyroute2.netlink.nfnetlink.nfctsocket import NFCTSocket
 
 from infra.domain.edge_plan import Backend, Balancer, EdgePlan, PrivateSide
 from infra.domain.networks import mac_of
 from infra.domain.port_names import bridge_name
+from infra.drivers import nft
 from tests.edge.conftest import RunningEdge
 from tests.edge.test_haproxy import service, until
 
@@ -74,6 +77,43 @@ async def test_two_networks_with_one_range(edge: RunningEdge, guests: list[subpr
         await _body("http://10.0.0.5/", "ip", "netns", "exec", f"{edge.prefix}guest{number}") for number in (1, 2)
     ]
     assert from_outside == from_inside == ["network 1", "network 2"]
+
+
+STATEFUL = f"""
+add table inet beside
+add chain inet beside zones {{ type filter hook prerouting priority raw; }}
+add rule inet beside zones iifname "{bridge_name(5001)}" ct zone set 9
+add chain inet beside judges {{ type filter hook forward priority 0; }}
+add rule inet beside judges ct state invalid drop
+"""
+"""What a machine may have beside the edge: rules that ask for connections, and a host's zone for one network."""
+
+
+async def test_connections_of_one_network_are_not_taken_for_those_of_another(
+    edge: RunningEdge, guests: list[subprocess.Popen[bytes]]
+) -> None:
+    nft.apply(STATEFUL)
+    try:
+        await edge.follow(EdgePlan(1, (balancer(1), balancer(2))))
+        guests += [plug_in(edge, 1), plug_in(edge, 2)]
+        async with asyncio.timeout(10):
+            while {health.status for health in await edge.health()} != {"healthy"}:  # noqa: ASYNC110
+                await asyncio.sleep(0.05)
+        assert await asyncio.to_thread(_zones_of_connections, INSIDE) == {9}  # where a host tracks them, by themselves
+    finally:
+        nft.apply("delete table inet beside")
+
+
+def _zones_of_connections(address: str) -> set[int]:
+    """Of those that the machine knows to that address; 0: of no network's own."""
+    with NFCTSocket() as conntrack:
+        found = [one for one in conntrack.dump() if _destination(one) == address]
+    return {one.get_attr("CTA_ZONE") or 0 for one in found}
+
+
+def _destination(connection: Any) -> str | None:
+    there = connection.get_attr("CTA_TUPLE_ORIG").get_attr("CTA_TUPLE_IP")
+    return there and there.get_attr("CTA_IP_V4_DST")
 
 
 async def test_a_network_that_it_leaves_is_gone_from_the_edge(edge: RunningEdge) -> None:
