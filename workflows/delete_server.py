@@ -13,7 +13,6 @@ with workflow.unsafe.imports_passed_through():
     from activities.addresses import AddressBook
     from activities.disks import Disks
     from activities.dns import Names
-    from activities.load_balancers import LoadBalancers
     from activities.machines import Machines
     from activities.orders import Orders
     from activities.placement import Placements
@@ -23,7 +22,7 @@ with workflow.unsafe.imports_passed_through():
     from activities.seeds import Seeds
     from infra.domain.models import DeleteOrder, Holdings, PlacementRequest, ServerOrder
     from infra.temporal.names import PHASE
-    from workflows.saga import Undo, run, surely, together, unwind
+    from workflows.saga import Undo, run, surely, together, unwind, withdraw_targets
 
 
 @workflow.defn
@@ -50,7 +49,7 @@ def owned(order: ServerOrder) -> list[Undo]:
 
 
 def leading_to(order: ServerOrder) -> list[Undo]:
-    return [(Names.withdraw_dns, order), (LoadBalancers.deregister_targets, order)]
+    return [(Names.withdraw_dns, order), (withdraw_targets, order)]
 
 
 def on_its_host(holdings: Holdings) -> list[Undo]:

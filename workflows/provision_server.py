@@ -42,7 +42,18 @@ with workflow.unsafe.imports_passed_through():
     from infra.temporal.names import FAILURE_CODE, HOST_ID, PHASE
     from workflows.failures import DELETED, HOST_AWAY
     from workflows.options import DEADLINE, HOSTS_TO_TRY, RETURN_LOOKS, RETURN_PAUSE
-    from workflows.saga import Beside, Saga, Unwound, heed_cancellation, run, surely, tell_edges, together, unless
+    from workflows.saga import (
+        Beside,
+        Saga,
+        Unwound,
+        heed_cancellation,
+        run,
+        surely,
+        tell_edges,
+        together,
+        unless,
+        withdraw_targets,
+    )
 
 
 @workflow.defn
@@ -115,8 +126,8 @@ class ProvisionServer:
         await saga.step(Names.publish_dns, order, undo=Names.withdraw_dns)
 
     async def serve(self, saga: Saga, order: ServerOrder) -> None:
-        """In the books first, then at the edges that they name; undone, it is told to them as well."""
-        edges = await saga.step(LoadBalancers.register_targets, order, undo=LoadBalancers.deregister_targets)
+        """In the books first, then at the edges that they name."""
+        edges = await saga.step(LoadBalancers.register_targets, order, undo=withdraw_targets)
         await tell_edges(edges)
 
     async def boot(self, saga: Saga, machine: Machine) -> Readiness:

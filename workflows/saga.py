@@ -20,11 +20,11 @@ from temporalio.exceptions import ActivityError, TimeoutType
 
 with workflow.unsafe.imports_passed_through():
     from activities.hosts import Hosts
-    from activities.load_balancers import Edges
+    from activities.load_balancers import Edges, LoadBalancers
     from activities.records import Records
     from infra.domain.edge_plan import EdgeOrder
     from infra.domain.errors import HOST_FAILURES
-    from infra.domain.models import Failure, HostQuestion, Tombstone
+    from infra.domain.models import Failure, HostQuestion, ServerOrder, Tombstone
     from infra.temporal.names import edge_queue, host_queue
     from workflows.failures import CANCELLED, LATE, failure_of, is_away, timeout_of
     from workflows.options import ASK, BEAT, FACTOR, QUEUE, STEPS
@@ -35,8 +35,8 @@ R = TypeVar("R")
 Activity = Callable[[Any, A], Awaitable[R]]
 """An activity method, unbound: it names the activity and is never called."""
 
-Undo = tuple["Activity[Any, Any]", Any]
-"""An undo and the value of the step that it undoes. That of targets names the edges that have to follow it."""
+Undo = tuple[Callable[..., Awaitable[Any]], Any]
+"""An undo and the value of the step that it undoes: an activity, or a story of several, none of them on a host."""
 
 
 class Unwound(Exception):
@@ -58,7 +58,9 @@ class Saga:
     def __init__(self) -> None:
         self._undo: list[Undo] = []
 
-    async def step(self, do: Activity[A, R], value: A, undo: Activity[A, Any] | None) -> R:
+    async def step(
+        self, do: Activity[A, R], value: A, undo: Activity[A, Any] | Callable[[A], Awaitable[None]] | None
+    ) -> R:
         """Run one step. ``undo`` takes the step's own value; None only where the step leaves nothing behind."""
         if undo is not None and (undo, value) not in self._undo:
             self._undo.append((undo, value))
@@ -150,10 +152,11 @@ async def unwind(undo: list[Undo], away: bool = False) -> None:
 async def _unwind(undo: list[Undo], away: bool) -> None:
     buried = False
     for do, value in reversed(undo):
+        if do.__name__ not in STEPS:
+            await do(value)
+            continue
         if STEPS[do.__name__].place != "host":
-            done = await run(do, value)
-            if do.__name__ == "deregister_targets":
-                await tell_edges(done)
+            await run(do, value)
             continue
         if not away:
             try:
@@ -165,6 +168,11 @@ async def _unwind(undo: list[Undo], away: bool) -> None:
         if not buried:  # what the host did not do it makes up for when it finds the tombstone; the rest goes on
             await run(Records.bury, Tombstone(value.server_id, value.host_id, value.epoch))
             buried = True
+
+
+async def withdraw_targets(order: ServerOrder) -> None:
+    """From the books first, then at the edges that they name."""
+    await tell_edges(await run(LoadBalancers.deregister_targets, order))
 
 
 async def tell_edges(edges: Sequence[int]) -> None:
