@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from activities.fence import Fence
 from activities.machines import bring_down, bring_up
 from activities.ports import Ports
-from infra.domain.errors import StaleClaim
+from infra.domain.errors import HostFailure, StaleClaim
 from infra.domain.models import PARTS, Confirmed, HostClaims, Part
 from infra.domain.port_plan import PortPlan
 from infra.drivers.epochs import Epochs
@@ -79,16 +79,25 @@ async def purge(host: Host, fence: Fence, server_id: int, epoch: int) -> bool:
 
 
 async def restore(
-    host: Host, ports: Ports, fence: Fence, claims: Iterable[Confirmed], plans: Iterable[PortPlan] = ()
+    host: Host,
+    internal_api: InternalApi,
+    ports: Ports,
+    fence: Fence,
+    claims: Iterable[Confirmed],
+    plans: Iterable[PortPlan] = (),
 ) -> frozenset[int]:
     """Bring the servers back that ran when the host went down, and keep those off that rested. Which of them are not so
     yet: for another time. ``plans``: of ports, just fetched, for as long as nobody else attaches any; others are."""
     fetched = {(plan.server_id, plan.epoch): plan for plan in plans}
     down = set()
-    for claim in [claim for claim in claims if claim.runs or claim.rests]:
+    wanted = [claim for claim in claims if claim.runs or claim.rests]
+    running = await _running(host) if wanted else set()
+    for claim in wanted:
         machine, bring_back = claim.machine, bring_up if claim.runs else bring_down
         try:
             async with fence.forward(machine.server_id, machine.epoch):
+                if claim.runs and machine.server_id not in running:  # its seed tells of its networks as they were
+                    await host.seeds.write(machine.server_id, await internal_api.seed(machine))
                 await bring_back(host, ports, machine, fetched.get((machine.server_id, machine.epoch)))
         except StaleClaim:
             continue  # its delete was quicker, or a command of its owner
@@ -96,6 +105,14 @@ async def restore(
             log.exception("server %s should %s and does not yet", machine.server_id, "run" if claim.runs else "rest")
             down.add(machine.server_id)
     return frozenset(down)
+
+
+async def _running(host: Host) -> set[int]:
+    """Nobody, where the hypervisor does not answer: what each of them says of that is heard later."""
+    try:
+        return {server_id for server_id, runs in (await host.machines.held()).items() if runs}
+    except HostFailure:
+        return set()
 
 
 async def follow_plans(

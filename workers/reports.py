@@ -68,7 +68,7 @@ class Reports:
         await self.internal_api.report(replace(facts, holds=await parts_held(self.host)))
         plans = await self.internal_api.port_plans()
         self._compared = time.monotonic()
-        self._down = await restore(self.host, self.ports, self.fence, self._claims, plans)
+        self._down = await restore(self.host, self.internal_api, self.ports, self.fence, self._claims, plans)
         await _surely(partial(follow_plans, self.host, self.ports, self.fence, self._claims, plans))
 
     async def keep_on(self) -> None:
@@ -85,7 +85,7 @@ class Reports:
         problems: list[str] = []
         await _unless_it_fails("put in order", self._put_in_order(), problems)
         down = [claim for claim in self._claims if self._is_down(claim)]
-        self._down = await restore(self.host, self.ports, self.fence, down)
+        self._down = await restore(self.host, self.internal_api, self.ports, self.fence, down)
         running = [claim.machine.server_id for claim in self._claims if claim.status == "running"]
         heard = await _unless_it_fails("listen to agents", self.host.guests.heard(running), problems)
         now = time.monotonic()

@@ -52,8 +52,7 @@ class PowerServer:
     async def do(self, command: str, machine: Machine) -> Rest:
         match command:
             case "start_server":
-                await run(Seeds.write_seed, machine)  # its addresses may be others since it was stopped
-                await run(Machines.power_on, machine)
+                await self.boot(machine)
             case "stop_server":
                 await run(Machines.power_off, machine)
                 return "off"
@@ -62,13 +61,18 @@ class PowerServer:
             case "reboot_server":
                 if not await self.shuts_down(machine):
                     await run(Machines.power_off, machine)
-                await run(Machines.power_on, machine)
+                await self.boot(machine)
             case "reset_server":
                 await run(Machines.power_off, machine)
-                await run(Machines.power_on, machine)
+                await self.boot(machine)
             case _:
                 raise NotImplementedError(command)
         return "running"
+
+    async def boot(self, machine: Machine) -> None:
+        """From a new seed: addresses, routes and networks may be others since the last one was written."""
+        await run(Seeds.write_seed, machine)
+        await run(Machines.power_on, machine)
 
     async def shuts_down(self, machine: Machine) -> bool:
         """Whether the guest obeys its power button, within the time that a reboot gives it."""

@@ -10,6 +10,7 @@ from infra.db.network_members import Holder
 from infra.db.networks import NewNetwork
 from infra.domain.firewalls import Rule, Target
 from infra.domain.models import ServerOrder
+from infra.domain.networks import mac_of
 from infra.domain.port_plan import PortPlan
 from infra.drivers.simulated import Fault
 from tests.fix_region import NewRegion, Region, working_host
@@ -78,6 +79,21 @@ async def test_a_server_is_brought_up_with_the_ports_that_it_has_by_then(new_reg
             assert region.host.inventory().machines == {order.server_id: True}
             assert region.host.nics_of(order.server_id) == {member}
             assert await guarded(region, firewall) == [order.server_id]
+            seed = region.host.seed_of(order.server_id)
+            assert seed is not None
+            assert mac_of(member) in seed.network_config
+
+
+async def test_a_server_that_runs_when_its_worker_starts_keeps_its_seed(new_region: NewRegion) -> None:
+    async with new_region(workers=False) as region:
+        (host_id,) = region.hosts
+        async with at_work(region):
+            order = await region.create()
+        written = sum(made.call == "seeds.write" for made in region.host.calls())
+
+        async with working_host(region, host_id, purge=True):
+            assert region.host.inventory().machines == {order.server_id: True}
+        assert sum(made.call == "seeds.write" for made in region.host.calls()) == written
 
 
 async def test_a_firewall_that_goes_while_its_host_restarts_is_told_all_the_same(new_region: NewRegion) -> None:

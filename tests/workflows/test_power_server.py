@@ -6,11 +6,13 @@ import pytest
 
 from infra.domain.errors import Locked
 from infra.domain.models import ServerOrder
+from infra.domain.networks import mac_of
 from infra.drivers.simulated import Fault, Latencies
 from infra.temporal.names import change_id, region_queue
 from tests.fix_api import serving
 from tests.fix_hosts import host_process
 from tests.fix_region import NewRegion, Region, eventually, working_host
+from tests.workflows.test_ports import join
 from workers.region import region_worker
 
 SLOW = Latencies(boot=0.0, shut_down=3600.0)
@@ -61,6 +63,19 @@ async def test_what_is_so_already_or_not_is_made_so(region: Region, first: str, 
 
     assert server["status"] == status
     assert runs(region, order) is (status == "running")
+
+
+@pytest.mark.parametrize("command", ["reboot_server", "reset_server"])
+async def test_a_server_boots_with_the_networks_that_it_has_by_then(region: Region, command: str) -> None:
+    order = await region.create()
+    mac = mac_of(await join(region, order))
+
+    await region.done(order, command)
+    joined = _seed_on(region, order)
+    await region.execute("DELETE FROM network_members WHERE server_id = %s", order.server_id)
+    await region.done(order, command)
+
+    assert (mac in joined, mac in _seed_on(region, order)) == (True, False)
 
 
 async def test_a_guest_that_obeys_is_off_when_its_shutdown_is_done(region: Region) -> None:
@@ -265,6 +280,13 @@ async def _ended(region: Region, action_id: int) -> bool:
 async def _is(region: Region, order: ServerOrder, status: str) -> bool:
     server = await region.server(order)
     return server is not None and server["status"] == status
+
+
+def _seed_on(region: Region, order: ServerOrder) -> str:
+    """What it says of networks."""
+    seed = region.host.seed_of(order.server_id)
+    assert seed is not None
+    return seed.network_config
 
 
 async def _called(region: Region, call: str) -> bool:
