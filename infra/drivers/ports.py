@@ -113,6 +113,8 @@ class HostPorts:
         """The same for all that is to be there, which takes as long as there are servers; and clear away what is
         nobody's."""
         known = dict(self._attached)
+        # A chain that somebody emptied is there, and looks well: those of the host are said again each time.
+        await self._do(partial(nft.apply, self._base()))
         seen = await self._do(look)
         tunnels = bool(self.network.vtep)
         wrong = {server: what for server, plan in known.items() if (what := problems_of(plan, seen, tunnels))}

@@ -110,6 +110,15 @@ async def test_rules_that_somebody_flushed_are_mended(ports: HostPorts, damage: 
     assert await ports.guard() == set()
 
 
+@pytest.mark.parametrize("chain", ["forward", "guests", "guest_to_host", "leave"])
+async def test_a_chain_of_the_host_that_somebody_emptied_is_mended(ports: HostPorts, chain: str) -> None:
+    await ports.attach(plan_for(ALICE))
+    before = everything()
+    shell(f"nft flush chain inet puchify {chain}")
+    await ports.mend()
+    assert sorted(everything().splitlines()) == sorted(before.splitlines())
+
+
 async def test_detach_leaves_nothing_of_the_server_and_all_of_others(ports: HostPorts) -> None:
     await asyncio.gather(ports.attach(plan_for(ALICE)), ports.attach(plan_for(BOB)))
     await asyncio.gather(ports.detach(ALICE.server_id), ports.detach(ALICE.server_id))
