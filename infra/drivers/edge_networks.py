@@ -152,7 +152,7 @@ class EdgeNetworks:
                 log.warning("where member %s is cannot be told: %s", side.member_id, error)
 
     def _ensure_bridge(self, netlink: IPRoute, vni: int) -> int:
-        bridge = ensure_bridge(netlink, vni, self.mtu)
+        bridge = ensure_bridge(netlink, vni, self.mtu, self.underlay or "")
         if self.underlay:
             ensure_overlay(netlink, vni, self.mtu, self.underlay, bridge)
         return bridge

@@ -25,7 +25,7 @@ from infra.domain.port_plan import PortPlan, PrivatePort
 from infra.domain.seed import GATEWAY4, GATEWAY6
 from infra.drivers import nft
 from infra.drivers.links import IS_UP, NEIGHBOUR_PERMANENT, NEIGHBOUR_STATIC, owner_on
-from infra.drivers.public_ports import FAMILIES, ROUTE_PROTOCOL, Route, route_of, routes_of
+from infra.drivers.public_ports import FAMILIES, MTU, ROUTE_PROTOCOL, Route, route_of, routes_of
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,18 +111,20 @@ def strays_in(seen: Look) -> dict[int, int]:
     return {**{member: 0 for member in ruled if member is not None}, **seen.ownerless()}
 
 
-def problems_of(plan: PortPlan, seen: Look, tunnels: bool) -> str:
+def problems_of(plan: PortPlan, seen: Look, tunnels: bool, private_mtu: int) -> str:
     """What of the plan is not there, in words; "": all of it is."""
-    return ", ".join(_missing(plan, seen, tunnels))
+    return ", ".join(_missing(plan, seen, tunnels, private_mtu))
 
 
-def _missing(plan: PortPlan, seen: Look, tunnels: bool) -> Iterator[str]:
+def _missing(plan: PortPlan, seen: Look, tunnels: bool, private_mtu: int) -> Iterator[str]:
     if not firewall_rules.guarded(plan, seen.chains):
         yield "firewall rules"
     tap = seen.links.get(tap_name(plan.server_id))
     if tap is None or not tap.up:
         yield "its public port"
         return
+    if tap.mtu != MTU:
+        yield "its public port's MTU"
     port, index = plan.public, tap.index
     if not {GATEWAY4, GATEWAY6} <= seen.addresses.get(index, set()):
         yield "its gateway"
@@ -131,10 +133,10 @@ def _missing(plan: PortPlan, seen: Look, tunnels: bool) -> Iterator[str]:
     if seen.routes.get(index, set()) != {route for family in FAMILIES for route in routes_of(port, family)}:
         yield "routes"
     for private in plan.private:
-        yield from _missing_of(private, seen, tunnels)
+        yield from _missing_of(private, seen, tunnels, private_mtu)
 
 
-def _missing_of(port: PrivatePort, seen: Look, tunnels: bool) -> Iterator[str]:
+def _missing_of(port: PrivatePort, seen: Look, tunnels: bool, mtu: int) -> Iterator[str]:
     tap, bridge = seen.links.get(private_tap_name(port.member_id)), seen.links.get(bridge_name(port.vni))
     overlay = seen.links.get(overlay_name(port.vni))
     if tap is None or bridge is None or not (tap.up and bridge.up) or tap.master != bridge.index:
@@ -142,6 +144,8 @@ def _missing_of(port: PrivatePort, seen: Look, tunnels: bool) -> Iterator[str]:
         return
     if tunnels and (overlay is None or not overlay.up or overlay.master != bridge.index):
         yield f"the tunnels of network {port.network_id}"
+    if any(link.mtu != mtu for link in (tap, bridge, overlay) if link is not None):
+        yield f"the MTU of network {port.network_id}"
     neighbours = {ip for ip, mac in seen.neighbours.get(bridge.index, set()) if mac == port.mac}
     if port.mac not in seen.entries.get(tap.index, set()) or neighbours != {port.ip, *port.aliases}:
         yield f"entries of network {port.network_id}"

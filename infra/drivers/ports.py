@@ -116,8 +116,8 @@ class HostPorts:
         # A chain that somebody emptied is there, and looks well: those of the host are said again each time.
         await self._do(partial(nft.apply, self._base()))
         seen = await self._do(look)
-        tunnels = bool(self.network.vtep)
-        wrong = {server: what for server, plan in known.items() if (what := problems_of(plan, seen, tunnels))}
+        tunnels, mtu = bool(self.network.vtep), self.network.private_mtu
+        wrong = {server: what for server, plan in known.items() if (what := problems_of(plan, seen, tunnels, mtu))}
         mended = await self._make_again(known, wrong)
         await self._clear(seen)
         return mended

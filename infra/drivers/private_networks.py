@@ -169,7 +169,7 @@ class PrivateNetworks:
 
     def _ensure_bridge(self, netlink: IPRoute, port: PrivatePort) -> int:
         alias = f"puchify network {port.network_id} zone {self._zones[port.vni]}"
-        bridge = ensure_bridge(netlink, port.vni, self.mtu, ifalias=alias)
+        bridge = ensure_bridge(netlink, port.vni, self.mtu, self.vtep, ifalias=alias)
         if self.vtep:
             ensure_overlay(netlink, port.vni, self.mtu, self.vtep, bridge)
         else:

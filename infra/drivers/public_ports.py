@@ -34,6 +34,7 @@ from infra.drivers.links import (
 ROUTE_PROTOCOL = 210  # rtm_protocol: "this route belongs to the host worker"; from the range that nobody has registered
 POOL_METRIC = 2**31  # far behind whatever else knows a way to a pool
 TAP_MAC = "fe:00:00:00:00:01"
+MTU = 1500  # bytes, on the way between a guest and its gateway
 
 SCOPE_LINK, SCOPE_ANY = 253, 255
 ONLINK = 4  # RTNH_F_ONLINK: the gateway is there, whatever other routes say
@@ -76,7 +77,7 @@ def release_host(netlink: IPRoute, pools: Sequence[str]) -> None:
 
 
 def make_tap(netlink: IPRoute, server_id: int, owner: Owner) -> Tap:
-    return ensure_tap(netlink, tap_name(server_id), owner, owned_by(server_id), address=TAP_MAC)
+    return ensure_tap(netlink, tap_name(server_id), owner, owned_by(server_id), address=TAP_MAC, mtu=MTU)
 
 
 def connect(netlink: IPRoute, plan: PortPlan, tap: Tap, nothing_old: bool) -> None:

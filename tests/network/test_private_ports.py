@@ -191,6 +191,10 @@ async def test_members_that_come_and_go_at_once_agree_on_their_network(host: Hos
         "ip neigh flush dev {bridge} nud permanent",
         "ip link set {tap} nomaster",
         "ip link set {tap} down",
+        "ip link set {tap} mtu 1400",
+        "ip link set {bridge} mtu 1400",
+        "ip link set {overlay} mtu 1400",
+        "ip link set {public} mtu 1400",
         "ip link del {tap}",
         "ip link del {overlay}",
         "ip link del {bridge}",
@@ -206,6 +210,25 @@ async def test_what_somebody_upsets_is_mended(host: HostPorts, damage: str) -> N
     assert await host.mend() == {21}
     assert ours() == before
     assert await host.mend() == set()
+
+
+async def test_the_links_of_a_network_keep_their_macs_whoever_comes_and_goes(host: HostPorts) -> None:
+    await host.attach(plan(21, red(1), blue(3)))
+    links = [name(vni) for vni in (RED, BLUE) for name in (bridge_name, overlay_name)]
+    before = {link: mac_on(link) for link in links}
+    low = f"ip link add low-{RED} address 02:00:00:00:00:01 type veth peer name far-{RED}"
+    shell(f"{low}; ip link set low-{RED} master {bridge_name(RED)}")
+    with_others = {link: mac_on(link) for link in links}
+    shell(f"ip link del low-{RED}")
+    await host.attach(plan(22, red(2)))
+    await host.detach(21)
+    await host.attach(plan(21, red(1), blue(3)))
+    assert before == with_others == {link: mac_on(link) for link in links}
+    assert len(set(before.values())) == len(links)
+
+
+def mac_on(link: str) -> str:
+    return shell(f"ip -o link show {link}").partition("link/ether ")[2].split()[0]
 
 
 async def test_entries_that_the_routing_plane_took_away_are_back_after_a_second(host: HostPorts) -> None:
