@@ -166,6 +166,20 @@ class Settings(BaseSettings):
     private_mtu: int = Field(
         1450, ge=1280, le=9500, description="Bytes of a packet in a private network: the underlay's MTU less 50."
     )
+    connections_pace: int = Field(
+        500,
+        ge=1,
+        le=100_000,
+        description="Connections a second that each port of a server may begin, and as many that it may take, for as "
+        "long as it likes; those of ten seconds at once. All servers of a host share its table of connections.",
+    )
+    connections_idle: int = Field(
+        1800,
+        ge=60,
+        le=432_000,
+        description="Seconds without a packet after which a host forgets a connection of its servers. Whoever may "
+        "begin one goes on with it all the same; the other end is not heard until then.",
+    )
     nameservers: list[str] = Field([], description="Resolvers written into the seed (JSON list).")
     metadata: bool = Field(
         True,

@@ -160,7 +160,7 @@ def _settings(settings: Settings, place: Place, url: str, key: str, enrolled: En
         "internal_url": url,
         **unless_chosen(settings, theirs),
     }
-    network = ("uplinks", "forbidden", "vtep", "vteps", "private_mtu")
+    network = ("uplinks", "forbidden", "vtep", "vteps", "private_mtu", "connections_pace", "connections_idle")
     for name in ("host", "api_tls_cert", "host_run", "libvirt_uri", *network):
         if name in settings.model_fields_set:
             told[name] = getattr(settings, name)

@@ -65,6 +65,8 @@ def host_network(settings: Settings) -> HostNetwork:
         vtep=settings.vtep,
         vteps=tuple(settings.vteps),
         private_mtu=settings.private_mtu,
+        pace=settings.connections_pace,
+        idle=settings.connections_idle,
     )
 
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Container, Iterable, Iterator, Sequence
 
-from infra.domain.host_rules import CROSS, HOOKS, LEAVE, Chains, bridged_chains, routed_chains
+from infra.domain.host_rules import BEGUN, CROSS, HOOKS, LEAVE, PACE, TAKEN, Chains, bridged_chains, routed_chains
 from infra.domain.port_guard import private_guard, public_guard
 from infra.domain.port_names import bridge_name, member_of, private_tap_name, server_of, tap_name
 from infra.domain.port_plan import PortPlan
@@ -23,6 +23,8 @@ ZONES = range(1, 2**16)
 
 MAPS = (("inet", "inbound"), ("inet", "outbound"), ("inet", "networks"), ("bridge", "inbound"), ("bridge", "outbound"))
 KEYED = "type ifname : verdict"
+PACES = tuple((family, name) for family in ("inet", "bridge") for name in (BEGUN, TAKEN))
+PACED = "{ type ifname; size 65536; flags dynamic,timeout; timeout 1m; }"
 
 Chain = tuple[str, str]
 """Family and name."""
@@ -32,12 +34,21 @@ STANDING: frozenset[Chain] = frozenset(
 )
 
 
-def base_tables(uplinks: Sequence[str] = (), forbidden: Sequence[str] = (), vteps: Sequence[str] = ()) -> str:
+def base_tables(
+    uplinks: Sequence[str] = (), forbidden: Sequence[str] = (), vteps: Sequence[str] = (), pace: int = PACE
+) -> str:
     """What stands once per host. A guest reaches other guests, and the world through ``uplinks`` only; there it never
     reaches the ``forbidden`` ranges (the infrastructure's, of both families), nor link-local addresses. ``vteps``: the
-    ranges of tunnel ends, which are forbidden as well; the host takes tunnels from nobody else."""
-    families = (("inet", routed_chains(uplinks, forbidden, vteps)), ("bridge", bridged_chains()))
-    return _text(*_ground(), *(line for family, chains in families for line in _standing(family, chains)))
+    ranges of tunnel ends, which are forbidden as well; the host takes tunnels from nobody else. ``pace``: connections a
+    second that a port may begin, and take."""
+    families = (("inet", routed_chains(uplinks, forbidden, vteps, pace)), ("bridge", bridged_chains(pace)))
+    paces = (f"add set {family} {TABLE} {name} {PACED}" for family, name in PACES)
+    return _text(*_ground(), *paces, *(line for family, chains in families for line in _standing(family, chains)))
+
+
+def pace_again() -> str:
+    """Each port begins anew. One that is busy keeps the pace that it began with, whatever the rules say by now."""
+    return _text(*(f"flush set {family} {TABLE} {name}" for family, name in PACES))
 
 
 def base_removal() -> str:

@@ -3,6 +3,9 @@
 Every way ends in a drop: a guest whose own chains are missing reaches nobody, and nobody reaches it. Traffic that
 touches no guest is left to whoever rules the host. Connections are tracked in family inet only (many kernels cannot
 do it for bridges): br_netfilter shows bridged packets to that family first, which notes their state in a mark.
+
+All guests share the host's table of connections: each port may begin so many a second, and take so many. Packets of one
+that is in the table are not counted, whatever goes one way alone (syslog, media) is new for ever.
 """
 
 from __future__ import annotations
@@ -21,7 +24,12 @@ LEAVE, CROSS = "goto leave", "goto to_member"
 METADATA4, METADATA6, GATEWAY4 = "169.254.169.254", "fe80::1", "172.31.1.1"
 LINK_LOCAL = "169.254.0.0/16"
 VXLAN_PORT = 4789  # IANA's
-REPLY, STRAY = "0x1", "0x2"  # marks: of a connection that was let through; of none
+REPLY, STRAY, KNOWN = "0x1", "0x2", "0x4"
+"""Marks: of a connection that was let through; of none; of one that is in the table and has had no answer."""
+PACE, AT_ONCE = 500, 10
+"""Connections a second that a port may begin, and take, for as long as it likes; those of so many seconds at once."""
+BEGUN, TAKEN = "begun", "taken"
+"""The sets of ports with what each has left of that; one that is at rest is full again, and leaves."""
 
 Chains = Mapping[str, tuple[str, ...]]
 HOOKS: Mapping[str, str] = {
@@ -30,11 +38,14 @@ HOOKS: Mapping[str, str] = {
     "zone": "prerouting priority raw",
     "state": "prerouting priority -150",  # after connections are looked up (-200)
     "unmark": "prerouting priority -300",
+    "pace": "forward priority filter + 10",  # only what the rules have let through counts
 }
 """Priority filter is -200 for bridges. With 0, Linux 6.1 skips the chain in silence where br_netfilter is on."""
 
 
-def routed_chains(uplinks: Sequence[str], forbidden: Sequence[str], vteps: Sequence[str] = ()) -> Chains:
+def routed_chains(
+    uplinks: Sequence[str], forbidden: Sequence[str], vteps: Sequence[str] = (), pace: int = PACE
+) -> Chains:
     """Of table inet. Guests reach each other, and through ``uplinks`` the world but for ``forbidden`` ranges. A packet
     to a tunnel is a frame in whatever private network it names: they come from ``vteps`` only."""
     out = (f"oifname {_set(map(_interface, sorted(set(uplinks))))} accept",) if uplinks else ()
@@ -44,10 +55,11 @@ def routed_chains(uplinks: Sequence[str], forbidden: Sequence[str], vteps: Seque
         "zone_of_network": ("iifname vmap @networks", f"meta mark set {STRAY}"),
         "state": (f"iifname {BRIDGES} meta mark != {STRAY} goto state_of_packet",),
         "state_of_packet": (
-            "ct state vmap { established : goto reply, related : goto reply, new : accept }",
+            "ct state vmap { established : goto reply, related : goto reply, new : goto new_packet }",
             f"meta mark set {STRAY}",
         ),
         "reply": (f"meta mark set {REPLY}",),
+        "new_packet": (f"ct status confirmed meta mark set {KNOWN}",),
         "forward": (f"iifname {PUBLIC} goto guests", f"oifname {PUBLIC} goto guests"),
         "guests": (
             "ct state vmap { established : accept, related : accept, invalid : drop }",
@@ -57,12 +69,18 @@ def routed_chains(uplinks: Sequence[str], forbidden: Sequence[str], vteps: Seque
         "from_guest": ("iifname vmap @outbound", "counter drop"),
         "leave": (*_refusals((*forbidden, *vteps)), f"oifname {PUBLIC} goto to_guest", *out, "counter drop"),
         "to_guest": ("oifname vmap @inbound", "counter drop"),
+        "pace": (
+            "ct status confirmed accept",
+            f"iifname {PUBLIC} {_over(pace, BEGUN)}",
+            f"oifname {PUBLIC} {_over(pace, TAKEN)}",
+        ),
         "input": (f"iifname {PUBLIC} goto guest_to_host", f"iifname {BRIDGES} counter drop", *_tunnels(vteps)),
         "guest_to_host": (
             f"udp dport {VXLAN_PORT} counter drop",
             # Replies to what the host asked (health checks), neighbours, pings of the gateway, and the metadata.
             "ct state established,related accept",
             "icmpv6 type { nd-neighbor-solicit, nd-neighbor-advert } accept",
+            _over(pace, BEGUN),
             f"ip daddr {GATEWAY4} icmp type echo-request accept",
             f"ip6 daddr {METADATA6} icmpv6 type echo-request accept",
             f"ip daddr {METADATA4} tcp dport 80 accept",
@@ -72,7 +90,7 @@ def routed_chains(uplinks: Sequence[str], forbidden: Sequence[str], vteps: Seque
     }
 
 
-def bridged_chains() -> Chains:
+def bridged_chains(pace: int = PACE) -> Chains:
     """Of table bridge: private networks. Their bridges belong to guests alone, the host itself is in none of them."""
     state = (
         "ether type arp accept",  # as a guest sends it, it has been checked at its tap
@@ -80,12 +98,14 @@ def bridged_chains() -> Chains:
         f"meta mark {STRAY} counter drop",
         f"meta mark {REPLY} meta mark set 0 accept",
     )
+    paced = (f"iifname {PRIVATE} {_over(pace, BEGUN)}", f"oifname {PRIVATE} {_over(pace, TAKEN)}")
     return {
         "unmark": (f"iifname {PRIVATE} meta mark set 0", f"iifname {OVERLAYS} meta mark set 0"),
         "forward": (f"iifname {PRIVATE} goto members", f"oifname {PRIVATE} goto members"),
         "members": (*state, f"iifname {PRIVATE} goto from_member", "goto to_member"),
         "from_member": ("iifname vmap @outbound", "counter drop"),
-        "to_member": ("oifname vmap @inbound", f"oifname {OVERLAYS} accept", "counter drop"),
+        "to_member": (f"meta mark {KNOWN} goto let_in", *paced, "goto let_in"),
+        "let_in": ("meta mark set 0", "oifname vmap @inbound", f"oifname {OVERLAYS} accept", "counter drop"),
         "input": (f"iifname {PRIVATE} counter drop", f"iifname {OVERLAYS} counter drop"),
     }
 
@@ -93,6 +113,11 @@ def bridged_chains() -> Chains:
 def _refusals(forbidden: Sequence[str]) -> tuple[str, ...]:
     ranges = _by_family((LINK_LOCAL, *forbidden))
     return tuple(f"{family} daddr {_set(own)} counter drop" for family, own in ranges.items() if own)
+
+
+def _over(pace: int, ports: str) -> str:
+    key = "iifname" if ports == BEGUN else "oifname"
+    return f"update @{ports} {{ {key} limit rate over {pace}/second burst {AT_ONCE * pace} packets }} counter drop"
 
 
 def _tunnels(vteps: Sequence[str]) -> tuple[str, ...]:

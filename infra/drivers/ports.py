@@ -24,9 +24,11 @@ from pyroute2.netlink.exceptions import NetlinkError
 from infra.beside import end
 from infra.domain import firewall_rules
 from infra.domain.errors import HostFailure, HostUnavailable
+from infra.domain.host_rules import PACE
 from infra.domain.port_names import bridge_name, private_tap_name, server_of, tap_name
 from infra.domain.port_plan import PortPlan
 from infra.drivers import nft, public_ports
+from infra.drivers.connections import crowding, prepare_table
 from infra.drivers.links import remove_link
 from infra.drivers.port_looks import Look, look, problems_of, strays_in
 from infra.drivers.private_networks import PrivateNetworks
@@ -44,7 +46,8 @@ class HostNetwork:
     """``uplinks``: where guests may be forwarded to. ``pools``: the networks that servers' addresses are from.
     ``forbidden``: ranges that guests never reach. ``vtep``: this host's address in the tunnels of private networks; "":
     there are no other hosts. ``vteps``: the ranges that those of all hosts are from. ``private_mtu``: bytes. ``owner``:
-    the user who opens taps."""
+    the user who opens taps. ``pace``: connections a second that a port may begin, and take. ``idle``: seconds without a
+    packet until one is forgotten."""
 
     uplinks: tuple[str, ...] = ()
     pools: tuple[str, ...] = ()
@@ -53,10 +56,12 @@ class HostNetwork:
     private_mtu: int = 1450
     owner: str = "libvirt-qemu"
     vteps: tuple[str, ...] = ()
+    pace: int = PACE
+    idle: int = 1800
 
     def rules(self) -> str:
         """What stands once per host, as a text for nft."""
-        return firewall_rules.base_tables(self.uplinks, self.forbidden, self.vteps)
+        return firewall_rules.base_tables(self.uplinks, self.forbidden, self.vteps, self.pace)
 
 
 class HostPorts:
@@ -136,7 +141,7 @@ class HostPorts:
 
     def hindrances(self) -> list[str]:
         """What the host lacks, in words."""
-        return self._private.hindrances()
+        return [*self._private.hindrances(), *crowding()]
 
     async def held(self) -> set[int]:
         return await self._do(self._held)
@@ -200,7 +205,8 @@ class HostPorts:
 
     def _open(self) -> None:
         network = self.network
-        nft.apply(self._base())
+        nft.apply(self._base() + firewall_rules.pace_again())
+        prepare_table(network.pace, network.idle)
         with IPRoute() as netlink:
             public_ports.prepare_host(netlink, network.uplinks, network.pools)
         seen = look()

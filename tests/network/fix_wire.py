@@ -79,7 +79,7 @@ class Wire:
     def reset(self) -> None:
         """The rules that everybody begins with, and no connections."""
         networks = "".join(firewall_rules.network_rules(vni, zone) for vni, zone in ZONES.items())
-        nft.apply(host_network(TOLD).rules() + networks)
+        nft.apply(host_network(TOLD).rules() + firewall_rules.pace_again() + networks)
         self.apply(*EVERYBODY)
         forget_connections()
 

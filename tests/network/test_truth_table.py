@@ -62,13 +62,17 @@ class Way:
 
     def passed(self, packets: Sequence[Packet]) -> set[int]:
         forget_connections()
-        found = set()
+        return marks(self.arrived(packets))
+
+    def arrived(self, packets: Sequence[Packet]) -> list[bytes]:
+        """Frames, among others that the receiver had at the time."""
+        found = list[bytes]()
         for at in range(0, len(packets), AT_ONCE):
             for packet in packets[at : at + AT_ONCE]:
                 self.sender.send(self.encode(packet))
             self.sender.send(self.last)
             told = self.told.until(b"LAST")
-            found |= marks(self.receiver.pending()) | (marks(told) if self.told is self.receiver else set())
+            found += self.receiver.pending() + (told if self.told is self.receiver else [])
         return found
 
 
