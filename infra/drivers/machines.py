@@ -18,6 +18,7 @@ from typing import Any, TypeVar
 from xml.etree import ElementTree as ET
 
 import libvirt
+from pyroute2 import IPRoute
 
 from infra.domain.domain_xml import (
     PRIVATE_MTU,
@@ -33,11 +34,13 @@ from infra.domain.models import Machine, MachineState
 from infra.domain.port_names import private_tap_name, tap_name
 from infra.drivers.layout import HostLayout
 from infra.drivers.libvirt_connection import LibvirtConnection
+from infra.drivers.links import link_named
 from infra.drivers.protocols import PartsMissing
 from infra.drivers.threads import KeyedLocks, run
 
 PRESS_EVERY = 2.0  # seconds: a guest whose ACPI daemon is not up yet loses the power button
 LOOK_EVERY = 0.2
+LOOKS = 15  # at whether a guest has let go of a NIC, before that is for another time
 UNDEFINE = (
     libvirt.VIR_DOMAIN_UNDEFINE_MANAGED_SAVE
     | libvirt.VIR_DOMAIN_UNDEFINE_SNAPSHOTS_METADATA
@@ -78,6 +81,20 @@ class LibvirtMachines:
     async def plug(self, server_id: int, members: Collection[int]) -> None:
         async with self._locks.hold(server_id):
             await self._do(partial(_plug, server_id, members, self._private_mtu))
+
+    async def rejoin(self, server_id: int, members: Collection[int]) -> bool:
+        """Plug those NICs of these memberships in anew that a running machine has no tap for any more, though there is
+        one. False: that is so of its public NIC, which stays as it is. PartsMissing."""
+        async with self._locks.hold(server_id):
+            loose = await self._do(partial(_loose_taps, server_id))
+            ends = [member for member in members if private_tap_name(member) in loose]
+            await self._do(partial(_let_go, server_id, ends))
+            for _ in range(LOOKS):
+                if not await self._do(partial(_has_any, server_id, ends)):
+                    break
+                await asyncio.sleep(LOOK_EVERY)
+            await self._do(partial(_plug, server_id, members, self._private_mtu))
+            return tap_name(server_id) not in loose
 
     async def start(self, server_id: int) -> None:
         async with self._locks.hold(server_id):
@@ -156,11 +173,47 @@ def _unplug(server_id: int, keep: Collection[int], connection: Any) -> None:
     for flag in _affected(domain):
         for member, alias in sorted(_nics(domain, flag).items()):
             if member not in keep and flag == libvirt.VIR_DOMAIN_AFFECT_LIVE:
-                with _unless(GONE, NOT_NOW, NO_SUCH_DEVICE, REFUSED):
-                    domain.detachDeviceAlias(alias, flag)
+                _ask_for(domain, alias)
             elif member not in keep:
                 with _unless(GONE, NOT_NOW, NO_SUCH_DEVICE):
                     domain.detachDeviceFlags(_nic_xml(member), flag)
+
+
+def _ask_for(domain: Any, alias: str) -> None:
+    with _unless(GONE, NOT_NOW, NO_SUCH_DEVICE, REFUSED):
+        domain.detachDeviceAlias(alias, libvirt.VIR_DOMAIN_AFFECT_LIVE)
+
+
+def _loose_taps(server_id: int, connection: Any) -> set[str]:
+    """Those that a running machine has a NIC for, and that nobody has open: QEMU does for as long as it runs, unless
+    somebody deleted its tap. Nobody starts the machine meanwhile."""
+    domain = _find(connection, server_id)
+    if domain is None or not _is_active(domain):
+        return set()
+    with IPRoute() as netlink:
+        links = {tap: link_named(netlink, tap) for tap in _taps(domain)}
+    return {tap for tap, link in links.items() if link is not None and not link.get("carrier")}
+
+
+def _taps(domain: Any) -> set[str]:
+    return {_said(nic, "target", "dev") for nic in _interfaces(domain, 0)}
+
+
+def _let_go(server_id: int, members: Collection[int], connection: Any) -> None:
+    """The guest is asked to; how the machine starts next time stays as it is."""
+    domain = _find(connection, server_id)
+    nics = _live_nics(domain)
+    for member in sorted(nics.keys() & set(members)):
+        _ask_for(domain, nics[member])
+
+
+def _has_any(server_id: int, members: Collection[int], connection: Any) -> bool:
+    return not _live_nics(_find(connection, server_id)).keys().isdisjoint(members)
+
+
+def _live_nics(domain: Any) -> dict[int, str]:
+    live = libvirt.VIR_DOMAIN_AFFECT_LIVE
+    return _nics(domain, live) if live in _affected(domain) else {}
 
 
 def _plug(server_id: int, members: Collection[int], mtu: int, connection: Any) -> None:
@@ -182,12 +235,15 @@ def _affected(domain: Any) -> list[int]:
 def _nics(domain: Any, flag: int) -> dict[int, str]:
     """The memberships that the machine has a NIC for: one that runs, or starts next time. With libvirt's names of them,
     where it runs."""
-    xml = ""
-    with _unless(GONE):
-        xml = domain.XMLDesc(libvirt.VIR_DOMAIN_XML_INACTIVE if flag == libvirt.VIR_DOMAIN_AFFECT_CONFIG else 0)
-    nics = ET.fromstring(xml).iterfind("devices/interface") if xml else ()
+    nics = _interfaces(domain, libvirt.VIR_DOMAIN_XML_INACTIVE if flag == libvirt.VIR_DOMAIN_AFFECT_CONFIG else 0)
     named = ((member_of_mac(_said(nic, "mac", "address")), _said(nic, "alias", "name")) for nic in nics)
     return {member: alias for member, alias in named if member is not None}
+
+
+def _interfaces(domain: Any, flags: int) -> list[ET.Element]:
+    with _unless(GONE):
+        return ET.fromstring(domain.XMLDesc(flags)).findall("devices/interface")
+    return []
 
 
 def _said(nic: ET.Element, tag: str, attribute: str) -> str:

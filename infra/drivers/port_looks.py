@@ -30,13 +30,14 @@ from infra.drivers.public_ports import FAMILIES, MTU, ROUTE_PROTOCOL, Route, rou
 
 @dataclass(frozen=True, slots=True)
 class Seen:
-    """A link."""
+    """A link. ``held``: of a tap, whether somebody has it open."""
 
     index: int
     up: bool
     master: int | None
     mtu: int
     alias: str | None
+    held: bool = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,6 +117,12 @@ def problems_of(plan: PortPlan, seen: Look, tunnels: bool, private_mtu: int) -> 
     return ", ".join(_missing(plan, seen, tunnels, private_mtu))
 
 
+def is_held(plan: PortPlan, seen: Look) -> bool:
+    """Whether all of the plan's taps are there, and somebody has each of them open."""
+    taps = [tap_name(plan.server_id), *(private_tap_name(port.member_id) for port in plan.private)]
+    return all((link := seen.links.get(tap)) and link.held for tap in taps)
+
+
 def _missing(plan: PortPlan, seen: Look, tunnels: bool, private_mtu: int) -> Iterator[str]:
     if not firewall_rules.guarded(plan, seen.chains):
         yield "firewall rules"
@@ -153,7 +160,7 @@ def _missing_of(port: PrivatePort, seen: Look, tunnels: bool, mtu: int) -> Itera
 
 def _seen(link: Any) -> Seen:
     up = bool(link["flags"] & IS_UP)
-    return Seen(link["index"], up, link.get("master"), link.get("mtu"), link.get("ifalias"))
+    return Seen(link["index"], up, link.get("master"), link.get("mtu"), link.get("ifalias"), bool(link.get("carrier")))
 
 
 def _is_bridge(name: str) -> bool:

@@ -30,7 +30,7 @@ from infra.domain.port_plan import PortPlan
 from infra.drivers import nft, public_ports
 from infra.drivers.connections import crowding, prepare_table
 from infra.drivers.links import remove_link
-from infra.drivers.port_looks import Look, look, problems_of, strays_in
+from infra.drivers.port_looks import Look, is_held, look, problems_of, strays_in
 from infra.drivers.private_networks import PrivateNetworks
 from infra.drivers.threads import KeyedLocks, run
 
@@ -77,6 +77,7 @@ class HostPorts:
         """By this process; at its start the worker attaches whoever is here."""
         self._members: dict[int, dict[int, int]] = {}
         """By server: the private taps that are here of it, and the network each is in; 0: nobody knows any more."""
+        self._loose: set[int] = set()
         self._second_looks: set[asyncio.Task[None]] = set()
 
     async def open(self) -> None:
@@ -124,6 +125,7 @@ class HostPorts:
         tunnels, mtu = bool(self.network.vtep), self.network.private_mtu
         wrong = {server: what for server, plan in known.items() if (what := problems_of(plan, seen, tunnels, mtu))}
         mended = await self._make_again(known, wrong)
+        self._loose = {server for server, plan in known.items() if not is_held(plan, seen)}
         await self._clear(seen)
         return mended
 
@@ -138,6 +140,11 @@ class HostPorts:
                     except HostFailure:
                         log.exception("the ports of server %s could not be mended", server_id)
         return set(wrong)
+
+    def loose(self) -> dict[int, tuple[int, ...]]:
+        """The servers of which some tap was gone, or nobody's, when all was looked at last, as of one that is off; with
+        their members."""
+        return {server: plan.members for server in self._loose if (plan := self._attached.get(server))}
 
     def hindrances(self) -> list[str]:
         """What the host lacks, in words."""

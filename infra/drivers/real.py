@@ -20,6 +20,7 @@ from infra.drivers.image_room import ImageRoom
 from infra.drivers.images import CachedImages
 from infra.drivers.layout import GIB, HostLayout
 from infra.drivers.libvirtd import kvm_usable
+from infra.drivers.loose_ends import LooseEnds
 from infra.drivers.machines import LibvirtMachines
 from infra.drivers.ports import HostNetwork, HostPorts
 from infra.drivers.protocols import Host
@@ -57,15 +58,16 @@ async def open_libvirt_host(options: LibvirtHost) -> AsyncIterator[Host]:
     layout.prepare()
     ports = HostPorts(options.network)
     machines = LibvirtMachines(options.uri, layout, options.accel, options.network.private_mtu)
+    ends = LooseEnds(ports, machines)
     await ports.open()
     room = ImageRoom(layout, options.cache_gib * GIB)
     images = CachedImages(layout, options.store, room)
 
     def hindrances() -> list[str]:
-        return [*images.hindrances(), *ports.hindrances()]
+        return [*images.hindrances(), *ports.hindrances(), *ends.hindrances()]
 
     facts = HostFacts(layout, options.uri, options.network.uplinks, cache=room.facts, hindrances=hindrances)
-    order = keep_in_order(ports, layout.root / "consoles")
+    order = keep_in_order(ports, ends, layout.root / "consoles")
     try:
         async with beside(order, facts.keep_looking(), images.keep_looking()):
             yield Host(
@@ -83,13 +85,15 @@ async def open_libvirt_host(options: LibvirtHost) -> AsyncIterator[Host]:
         await ports.close()
 
 
-async def keep_in_order(ports: HostPorts, consoles: Path) -> None:
+async def keep_in_order(ports: HostPorts, ends: LooseEnds, consoles: Path) -> None:
     """What somebody else on the machine, or a guest, can upset."""
     for round in itertools.count(1):
         await asyncio.sleep(CARE_EVERY)
         try:
             if mended := await (ports.guard() if round % MEND_EVERY else ports.mend()):
                 log.error("the ports of %d servers were not as they should be, and are again", len(mended))
+            if round % MEND_EVERY == 0:
+                await ends.join()
             await asyncio.to_thread(shorten, consoles)
         except Exception:  # whatever it is: nobody else looks after the host
             log.exception("the host could not be kept in order")

@@ -3,16 +3,23 @@
 from __future__ import annotations
 
 import asyncio
+import json
+import subprocess
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
+from typing import cast
 
 import asyncssh
 import pytest
 
 from infra.domain.metadata import METADATA
 from infra.domain.models import Image, Machine
+from infra.domain.port_names import private_tap_name
 from infra.domain.port_plan import PortPlan
 from infra.domain.seed import Surroundings, seed_of
+from infra.drivers.loose_ends import LooseEnds
+from infra.drivers.machines import LibvirtMachines
+from infra.drivers.ports import HostPorts
 from infra.drivers.protocols import Host
 from tests.drivers.host_contract import answer, ignored, run
 from tests.fix_region import eventually
@@ -58,6 +65,18 @@ async def shows(ssh: asyncssh.SSHClientConnection, *texts: str) -> bool:
     return all(text in shown for text in texts)
 
 
+async def at_the_host(*command: str) -> str:
+    done = await asyncio.to_thread(subprocess.run, command, check=True, capture_output=True, text=True)
+    return done.stdout
+
+
+async def hears(ssh: asyncssh.SSHClientConnection, tap: str, of: str) -> bool:
+    """Whether anything ever came in by the tap, when the guest asks for an address of its network."""
+    await ssh.run(f"ping -c 1 -W 1 {of}")
+    (link,) = json.loads(await at_the_host("ip", "-j", "-s", "link", "show", tap))
+    return bool(link["stats64"]["rx"]["packets"])
+
+
 @pytest.mark.timeout(600)
 async def test_a_guest_has_its_networks_at_boot_and_later(hands: Host, tiny: Image) -> None:
     key, books = asyncssh.generate_private_key("ssh-ed25519"), Books()
@@ -80,3 +99,10 @@ async def test_a_guest_has_its_networks_at_boot_and_later(hands: Host, tiny: Ima
             metadata.changed(machine.server_id)
             await eventually(lambda: shows(ssh, "inet 172.20.0.73/16", "inet 172.20.9.9/32"), 60, every=0.5)
             assert "mtu 1450" in await said(ssh, "ip link show dev eth3")
+
+            ports = cast(HostPorts, hands.ports)
+            await at_the_host("ip", "link", "del", private_tap_name(72))
+            assert await ports.mend() == {machine.server_id}
+            assert not await hears(ssh, private_tap_name(72), "192.168.0.99")
+            await LooseEnds(ports, cast(LibvirtMachines, hands.machines)).join()
+            await eventually(lambda: hears(ssh, private_tap_name(72), "192.168.0.99"), 60, every=0.5)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import subprocess
 import time
 from collections.abc import Collection
 from dataclasses import replace
@@ -11,7 +12,11 @@ from typing import Any, cast
 from activities.ports import Ports
 from infra.domain.errors import HostUnavailable
 from infra.domain.models import Machine
+from infra.domain.port_names import tap_name
 from infra.drivers.layout import HostLayout
+from infra.drivers.loose_ends import LooseEnds
+from infra.drivers.machines import LibvirtMachines
+from infra.drivers.ports import HostPorts
 from infra.drivers.protocols import Host, Machines
 from infra.internal_api import InternalApi
 from tests.host.fix_host import RealHost, machine_of
@@ -71,3 +76,23 @@ async def test_ports_change_although_the_hypervisor_does_not_obey(hands: Host) -
     assert books.enforced_by[21] == (7,)
     assert "-5001" not in everything()
     assert ports.outdated(books.plans.values()) == {21}  # for another time
+
+
+async def test_a_machine_whose_public_port_somebody_deleted_is_told(hands: Host, real_host: RealHost) -> None:
+    ports, machines = cast(HostPorts, hands.ports), cast(LibvirtMachines, hands.machines)
+    ends, plan = LooseEnds(ports, machines), plan_for(MACHINE)
+    await ports.attach(plan)
+    await run_empty(real_host, hands, MACHINE)
+    told = []
+    for damage in ("true", f"ip link del {tap_name(21)}", "true"):
+        await asyncio.to_thread(subprocess.run, damage, shell=True, check=True)
+        await ports.mend()
+        await ends.join()
+        told.append([hindrance for hindrance in ends.hindrances() if "server 21 is cut off" in hindrance])
+    assert list(map(len, told)) == [0, 1, 1]
+
+    await machines.destroy(21)
+    await run_empty(real_host, hands, MACHINE)
+    await ports.mend()
+    await ends.join()
+    assert ends.hindrances() == []

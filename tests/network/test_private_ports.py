@@ -17,6 +17,7 @@ from infra.domain.networks import mac_of
 from infra.domain.port_names import bridge_name, overlay_name, private_tap_name, tap_name
 from infra.domain.port_plan import GuestRoute, PortPlan, PrivatePort
 from infra.drivers import nft, private_networks, real
+from infra.drivers.loose_ends import LooseEnds
 from infra.drivers.ports import HostNetwork, HostPorts
 from tests.host.fix_host import machine_of
 from tests.network.fix_guests import Guests
@@ -258,7 +259,7 @@ async def test_care_goes_on_after_whatever_happens(monkeypatch: pytest.MonkeyPat
         mend = guard
 
     monkeypatch.setattr(real, "CARE_EVERY", 0.001)
-    care = asyncio.create_task(real.keep_in_order(cast(HostPorts, Surprising()), tmp_path))
+    care = asyncio.create_task(real.keep_in_order(cast(HostPorts, Surprising()), cast(LooseEnds, None), tmp_path))
     async with asyncio.timeout(10):
         while len(rounds) < 2:  # noqa: ASYNC110  nobody tells of it
             await asyncio.sleep(0.001)
