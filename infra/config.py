@@ -171,7 +171,7 @@ class Settings(BaseSettings):
         ge=1,
         le=100_000,
         description="Connections a second that each port of a server may begin, and as many that it may take, for as "
-        "long as it likes; those of ten seconds at once. All servers of a host share its table of connections.",
+        "long as it likes; those of a minute at once. All servers of a host share its table of connections.",
     )
     connections_idle: int = Field(
         1800,
