@@ -16,6 +16,7 @@ from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
 
 from activities.placement import Placements
+from infra.beside import beside
 from infra.db.placement_inputs import Notes
 from infra.db.pool import Connection, open_pool
 from infra.db.warm_hosts import WarmHosts
@@ -23,7 +24,6 @@ from infra.domain.models import Image, PlacementRequest, Resources, ServerOrder
 from tests.bench import machine
 from tests.bench.desk import furnish, open_desk
 from tests.bench.figures import Summary, summary, timed
-from workers.region import kept_warm
 
 SIZES = (100, 1_000, 10_000)
 WORKERS = 8
@@ -122,7 +122,7 @@ async def work(url: str, location: str, seconds: float, pace: float) -> list[flo
     async with open_pool(url, 4, "puchify-bench-region") as pool:
         warm, notes = WarmHosts(location), Notes(pool)
         placements = Placements(pool, warm, notes)
-        async with pool.connection() as connection, kept_warm(warm, pool):
+        async with pool.connection() as connection, beside(warm.keep_warm(pool)):
             ordered = await order(connection, location, round(seconds * (pace or 400)) + 2)
             await placements.place_server(ordered[0])  # caches, connections and tables are empty before it
             await notes.written()
