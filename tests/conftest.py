@@ -15,12 +15,17 @@ os.environ.setdefault("PUCHIFY_TIMEOUT_FACTOR", "0.2")
 os.environ.setdefault("PUCHIFY_GUEST_PATIENCE", "2000")
 
 
+LONG = ("tests/lab", "tests/region", "tests/faults")
+
+
 @pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """What shares a lab is one process's work; otherwise a file is."""
+    """What shares a lab is one process's work; otherwise a file is. What takes long begins first, so that no process
+    is left alone with it in the end."""
     for item in items:
-        lab = item.nodeid.startswith(("tests/lab", "tests/region"))
+        lab = item.nodeid.startswith(LONG[:2])
         item.add_marker(pytest.mark.xdist_group("lab" if lab else item.nodeid.partition("::")[0]))
+    items.sort(key=lambda item: not item.nodeid.startswith(LONG))
 
 
 pytest_plugins = [
