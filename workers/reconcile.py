@@ -14,7 +14,7 @@ from activities.fence import Fence
 from activities.machines import bring_down, bring_up
 from activities.ports import Ports
 from infra.domain.errors import HostFailure, StaleClaim
-from infra.domain.models import PARTS, Confirmed, HostClaims, Part
+from infra.domain.models import PARTS, Confirmed, HostClaims, Machine, Part
 from infra.domain.port_plan import PortPlan
 from infra.drivers.epochs import Epochs
 from infra.drivers.protocols import Host
@@ -96,8 +96,8 @@ async def restore(
         machine, bring_back = claim.machine, bring_up if claim.runs else bring_down
         try:
             async with fence.forward(machine.server_id, machine.epoch):
-                if claim.runs and machine.server_id not in running:  # its seed tells of its networks as they were
-                    await host.seeds.write(machine.server_id, await internal_api.seed(machine))
+                if claim.runs and running is not None and machine.server_id not in running:
+                    await _renew_seed(host, internal_api, machine)
                 await bring_back(host, ports, machine, fetched.get((machine.server_id, machine.epoch)))
         except StaleClaim:
             continue  # its delete was quicker, or a command of its owner
@@ -107,12 +107,20 @@ async def restore(
     return frozenset(down)
 
 
-async def _running(host: Host) -> set[int]:
-    """Nobody, where the hypervisor does not answer: what each of them says of that is heard later."""
+async def _running(host: Host) -> set[int] | None:
+    """None where the hypervisor does not answer: what each of them says of that is heard later."""
     try:
         return {server_id for server_id, runs in (await host.machines.held()).items() if runs}
     except HostFailure:
-        return set()
+        return None
+
+
+async def _renew_seed(host: Host, internal_api: InternalApi, machine: Machine) -> None:
+    """The one that is there tells of its networks as they were; it does, on a host that has no room for another."""
+    try:
+        await host.seeds.write(machine.server_id, await internal_api.seed(machine))
+    except HostFailure as error:
+        log.warning("server %s comes up with the seed it had: %s", machine.server_id, error)
 
 
 async def follow_plans(

@@ -6,7 +6,9 @@ be plugged while the machine runs: the host tells of it, until the machine is of
 
 from __future__ import annotations
 
+import asyncio
 import logging
+from collections.abc import Collection
 
 from infra.domain.errors import HostFailure
 from infra.drivers.machines import LibvirtMachines
@@ -25,25 +27,29 @@ class LooseEnds:
 
     async def join(self) -> None:
         """After ports were mended: whatever is loose may be one of a machine that is off, or is just coming up."""
-        cut_off = set()
-        for server_id, members in (await self._running()).items():
-            try:
-                if not await self._machines.rejoin(server_id, members):
-                    cut_off.add(server_id)
-            except (HostFailure, PartsMissing) as error:  # it changes meanwhile; next time
-                log.warning("the NICs of server %s are loose: %s", server_id, error)
+        try:
+            running = await self._running()
+        except HostFailure:
+            return  # the hypervisor does not answer, which is told elsewhere
+        joined = await asyncio.gather(*(self._joined(server_id, members) for server_id, members in running.items()))
+        cut_off = {server_id for server_id, is_joined in zip(running, joined, strict=True) if not is_joined}
         for server_id in sorted(cut_off - self._cut_off):
             log.error("%s", _words(server_id))
         self._cut_off = cut_off
 
+    async def _joined(self, server_id: int, members: Collection[int]) -> bool:
+        """Whether its public port is; as it was told before, where nobody can say."""
+        try:
+            return await self._machines.rejoin(server_id, members)
+        except (HostFailure, PartsMissing) as error:  # it changes meanwhile; next time
+            log.warning("the NICs of server %s are loose: %s", server_id, error)
+            return server_id not in self._cut_off
+
     async def _running(self) -> dict[int, tuple[int, ...]]:
-        """Those with something loose. None while the hypervisor does not answer, which is told elsewhere."""
+        """Those with something loose."""
         if not (loose := self._ports.loose()):
             return {}
-        try:
-            running = await self._machines.held()
-        except HostFailure:
-            return {}
+        running = await self._machines.held()
         return {server_id: members for server_id, members in loose.items() if running.get(server_id)}
 
     def hindrances(self) -> list[str]:
