@@ -80,6 +80,12 @@ class Step:
     tries: int = 0
 
     @property
+    def silence(self) -> timedelta | None:
+        """After which a try counts as dead. A busy worker may be silent for a moment, in compressed times, too."""
+        beat = BEAT if self.place == "host" else self.beat and max(self.beat * FACTOR, 5.0)
+        return timedelta(seconds=beat) if beat else None
+
+    @property
     def retry(self) -> RetryPolicy:
         return RetryPolicy(
             initial_interval=timedelta(seconds=0.1 if self.place == "local" else 1),
@@ -123,7 +129,7 @@ STEPS: dict[str, Step] = {
     "release_quota": Step("region", 10, None, "undo retries for ever"),
     "fail": Step("region", 10, None, "the owner must learn how it ended"),
     # a host that leaves a step waiting
-    "hear_host": Step("region", 30, 120, "silent or only busy: that decides what is done next", beat=10),
+    "hear_host": Step("region", 30, None, "silent or only busy: nothing goes on before that is known", beat=10),
     # delete
     "stop_create": Step("region", UNWIND_WITHIN + 60, None, "a create under way unwinds first", beat=15),
     "read_holdings": Step("region", 10, None, "a delete never gives up"),

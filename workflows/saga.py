@@ -27,7 +27,7 @@ with workflow.unsafe.imports_passed_through():
     from infra.domain.models import Failure, HostQuestion, ServerOrder, Tombstone
     from infra.temporal.names import edge_queue, host_queue
     from workflows.failures import CANCELLED, LATE, failure_of, is_away, timeout_of
-    from workflows.options import ASK, BEAT, FACTOR, QUEUE, STEPS
+    from workflows.options import ASK, FACTOR, QUEUE, STEPS
 
 A = TypeVar("A")
 R = TypeVar("R")
@@ -91,8 +91,7 @@ async def run(do: Activity[A, R], value: A) -> R:
     if step.place == "local":
         result = await workflow.execute_local_activity_method(do, value, **times)
     elif step.place == "region":
-        beat = timedelta(seconds=step.beat * FACTOR) if step.beat else None
-        result = await workflow.execute_activity_method(do, value, heartbeat_timeout=beat, **times)
+        result = await workflow.execute_activity_method(do, value, heartbeat_timeout=step.silence, **times)
     elif step.place == "edge":
         result = await workflow.execute_activity_method(
             do,
@@ -125,7 +124,7 @@ async def _on_host(do: Activity[Any, R], machine: Any, times: dict[str, Any]) ->
                 machine,
                 task_queue=host_queue(machine.host_id),
                 schedule_to_start_timeout=timedelta(seconds=QUEUE),
-                heartbeat_timeout=timedelta(seconds=BEAT),
+                heartbeat_timeout=STEPS[do.__name__].silence,
                 **times,
             )
         except ActivityError as error:

@@ -33,11 +33,11 @@ def deadlines() -> None:
 
 
 def _cells(name: str, step: Step) -> tuple[str, ...]:
-    from workflows.options import BEAT, FACTOR
+    from workflows.options import FACTOR
 
-    beat = BEAT if step.place == "host" else step.beat and step.beat * FACTOR
+    beat = f"{step.silence.total_seconds():g}" if step.silence else "-"
     within = f"{step.within * FACTOR:g}" if step.within else "ever"
-    return name, step.place, f"{step.run * FACTOR:g}", f"{beat:g}" if beat else "-", within, step.why
+    return name, step.place, f"{step.run * FACTOR:g}", beat, within, step.why
 
 
 def _whole() -> list[tuple[str, float]]:
