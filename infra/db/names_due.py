@@ -180,7 +180,7 @@ class _Looking:
     def _of_address(self, address: str) -> Mapping[str, Names]:
         ip = first_of(address)
         zone = reverse_zone(ip, self.pools)
-        return {zone: {ptr_name(ip)}} if zone else {}
+        return {zone: {zone, ptr_name(ip)}} if zone else {}  # its name servers, too: nobody looked while none was held
 
     async def _of_realm(self, zone: str, project_id: int) -> Mapping[str, Names]:
         """A zone comes or goes: names of servers move between it and the one above, and their addresses' with them."""

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import date
-from ipaddress import ip_address
+from ipaddress import ip_address, ip_network
 
 from infra.domain.dns_ptr import default_ptr
 from infra.domain.reverse_zones import ptr_name
@@ -99,7 +99,8 @@ def reverse_answers(held: Iterable[HeldName], template: str) -> dict[Key, Answer
 
 
 def _names(held: HeldName, template: str) -> dict[str, str]:
-    names = {ip: name.rstrip(".").lower() for ip, name in held.named.items()}
+    own = ip_network(held.address, strict=False)  # a load balancer has names of both its addresses
+    names = {ip: name.rstrip(".").lower() for ip, name in held.named.items() if ip_address(ip) in own}
     default = default_ptr(held.first, template) if ip_address(held.first).version == 4 else ""
     if first := (held.server or "").lower() or default:
         names.setdefault(held.first, first)

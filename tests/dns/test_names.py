@@ -197,3 +197,21 @@ async def test_a_server_of_another_project_has_no_name_here(module_api: Api, nam
     v4, _ = addresses(reply.json()["server"])
     assert await name_server.ask(f"web.{zone}", "A") == "NXDOMAIN"
     assert await name_server.ask(ptr_name(v4), "PTR") == [f"{reply.json()['server']['public_net']['ipv4']['dns_ptr']}."]
+
+
+async def test_a_reverse_zone_that_was_empty_has_the_name_servers_of_now(api: Api, name_server: NameServer) -> None:
+    server = await server_of(api, "first")
+    reverse = ptr_name(addresses(server)[0]).partition(".")[2]
+    before = await name_server.ask(reverse, "NS")
+    await gone(api, server)
+
+    there = await api.region.one("SELECT name_servers FROM catalog_settings")
+    await api.offer("dns: {name_servers: [late.example.com]}")
+    try:
+        await server_of(api, "second")
+        assert before != await name_server.ask(reverse, "NS") == ["late.example.com."]
+    finally:
+        if there is None:
+            await api.region.execute("DELETE FROM catalog_settings")
+        else:
+            await api.region.execute("UPDATE catalog_settings SET name_servers = %s", there["name_servers"])

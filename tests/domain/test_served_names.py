@@ -97,3 +97,12 @@ def test_what_changes_has_a_later_serial_and_no_serial_ever_falls(served: int, w
         assert after != served
     if is_later(written, served):
         assert after == written
+
+
+def test_an_address_answers_to_its_own_names_only() -> None:
+    """A load balancer has those of both its addresses."""
+    both = {"192.0.2.1": "lb.example.com", "2001:db8:0:1::1": "lb.example.com"}
+    of_v4 = reverse_answers([HeldName("192.0.2.1", both)], "")
+    of_v6 = reverse_answers([HeldName("2001:db8:0:1::/64", both)], "")
+    assert [name.endswith(".in-addr.arpa") for name, _ in of_v4] == [True]
+    assert [name.endswith(".ip6.arpa") for name, _ in of_v6] == [True]
