@@ -1,8 +1,8 @@
 """What stands once per host, whatever guests it has: where packets of guests go through, and what they never reach.
 
-Every way ends in a drop: a guest whose own chains are missing reaches nobody, and nobody reaches it. Traffic that
-touches no guest is left to whoever rules the host. Connections are tracked in family inet only (many kernels cannot
-do it for bridges): br_netfilter shows bridged packets to that family first, which notes their state in a mark.
+Every way ends in a drop: a guest whose own chains are missing or empty reaches nobody, and nobody reaches it. Traffic
+that touches no guest is left to whoever rules the host. Connections are tracked in family inet only (many kernels
+cannot do it for bridges): br_netfilter shows bridged packets to that family first, which notes their state in a mark.
 
 All guests share the host's table of connections: each port may begin so many a second, and take so many. Packets of one
 that is in the table are not counted, whatever goes one way alone (syslog, media) is new for ever.
@@ -55,12 +55,12 @@ def routed_chains(
         "zone_of_network": ("iifname vmap @networks", f"meta mark set {STRAY}"),
         "state": (f"iifname {BRIDGES} meta mark != {STRAY} goto state_of_packet",),
         "state_of_packet": (
-            "ct state vmap { established : goto reply, related : goto reply, new : goto new_packet }",
+            "ct zone != 0 ct state vmap { established : goto reply, related : goto reply, new : goto new_packet }",
             f"meta mark set {STRAY}",
         ),
         "reply": (f"meta mark set {REPLY}",),
         "new_packet": (f"ct status confirmed meta mark set {KNOWN}",),
-        "forward": (f"iifname {PUBLIC} goto guests", f"oifname {PUBLIC} goto guests"),
+        "forward": (*_asked("iifname", PUBLIC, "guests"), *_asked("oifname", PUBLIC, "guests")),
         "guests": (
             "ct state vmap { established : accept, related : accept, invalid : drop }",
             f"iifname {PUBLIC} goto from_guest",
@@ -74,7 +74,7 @@ def routed_chains(
             f"iifname {PUBLIC} {_over(pace, BEGUN)}",
             f"oifname {PUBLIC} {_over(pace, TAKEN)}",
         ),
-        "input": (f"iifname {PUBLIC} goto guest_to_host", f"iifname {BRIDGES} counter drop", *_tunnels(vteps)),
+        "input": (*_asked("iifname", PUBLIC, "guest_to_host"), f"iifname {BRIDGES} counter drop", *_tunnels(vteps)),
         "guest_to_host": (
             f"udp dport {VXLAN_PORT} counter drop",
             # Replies to what the host asked (health checks), neighbours, pings of the gateway, and the metadata.
@@ -101,13 +101,18 @@ def bridged_chains(pace: int = PACE) -> Chains:
     paced = (f"iifname {PRIVATE} {_over(pace, BEGUN)}", f"oifname {PRIVATE} {_over(pace, TAKEN)}")
     return {
         "unmark": (f"iifname {PRIVATE} meta mark set 0", f"iifname {OVERLAYS} meta mark set 0"),
-        "forward": (f"iifname {PRIVATE} goto members", f"oifname {PRIVATE} goto members"),
+        "forward": (*_asked("iifname", PRIVATE, "members"), *_asked("oifname", PRIVATE, "members")),
         "members": (*state, f"iifname {PRIVATE} goto from_member", "goto to_member"),
         "from_member": ("iifname vmap @outbound", "counter drop"),
         "to_member": (f"meta mark {KNOWN} goto let_in", *paced, "goto let_in"),
         "let_in": ("meta mark set 0", "oifname vmap @inbound", f"oifname {OVERLAYS} accept", "counter drop"),
         "input": (f"iifname {PRIVATE} counter drop", f"iifname {OVERLAYS} counter drop"),
     }
+
+
+def _asked(side: str, ports: str, chain: str) -> tuple[str, str]:
+    """A packet of which nobody says anything, as where a chain on the way is empty, comes back from a jump."""
+    return f"{side} {ports} jump {chain}", f"{side} {ports} counter drop"
 
 
 def _refusals(forbidden: Sequence[str]) -> tuple[str, ...]:

@@ -13,6 +13,7 @@ from itertools import product
 import pytest
 
 from infra.domain import firewall_rules
+from infra.domain.firewall_rules import INBOUND, OUTBOUND, TABLE
 from infra.domain.firewalls import Rule
 from infra.domain.host_rules import VXLAN_PORT
 from infra.domain.port_names import overlay_name
@@ -190,6 +191,30 @@ def test_a_port_without_rules_reaches_nobody(wire: Wire, missing: str) -> None:
         if missing == "network":
             assert not any(MARK in frame for frame in bob.until(b"LAST"))
         assert not any(MARK in frame for frame in [*alice.pending(), *bob.pending()])
+
+
+@pytest.mark.parametrize("prefix", [INBOUND, OUTBOUND])
+def test_nothing_passes_a_public_port_whose_chain_is_empty(wire: Wire, prefix: str) -> None:
+    frame = syn(own4(ALICE), own4(BOB), 22)
+    with wire.ends(public_tap(ALICE), public_tap(BOB)) as (alice, bob):
+        assert arrives(alice, bob, frame)
+        nft.apply(f"flush chain inet {TABLE} {prefix}{public_tap(BOB if prefix == INBOUND else ALICE)}")
+        assert not arrives(alice, bob, frame)
+
+
+@pytest.mark.parametrize(
+    "chain",
+    [f"bridge {TABLE} in-{private_tap(BOB)}", f"bridge {TABLE} out-{private_tap(ALICE)}", f"inet {TABLE} pb-5000"],
+)
+def test_nothing_passes_a_private_port_whose_chain_is_empty(wire: Wire, chain: str) -> None:
+    (ours,), (theirs,) = ALICE.private, BOB.private
+    with wire.ends(private_tap(ALICE), private_tap(BOB)) as (alice, bob):
+        for reached in (True, False):
+            forget_connections()
+            alice.send(ping4(ours.mac, ours.ip, theirs.ip, MARK, theirs.mac))
+            alice.send(arp(ours.mac, ours.ip, target=theirs.ip) + b"LAST")
+            assert any(MARK in frame for frame in bob.until(b"LAST")) is reached
+            nft.apply(f"flush chain {chain}")
 
 
 def test_who_else_is_on_a_bridge_needs_no_rules(wire: Wire) -> None:
