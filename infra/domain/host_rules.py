@@ -80,13 +80,13 @@ def routed_chains(
             # Replies to what the host asked (health checks), neighbours, pings of the gateway, and the metadata.
             "ct state established,related accept",
             "icmpv6 type { nd-neighbor-solicit, nd-neighbor-advert } accept",
-            _over(pace, BEGUN),
-            f"ip daddr {GATEWAY4} icmp type echo-request accept",
-            f"ip6 daddr {METADATA6} icmpv6 type echo-request accept",
-            f"ip daddr {METADATA4} tcp dport 80 accept",
-            f"ip6 daddr {METADATA6} tcp dport 80 accept",
+            f"ip daddr {GATEWAY4} icmp type echo-request goto ask_host",
+            f"ip6 daddr {METADATA6} icmpv6 type echo-request goto ask_host",
+            f"ip daddr {METADATA4} tcp dport 80 goto ask_host",
+            f"ip6 daddr {METADATA6} tcp dport 80 goto ask_host",
             "counter drop",
         ),
+        "ask_host": (_over(pace, BEGUN), "accept"),
     }
 
 
@@ -96,16 +96,21 @@ def bridged_chains(pace: int = PACE) -> Chains:
         "ether type arp accept",  # as a guest sends it, it has been checked at its tap
         "ether type != ip counter drop",
         f"meta mark {STRAY} counter drop",
-        f"meta mark {REPLY} meta mark set 0 accept",
+        f"meta mark {REPLY} accept",
     )
-    paced = (f"iifname {PRIVATE} {_over(pace, BEGUN)}", f"oifname {PRIVATE} {_over(pace, TAKEN)}")
     return {
         "unmark": (f"iifname {PRIVATE} meta mark set 0", f"iifname {OVERLAYS} meta mark set 0"),
         "forward": (*_asked("iifname", PRIVATE, "members"), *_asked("oifname", PRIVATE, "members")),
         "members": (*state, f"iifname {PRIVATE} goto from_member", "goto to_member"),
         "from_member": ("iifname vmap @outbound", "counter drop"),
-        "to_member": (f"meta mark {KNOWN} goto let_in", *paced, "goto let_in"),
-        "let_in": ("meta mark set 0", "oifname vmap @inbound", f"oifname {OVERLAYS} accept", "counter drop"),
+        "to_member": ("oifname vmap @inbound", f"oifname {OVERLAYS} accept", "counter drop"),
+        "pace": (f"iifname {PRIVATE} goto paced", f"oifname {PRIVATE} goto paced"),
+        "paced": (
+            "ether type arp accept",
+            f"meta mark {{ {REPLY}, {KNOWN} }} meta mark set 0 accept",  # the mark ends here
+            f"iifname {PRIVATE} {_over(pace, BEGUN)}",
+            f"oifname {PRIVATE} {_over(pace, TAKEN)}",
+        ),
         "input": (f"iifname {PRIVATE} counter drop", f"iifname {OVERLAYS} counter drop"),
     }
 

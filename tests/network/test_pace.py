@@ -79,6 +79,35 @@ def test_connections_to_the_host_itself_are_counted(wire: Wire) -> None:
         assert len(marks(alice.until(b"LAST"))) in AT_ONCE
 
 
+@pytest.mark.parametrize("target", ["172.31.1.1", "192.0.2.2"])
+def test_what_the_host_refuses_uses_up_no_pace(wire: Wire, target: str) -> None:
+    with paced(wire) as (found, (alice, *_)):
+        for packet in several("udp", target):
+            alice.send(encoded(packet, MAC, str(ALICE.public.ipv4), target, "fe:00:00:00:00:01"))
+        outward = next(way for way in found if way.name == "out to the world")
+        assert len(marks(outward.arrived(several("tcp", "198.18.0.1")))) in AT_ONCE
+
+
+@pytest.mark.parametrize("name", ["in from the world", "in from its network"])
+def test_what_a_receiver_refuses_does_not_use_up_its_pace(wire: Wire, name: str) -> None:
+    with paced(wire) as (found, _):
+        wire.apply(replace(ALICE, firewalls=(1,)))
+        way = next(way for way in found if way.name == name)
+        assert not marks(way.arrived(several("udp", REMOTE[name])))
+        assert len(marks(way.arrived(several("tcp", REMOTE[name])))) in AT_ONCE
+
+
+def test_what_a_receiver_refuses_does_not_use_up_its_senders_pace(wire: Wire) -> None:
+    with paced(wire) as (found, _), wire.ends(private_tap(BOB)) as (bob,):
+        wire.apply(replace(BOB, firewalls=(1,)))
+        (ours,), (theirs,) = ALICE.private, BOB.private
+        outward = next(way for way in found if way.name == "out to its network")
+        to_bob = replace(outward, encode=lambda packet: encoded(packet, ours.mac, ours.ip, theirs.ip, theirs.mac))
+        to_bob.arrived(several("udp", theirs.ip))
+        assert not marks(bob.pending())
+        assert len(marks(outward.arrived(several("tcp", REMOTE[outward.name])))) in AT_ONCE
+
+
 def test_one_ports_pace_is_not_anothers(wire: Wire) -> None:
     with paced(wire) as (found, (_, world, *_)), wire.ends(public_tap(BOB)) as (bob,):
         inward = next(way for way in found if way.name == "in from the world")
