@@ -171,7 +171,8 @@ class Settings(BaseSettings):
         ge=1,
         le=100_000,
         description="Connections a second that each port of a server may begin, and as many that it may take, for as "
-        "long as it likes; those of a minute at once. All servers of a host share its table of connections.",
+        "long as it likes; those of a minute at once. All servers of a host share its table of connections, and how "
+        "many of them a server holds is not bounded.",
     )
     connections_idle: int = Field(
         1800,

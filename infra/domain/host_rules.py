@@ -4,8 +4,9 @@ Every way ends in a drop: a guest whose own chains are missing or empty reaches 
 that touches no guest is left to whoever rules the host. Connections are tracked in family inet only (many kernels
 cannot do it for bridges): br_netfilter shows bridged packets to that family first, which notes their state in a mark.
 
-All guests share the host's table of connections: each port may begin so many a second, and take so many. Packets of one
-that is in the table are not counted, whatever goes one way alone (syslog, media) is new for ever.
+All guests share the host's table of connections: each port may begin so many a second, and take so many; how many it
+holds is not bounded. Packets of one that is in the table are not counted, whatever goes one way alone (syslog, media)
+is new for ever.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Nobody fills the host's table of connections, which all of its guests share."""
+"""Nobody fills the host's table of connections, which all of its guests share, in no time."""
 
 from __future__ import annotations
 
@@ -137,17 +137,24 @@ def table(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path
 
 
-def test_the_table_has_room_for_all_that_one_port_can_hold(table: Path) -> None:
-    connections.prepare_table(pace=100, idle=1800)
-    assert int((table / "nf_conntrack_max").read_text()) == 2 * 100 * (1800 + 60)
+def test_the_table_has_room_for_all_that_one_server_begins_and_takes(table: Path) -> None:
+    """Of a host with enough memory."""
+    connections.prepare_table(pace=10, idle=1800)
+    assert int((table / "nf_conntrack_max").read_text()) == (1 + 8) * 2 * 10 * (1800 + 60)
     connections.prepare_table(pace=1, idle=7200)
-    assert int((table / "nf_conntrack_max").read_text()) == 2 * 100 * (1800 + 60)
-    assert (table / "nf_conntrack_tcp_timeout_established").read_text() == "1800"
+    assert int((table / "nf_conntrack_max").read_text()) == (1 + 8) * 2 * 10 * (1800 + 60)
+
+
+@pytest.mark.parametrize("idle", [600, 864_000])
+def test_idle_connections_leave_when_they_are_told_to(table: Path, idle: int) -> None:
+    connections.prepare_table(pace=1, idle=idle)
+    assert (table / "nf_conntrack_tcp_timeout_established").read_text() == str(idle)
 
 
 def test_a_table_that_is_nearly_full_is_told(table: Path) -> None:
     assert connections.crowding() == []
     (table / "nf_conntrack_count").write_text("209716")
-    assert connections.crowding() == [
-        "209716 of 262144 connections are tracked: new ones of all guests will soon be refused"
-    ]
+    told = connections.crowding()
+    assert told == ["80 % of 262144 connections are tracked: new ones of all guests will soon be refused"]
+    (table / "nf_conntrack_count").write_text("209800")
+    assert connections.crowding() == told
