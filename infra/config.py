@@ -167,7 +167,7 @@ class Settings(BaseSettings):
         1450, ge=1280, le=9500, description="Bytes of a packet in a private network: the underlay's MTU less 50."
     )
     connections_pace: int = Field(
-        500,
+        2_000,
         ge=1,
         le=100_000,
         description="Connections a second that each port of a server may begin, and as many that it may take, for as "

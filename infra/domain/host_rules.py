@@ -27,7 +27,7 @@ LINK_LOCAL = "169.254.0.0/16"
 VXLAN_PORT = 4789  # IANA's
 REPLY, STRAY, KNOWN = "0x1", "0x2", "0x4"
 """Marks: of a connection that was let through; of none; of one that is in the table and has had no answer."""
-PACE, AT_ONCE = 500, 60
+PACE, AT_ONCE = 2_000, 60
 """Connections a second that a port may begin, and take, for as long as it likes; those of so many seconds at once."""
 BEGUN, TAKEN = "begun", "taken"
 """The sets of ports with what each has left of that; one that is at rest is full again, and leaves."""
