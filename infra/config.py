@@ -214,8 +214,8 @@ class Settings(BaseSettings):
     edge_connections: int | None = Field(
         None,
         ge=100,
-        description="Connections of clients that HAProxy takes at a time, for all load balancers, each with two files "
-        "open; one load balancer takes an eighth of them at most, a project a quarter. Without it: as many as the "
+        description="Connections of clients that each worker of HAProxy takes at a time, for all load balancers, each "
+        "with two files open; the projects on the edge share them evenly, up to eight. Without it: as many as the "
         "limit of open files allows, 100,000 at most.",
     )
     edge_namespaces: str = Field(

@@ -19,6 +19,7 @@ from functools import lru_cache
 from urllib.parse import quote
 
 from infra.domain.edge_plan import Backend, Balancer, EdgePlan
+from infra.domain.edge_shares import Share, shares
 from infra.domain.load_balancers import REDIRECTED_PORT, HealthCheck, HttpCheck, Service
 
 HARD_STOP_S = 3600
@@ -27,9 +28,6 @@ MOST_RELOADS = 100
 """Old workers whose streams last: beyond so many, the oldest ends. Each takes some 10 MB."""
 MOST_CONNECTIONS = 100_000
 """Unless the edge's operator says otherwise, or its open files allow fewer."""
-OF_BALANCER, OF_PROJECT = 8, 4
-"""What one load balancer takes at most, and all of one project: an eighth and a quarter of the edge's connections.
-Those beyond are turned away, so that whoever is full leaves the others reachable."""
 CONNECT_S = 5
 STREAM_S = 3600
 """A stream of plain TCP, or what an HTTP connection was upgraded to, may be silent for so long."""
@@ -60,8 +58,9 @@ class Ground:
 
 def config(plan: EdgePlan, ground: Ground, left_out: Collection[str] = ()) -> str:
     """``left_out``: names of services that are not served."""
+    share = shares(plan, ground.max_connections)
     services = (
-        service_text(balancer, service, ground)
+        service_text(balancer, service, ground, share[balancer.id])
         for balancer in plan.balancers
         for service in balancer.services
         if service_name(balancer.id, service.listen_port) not in left_out
@@ -73,9 +72,9 @@ def together(ground: Ground, services: Iterable[str]) -> str:
     return "\n\n".join((_text([_global(ground), _defaults(), _counts()]), *services)) + "\n"
 
 
-def service_text(balancer: Balancer, service: Service, ground: Ground) -> str:
+def service_text(balancer: Balancer, service: Service, ground: Ground, share: Share) -> str:
     """Its sections. Unservable."""
-    return _text(_service(balancer, service, ground))
+    return _text(_service(balancer, service, ground, share))
 
 
 def _text(sections: Iterable[Iterable[str]]) -> str:
@@ -143,20 +142,20 @@ def _counts() -> list[str]:
     return ["backend counts", "  stick-table type string len 48 size 100k store conn_cur"]
 
 
-def _service(balancer: Balancer, service: Service, ground: Ground) -> list[list[str]]:
-    sections = [_frontend(balancer, service, ground), _backend(balancer, service, ground)]
+def _service(balancer: Balancer, service: Service, ground: Ground, share: Share) -> list[list[str]]:
+    sections = [_frontend(balancer, service, ground, share), _backend(balancer, service, ground)]
     if service.protocol == "https" and service.http and service.http.redirect_http:
-        sections.append(_redirect(balancer, service, ground))
+        sections.append(_redirect(balancer, service, ground, share))
     return sections
 
 
-def _frontend(balancer: Balancer, service: Service, ground: Ground) -> list[str]:
+def _frontend(balancer: Balancer, service: Service, ground: Ground, share: Share) -> list[str]:
     name, http = service_name(balancer.id, service.listen_port), service.http
     lines = [
         f"frontend {name}",
         f"  mode {'http' if http else 'tcp'}",
         *_binds(balancer, service.listen_port, ground, _tls(service, ground)),
-        *_bounds(balancer, ground),
+        *_bounds(balancer, share),
     ]
     if http:
         scheme = "https" if service.protocol == "https" else "http"
@@ -165,47 +164,43 @@ def _frontend(balancer: Balancer, service: Service, ground: Ground) -> list[str]
             # A client that waits on an open connection learns with its next answer that it is to open another.
             "  option idle-close-on-response",
             "  option forwardfor",
-            *_request_bounds(balancer, ground),
+            *_request_bounds(balancer, share),
             f"  http-request set-header X-Forwarded-Proto {scheme}",
             "  http-request set-header X-Forwarded-Port %[dst_port]",
         ]
     return [*lines, f"  default_backend {name}"]
 
 
-def _redirect(balancer: Balancer, service: Service, ground: Ground) -> list[str]:
+def _redirect(balancer: Balancer, service: Service, ground: Ground, share: Share) -> list[str]:
     port = "" if service.listen_port == 443 else f":{service.listen_port}"
     return [
         f"frontend {service_name(balancer.id, service.listen_port)}-redirect",
         "  mode http",
         *_binds(balancer, REDIRECTED_PORT, ground, ""),
-        *_bounds(balancer, ground),
+        *_bounds(balancer, share),
         "  timeout client 10s",
         f"  http-request redirect code 301 location https://%[req.hdr(host),host_only]{port}%[pathq]",
     ]
 
 
-def _bounds(balancer: Balancer, ground: Ground) -> list[str]:
-    """One service full makes its clients wait; several of one load balancer, or of one project, turn them away."""
-    most, of_project = _most(balancer, ground), ground.max_connections // OF_PROJECT
+def _bounds(balancer: Balancer, share: Share) -> list[str]:
+    """One service full makes its clients wait; several of one load balancer, or of one project, turn them away. Each
+    worker counts its own: a new one begins with none, whatever old ones have yet to end."""
     return [
-        f"  maxconn {most}",
+        f"  maxconn {share.of_balancer}",
         f"  tcp-request connection track-sc0 str(lb{balancer.id}) table counts",
-        f"  tcp-request connection reject if {{ sc0_conn_cur gt {most} }}",
+        f"  tcp-request connection reject if {{ sc0_conn_cur gt {share.of_balancer} }}",
         f"  tcp-request connection track-sc1 str(project{balancer.project_id}) table counts",
-        f"  tcp-request connection reject if {{ sc1_conn_cur gt {of_project} }}",
+        f"  tcp-request connection reject if {{ sc1_conn_cur gt {share.of_project} }}",
     ]
 
 
-def _request_bounds(balancer: Balancer, ground: Ground) -> list[str]:
+def _request_bounds(balancer: Balancer, share: Share) -> list[str]:
     """A connection of HTTP/2 has many requests at a time, each with a connection to a target."""
     return [
         f"  http-request track-sc2 str(project{balancer.project_id}-requests) table counts",
-        f"  http-request deny deny_status 503 if {{ sc2_conn_cur gt {ground.max_connections // OF_PROJECT} }}",
+        f"  http-request deny deny_status 503 if {{ sc2_conn_cur gt {share.of_project} }}",
     ]
-
-
-def _most(balancer: Balancer, ground: Ground) -> int:
-    return min(balancer.max_connections, ground.max_connections // OF_BALANCER)
 
 
 def _binds(balancer: Balancer, port: int, ground: Ground, tls: str) -> list[str]:

@@ -21,6 +21,7 @@ from hashlib import sha256
 from pathlib import Path
 
 from infra.domain.edge_plan import Balancer, Certificate, EdgePlan, Health, HealthStatus, Served
+from infra.domain.edge_shares import shares
 from infra.domain.errors import HostUnavailable
 from infra.domain.haproxy_config import (
     LONGEST_PAUSE_S,
@@ -187,7 +188,7 @@ class Haproxy:
     def _texts(self, plan: EdgePlan, ground: Ground, problems: dict[str, str]) -> dict[str, str]:
         """By service; not of what cannot be written, and of what would keep a new worker from its start: where another
         listens already."""
-        ours, texts = _bound(self._current()), {}
+        ours, share, texts = _bound(self._current()), shares(plan, ground.max_connections), {}
         for name, balancer, service in _services(plan):
             places = {_at(address, port): (address, port) for address in balancer.public for port in service.ports}
             taken = [place for place, where in places.items() if place not in ours and _is_taken(*where)]
@@ -197,7 +198,7 @@ class Haproxy:
             try:
                 if service.protocol == "https":
                     _keep_text(*certificate_list(service, ground))
-                texts[name] = service_text(balancer, service, ground)
+                texts[name] = service_text(balancer, service, ground, share[balancer.id])
             except Unservable as problem:
                 problems[name] = str(problem)
         return texts

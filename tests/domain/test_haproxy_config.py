@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import os
 import subprocess
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -14,6 +15,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from infra.domain.edge_plan import Backend, Balancer, EdgePlan, PrivateSide
+from infra.domain.edge_shares import Share
 from infra.domain.haproxy_config import (
     Ground,
     Unservable,
@@ -31,6 +33,7 @@ from infra.domain.load_balancers import Service, new_service
 
 GOLDEN = Path(__file__).parent / "golden" / "haproxy"
 GROUND = Ground("/run/edge", lambda member: f"pe-{member}", certificates={9: "/run/edge/certificates/9.pem"})
+SHARE = Share(10_000, 100_000)
 PUBLIC = Backend("203.0.113.20")
 INSIDE = PrivateSide(17, 5001, "06:00:00:00:00:11", "10.0.0.5", "10.0.0.0/16")
 
@@ -58,6 +61,7 @@ CHECK = {
         "tls": True,
     },
 }
+LARGE = replace(balancer(service(protocol="http")), max_connections=40_000)
 PLANS = {
     "empty": (),
     "tcp": (balancer(service(protocol="tcp", listen_port=5432, destination_port=5432)),),
@@ -75,6 +79,11 @@ PLANS = {
             private=INSIDE,
             backends=(Backend("10.0.0.7", True), PUBLIC),
         ),
+    ),
+    "shared": (
+        replace(LARGE, project_id=7),
+        replace(LARGE, project_id=7, id=5, ipv4="203.0.113.10", ipv6=None),
+        replace(LARGE, project_id=8, id=6, ipv4="203.0.113.11", ipv6=None),
     ),
     "https": (
         balancer(
@@ -122,7 +131,7 @@ def test_a_service_that_nobody_can_serve_says_why_and_leaves_the_others() -> Non
     broken = service(protocol="https", listen_port=444, http={"certificates": [11]})
     plan = EdgePlan(1, (balancer(broken, service(protocol="http")),))
     with pytest.raises(Unservable, match="it has no certificate that can be used"):
-        service_text(plan.balancers[0], broken, GROUND)
+        service_text(plan.balancers[0], broken, GROUND, SHARE)
     text = config(plan, GROUND, {service_name(4, 444)})
     assert "lb4-80" in text
     assert "lb4-444" not in text
@@ -132,7 +141,7 @@ def test_a_service_that_nobody_can_serve_says_why_and_leaves_the_others() -> Non
 def test_what_would_be_another_line_is_not_written(wrong: str) -> None:
     sent = service(protocol="http", health_check={"http": {"domain": wrong}})
     with pytest.raises(Unservable):
-        service_text(balancer(sent), sent, GROUND)
+        service_text(balancer(sent), sent, GROUND, SHARE)
 
 
 @pytest.mark.parametrize(

@@ -13,7 +13,7 @@ PORT = 8080
 @dataclass
 class BackendServer:
     """An HTTP server that says who it is. ``heads``: what it was sent, the newest last; ``proxied``: what came first on
-    a connection, of the proxy protocol. ``body``: what it says instead."""
+    a connection, of the proxy protocol. ``body``: what it says instead. ``answers``: cleared, whoever asks waits."""
 
     address: str
     listening: asyncio.Server | None = None
@@ -23,6 +23,10 @@ class BackendServer:
     heads: list[str] = field(default_factory=list)
     proxied: list[bytes] = field(default_factory=list)
     open: set[asyncio.StreamWriter] = field(default_factory=set)
+    answers: asyncio.Event = field(default_factory=asyncio.Event)
+
+    def __post_init__(self) -> None:
+        self.answers.set()
 
     async def up(self, port: int = PORT) -> None:
         self.listening = await asyncio.start_server(self._serve, self.address, port, backlog=1024)
@@ -42,6 +46,7 @@ class BackendServer:
                     self.asked += 1
                     self.heads.append(head)
                     await asyncio.sleep(self.delay)
+                    await self.answers.wait()
                 body = (self.body or self.address).encode()
                 writer.write(f"HTTP/1.1 200 OK\r\nContent-Length: {len(body)}\r\n\r\n".encode() + body)
                 await writer.drain()

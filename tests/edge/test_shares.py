@@ -11,7 +11,7 @@ from dataclasses import replace
 import pytest
 
 from infra.domain.edge_plan import Certificate, EdgePlan
-from infra.domain.haproxy_config import OF_BALANCER, OF_PROJECT
+from infra.domain.edge_shares import shares
 from infra.drivers.haproxy import affordable
 from tests.edge.backends import Backends, ask
 from tests.edge.conftest import RunningEdge
@@ -36,36 +36,36 @@ def plan(*projects: tuple[str, int]) -> EdgePlan:
 
 
 async def hold(address: str, port: int, count: int, stack: AsyncExitStack) -> int:
-    """Connect so often, and stay; how many of them were not turned away."""
-    kept = 0
-    for _ in range(count):
-        try:
-            reader, writer = await asyncio.open_connection(address, port)
-            stack.callback(writer.close)
-            async with asyncio.timeout(0.05):
-                await reader.read(1)
-        except TimeoutError:
-            kept += 1
-        except ConnectionError:
-            pass
-    return kept
+    """Connect so often, ask once, and stay; how many of them were answered: the others were turned away."""
+    return [await _stays(address, port, stack) for _ in range(count)].count(True)
+
+
+async def _stays(address: str, port: int, stack: AsyncExitStack) -> bool:
+    try:
+        reader, writer = await asyncio.open_connection(address, port)
+        stack.callback(writer.close)
+        writer.write(b"GET / HTTP/1.1\r\nHost: a\r\n\r\n")
+        return bool(await reader.read(1))
+    except ConnectionError:
+        return False
 
 
 async def test_who_is_full_leaves_the_others_reachable(edge: RunningEdge, backends: Backends) -> None:
     await backends.add(BACKEND)
-    await edge.follow(plan((OURS, 7), (OURS_TOO, 7), (OURS_LAST, 7), (THEIRS, 8)))
+    wanted = plan((OURS, 7), (OURS_TOO, 7), (OURS_LAST, 7), (THEIRS, 8))
+    await edge.follow(wanted)
     await until(edge, "healthy", BACKEND)
-    of_balancer, of_project = CONNECTIONS // OF_BALANCER, CONNECTIONS // OF_PROJECT
-    async with AsyncExitStack() as stack:
-        assert await hold(OURS, 80, of_balancer - 5, stack) == of_balancer - 5
+    ours, theirs = (shares(wanted, CONNECTIONS)[id] for id in (1, 4))
+    async with asyncio.timeout(60), AsyncExitStack() as stack:
+        assert await hold(OURS, 80, ours.of_balancer - 5, stack) == ours.of_balancer - 5
         assert await hold(OURS, 81, 15, stack) == 5  # all services of it together
         assert (await ask(OURS_TOO))[0] == 200
-        kept = await hold(OURS_TOO, 80, of_balancer, stack)
-        assert of_balancer + kept == of_project
+        kept = await hold(OURS_TOO, 80, ours.of_balancer, stack)
+        assert ours.of_balancer + kept == ours.of_project
         with pytest.raises(ConnectionError):  # all load balancers of it together
             await ask(OURS_LAST)
-        assert (await ask(THEIRS))[0] == 200
-    async with asyncio.timeout(5):
+        assert await hold(THEIRS, 80, theirs.of_project, stack) == theirs.of_project
+    async with asyncio.timeout(30):
         while not await _answers(OURS_LAST):  # noqa: ASYNC110
             await asyncio.sleep(0.02)
 
@@ -82,17 +82,26 @@ async def test_one_connection_with_many_requests_takes_no_more(
 ) -> None:
     slow = await backends.add(BACKEND)
     https = service("https", http={"certificates": [9]})
-    await edge.follow(replace(plan_of([BACKEND], https, ipv4=OURS), certificates=(Certificate(9, own_pem),)))
+    (ours,) = plan_of([BACKEND], https, ipv4=OURS, ipv6=None, id=9).balancers
+    others = plan((OURS_TOO, 7), (OURS_LAST, 8), (THEIRS, 9))
+    wanted = replace(others, balancers=(ours, *others.balancers), certificates=(Certificate(9, own_pem),))
+    await edge.follow(wanted)
     await until(edge, "healthy", BACKEND)
-    slow.delay = 1.0
+    of_project = shares(wanted, CONNECTIONS)[9].of_project
+    slow.answers.clear()
     asking = await asyncio.create_subprocess_exec(
-        *("curl", "-skZ", "--parallel-max", "60", "--noproxy", "*", "-o", "/dev/null"),
-        *("-w", "%{http_code}\n", f"https://{OURS}/[1-60]"),
-        stdout=subprocess.PIPE,
+        *("curl", "-kZ", "--no-progress-meter", "--max-time", "30", "--parallel-max", "60", "--noproxy", "*"),
+        *("-o", "/dev/null", "-w", "%{stderr}%{http_code}\n", f"https://{OURS}/[1-60]"),  # each as soon as it is known
+        stderr=subprocess.PIPE,
     )
-    told, _ = await asking.communicate()
-    statuses = Counter(told.decode().split())
-    assert statuses == {"200": CONNECTIONS // OF_PROJECT, "503": 60 - CONNECTIONS // OF_PROJECT}
+    assert asking.stderr
+    statuses: Counter[str] = Counter()
+    async for line in asking.stderr:
+        statuses[line.decode().strip()] += 1
+        if statuses["503"] == 60 - of_project:
+            slow.answers.set()
+    await asking.wait()
+    assert statuses == {"200": of_project, "503": 60 - of_project}
 
 
 def test_an_edge_takes_what_its_open_files_allow() -> None:
