@@ -216,7 +216,7 @@ class Settings(BaseSettings):
         ge=100,
         description="Connections of clients that each worker of HAProxy takes at a time, for all load balancers, each "
         "with two files open; the projects on the edge share them evenly, up to eight. Without it: as many as the "
-        "limit of open files allows, 100,000 at most.",
+        "limit of open files and the memory allow (2.2 files and 64 KiB for each), 100,000 at most.",
     )
     edge_namespaces: str = Field(
         "pe{edge}-",

@@ -20,6 +20,8 @@ from dataclasses import replace
 from hashlib import sha256
 from pathlib import Path
 
+import psutil
+
 from infra.domain.edge_plan import Balancer, Certificate, EdgePlan, Health, HealthStatus, Served
 from infra.domain.edge_shares import shares
 from infra.domain.errors import HostUnavailable
@@ -52,6 +54,8 @@ LOOK_S = 0.01
 CONFIG = "haproxy.cfg"
 FILES = 2.2
 """Open at a time for each connection of a client: its own, that to a target, and some room."""
+MEMORY = 64 * 1024
+"""Bytes for each: its two buffers of 16 KiB (tune.bufsize), and as much again for TLS and its sockets."""
 
 
 class CannotRun(Exception):
@@ -89,9 +93,11 @@ def prepare(directory: Path) -> None:
 
 
 def affordable() -> int:
-    """Connections of clients that the open files of this process, and so of its children, are enough for."""
+    """Connections of clients that this machine's memory is enough for, and the open files of this process: HAProxy,
+    which may be another's child, is to have as many."""
+    most = min(MOST_CONNECTIONS, psutil.virtual_memory().total // MEMORY)
     _, files = resource.getrlimit(resource.RLIMIT_NOFILE)
-    return MOST_CONNECTIONS if files == resource.RLIM_INFINITY else min(MOST_CONNECTIONS, int(files / FILES))
+    return most if files == resource.RLIM_INFINITY else min(most, int(files / FILES))
 
 
 def is_up(directory: Path) -> bool:

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import resource
 import subprocess
 from collections import Counter
 from contextlib import AsyncExitStack
 from dataclasses import replace
+from types import SimpleNamespace
 
+import psutil
 import pytest
 
 from infra.domain.edge_plan import Certificate, EdgePlan
@@ -20,6 +23,7 @@ from tests.edge.test_haproxy import plan_of, service, until
 OURS, OURS_TOO, OURS_LAST, THEIRS = (f"203.0.113.{n}" for n in (11, 12, 13, 14))
 BACKEND = "198.51.100.1"
 CONNECTIONS = 160
+GIB = 1024**3
 
 
 @pytest.fixture
@@ -104,5 +108,19 @@ async def test_one_connection_with_many_requests_takes_no_more(
     assert statuses == {"200": of_project, "503": 60 - of_project}
 
 
-def test_an_edge_takes_what_its_open_files_allow() -> None:
-    assert 100 <= affordable() <= 100_000
+@pytest.mark.parametrize(
+    ("files", "memory", "connections"),
+    [
+        (22_000, 64 * GIB, 10_000),
+        (1_048_576, GIB // 2, 8192),
+        (resource.RLIM_INFINITY, GIB, 16_384),
+        (1_048_576, 64 * GIB, 100_000),
+        (resource.RLIM_INFINITY, 64 * GIB, 100_000),
+    ],
+)
+def test_an_edge_takes_what_its_open_files_and_its_memory_allow(
+    monkeypatch: pytest.MonkeyPatch, files: int, memory: int, connections: int
+) -> None:
+    monkeypatch.setattr(resource, "getrlimit", lambda _: (1024, files))
+    monkeypatch.setattr(psutil, "virtual_memory", lambda: SimpleNamespace(total=memory))
+    assert affordable() == connections
