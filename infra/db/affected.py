@@ -32,11 +32,17 @@ MEMBERS = "SELECT server_id FROM network_members WHERE network_id = %s AND serve
 
 OF_PROJECT = "SELECT id AS server_id FROM servers WHERE project_id = %s ORDER BY id"
 
-# Of other actions of the same transaction: what one that began meanwhile has done may be older than the rules.
+# Of other actions of the same transaction: what one that began meanwhile has done may be older than the rules. Those of
+# servers begin right after that for all: neither what the project did before is read, nor, by the index of resources,
+# all that was ever done to the firewall.
 TOLD_ALONE = """
-SELECT o.server_id FROM actions a JOIN actions o ON o.started = a.started AND o.project_id = a.project_id
-WHERE a.id = %(action)s AND o.command = 'apply_firewall' AND o.server_id IS NOT NULL
-  AND o.resources @> jsonb_build_array(jsonb_build_object('id', %(firewall)s::bigint, 'type', 'firewall'))
+WITH together AS MATERIALIZED (
+    SELECT o.server_id, o.command, o.resources
+    FROM actions a JOIN actions o ON o.project_id = a.project_id AND o.id > a.id AND o.started = a.started
+    WHERE a.id = %(action)s
+)
+SELECT server_id FROM together WHERE command = 'apply_firewall' AND server_id IS NOT NULL
+  AND resources @> jsonb_build_array(jsonb_build_object('id', %(firewall)s::bigint, 'type', 'firewall'))
 """
 
 LEAVERS = "SELECT server_id FROM network_leavers WHERE action_id = %s ORDER BY server_id"

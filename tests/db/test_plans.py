@@ -17,6 +17,7 @@ from psycopg.rows import dict_row
 
 from infra.db import (
     actions,
+    affected,
     changes,
     firewall_targets,
     firewalls,
@@ -231,6 +232,16 @@ async def _fill(pool: Pool) -> None:
         await connection.execute("ANALYZE")
 
 
+async def test_actions_that_were_before_a_change_are_not_looked_through(explaining: Explaining) -> None:
+    of_all = Change(7, explaining.project_id, "local", "set_firewall_rules", Resource("firewall", 7))
+
+    await affected.servers(explaining, of_all)
+
+    reads = {node["Index Name"]: node["Index Cond"] for node in nodes(explaining.plans[-1]) if "Index Name" in node}
+    assert reads.keys() == {"actions_pkey", "actions_project"}
+    assert "id > a.id" in reads["actions_project"]
+
+
 @pytest.mark.parametrize("table", sorted(LISTS))
 async def test_a_list_is_read_along_an_index(explaining: Explaining, table: str) -> None:
     for ask in LISTS[table]:
@@ -240,6 +251,13 @@ async def test_a_list_is_read_along_an_index(explaining: Explaining, table: str)
     assert explaining.plans
     whole = [plan for plan in explaining.plans if table in read_as_a_whole(plan)]
     assert whole == [], json.dumps(whole[0], indent=1)[:4000]
+
+
+def nodes(plan: Any) -> list[dict[str, Any]]:
+    """All of a plan, or of several."""
+    if isinstance(plan, list):
+        return [node for one in plan for node in nodes(one)]
+    return [plan, *nodes(list(plan.values()))] if isinstance(plan, dict) else []
 
 
 def read_as_a_whole(plan: Any) -> set[str]:
