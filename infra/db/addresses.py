@@ -140,6 +140,10 @@ async def stock(connection: Connection, location: str, type_: Type) -> None:
         )
 
 
+STAYS = "s.status = 'initializing' AND p.created < s.created"
+"""Of a primary IP: it was there before its server, which may come to nothing."""
+
+
 async def release(connection: Connection, server_id: int) -> None:
     """Take the server's addresses from it; holding none is fine. Those of primary IPs that go with it come to rest.
 
@@ -148,10 +152,9 @@ async def release(connection: Connection, server_id: int) -> None:
     await connection.execute(RELEASE, {"server_id": server_id})
 
 
-RELEASE = """
+RELEASE = f"""
 WITH left_ AS (
-    SELECT a.id, CASE WHEN p.auto_delete AND NOT (s.status = 'initializing' AND p.created < s.created) THEN p.id END
-           AS going, a.primary_ip_id
+    SELECT a.id, CASE WHEN p.auto_delete AND NOT ({STAYS}) THEN p.id END AS going, a.primary_ip_id
     FROM addresses a JOIN servers s ON s.id = a.server_id LEFT JOIN primary_ips p ON p.id = a.primary_ip_id
     WHERE a.server_id = %(server_id)s FOR UPDATE OF a
 ), freed AS (

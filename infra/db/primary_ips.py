@@ -41,10 +41,14 @@ SELECT r.id, r.name, r.type, r.auto_delete, r.protected, r.dns_ptr, r.labels, r.
 FROM primary_ips r JOIN addresses a ON a.primary_ip_id = r.id JOIN locations l ON l.id = r.location_id""")
 
 ADDRESS = sql.SQL("JOIN addresses a ON a.primary_ip_id = r.id")
-KEPT = sql.SQL("""
-NOT r.auto_delete OR NOT EXISTS (SELECT FROM addresses a WHERE a.primary_ip_id = r.id AND a.server_id IS NOT NULL)
+KEPT = sql.SQL(f"""
+NOT r.auto_delete OR NOT EXISTS (
+    SELECT FROM addresses a JOIN servers s ON s.id = a.server_id JOIN primary_ips p ON p.id = a.primary_ip_id
+    WHERE p.id = r.id AND NOT ({addresses.STAYS})
+)
 """)
 """Those that a project keeps; the others go with their server, and how many servers there are has limits of its own."""
+IS_KEPT = sql.SQL("SELECT {} AS kept FROM primary_ips r WHERE r.id = %s AND r.project_id = %s").format(KEPT)
 BY_IP = sql.SQL("a.address IN (%(ip)s, %(ip)s || '/64')")
 
 
@@ -92,8 +96,10 @@ async def find_all(connection: Connection, wanted: Wanted, ip: str | None, windo
 async def keep_room(connection: Connection, project_id: int, most: int, id: int | None = None) -> None:
     """For a new one, or for ``id`` that goes with its server by now. QuotaExceeded: it keeps as many as it may."""
     if id is not None:
-        found = await KIND.get(connection, project_id, id)
-        if not found.auto_delete or found.server_id is None:
+        found = await (await connection.execute(IS_KEPT, (id, project_id))).fetchone()
+        if found is None:
+            raise KIND.unknown(id)
+        if found["kept"]:
             return
     await KIND.keep_room(connection, project_id, most, KEPT)
 

@@ -8,9 +8,10 @@ from collections.abc import Awaitable, Callable
 import pytest
 import pytest_asyncio
 
-from infra.db import orders, primary_ips
+from infra.db import addresses, orders, primary_ips
 from infra.db.pool import Connection
 from infra.db.primary_ips import NewPrimaryIp
+from infra.domain.errors import QuotaExceeded
 from infra.domain.refusals import MustBeUnassigned, PrimaryIpAlreadyAssigned
 from tests.db.conftest import Project
 from tests.fix_region import eventually
@@ -47,6 +48,29 @@ async def test_an_address_that_an_order_is_taking_is_not_assigned(project: Proje
     )
 
     assert await _held(project) == [{"primary_ip_id": address, "server_id": ordered, "released": None}]
+
+
+async def test_one_that_outlives_an_order_is_counted_while_the_order_may_be_refused(
+    project: Project, address: int
+) -> None:
+    await project.all("UPDATE primary_ips SET auto_delete = true WHERE id = %s", address)
+    async with project.pool.connection() as connection:
+
+        async def keep_room(id: int | None = None) -> None:
+            async with connection.transaction():
+                await primary_ips.keep_room(connection, project.id, 1, id)
+
+        refused = await orders.accept(connection, project.wants(primary_ipv4=address))
+        with pytest.raises(QuotaExceeded):
+            await keep_room()
+        await keep_room(address)  # it is the one that there is
+        await addresses.release(connection, refused.server_id)
+        with pytest.raises(QuotaExceeded):
+            await keep_room()
+
+        made = await orders.accept(connection, project.wants(name="made", primary_ipv4=address))
+        await project.all("UPDATE servers SET status = 'running' WHERE id = %s", made.server_id)
+        await keep_room()
 
 
 async def _while_it_is_ordered(project: Project, address: int, refusal: type[Exception], ask: Ask) -> int:
