@@ -65,6 +65,34 @@ def test_a_host_among_others_needs_frr_that_runs(bin: Path, tmp_path: Path) -> N
     assert found(tmp_path, "frr", vtep="10.255.0.1") == Finding("frr", "ok", "zebra, bgpd, bfdd answer")
 
 
+def test_who_may_not_ask_frr_is_not_told_that_it_is_down(
+    bin: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    program(bin, "vtysh", "exit 1")
+    monkeypatch.setattr("os.geteuid", lambda: 1000)
+    unasked = found(tmp_path, "frr", vtep="10.255.0.1")
+    assert unasked
+    assert unasked.found.startswith("could not be asked")
+    assert "root" in unasked.mend
+
+    monkeypatch.setattr("os.geteuid", lambda: 0)
+    stopped = found(tmp_path, "frr", vtep="10.255.0.1")
+    assert stopped
+    assert stopped.found.startswith("zebra, bgpd, bfdd not running")
+
+
+def test_frr_that_does_not_answer_is_asked_once(bin: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    asked = tmp_path / "asked"
+    program(bin, "vtysh", f'echo "$2" >> {asked}; exec /bin/sleep 60')
+    monkeypatch.setattr("workers.doctor.network.PATIENCE", 0.5)
+
+    silent = found(tmp_path, "frr", vtep="10.255.0.1")
+
+    assert silent
+    assert silent.found.startswith("could not be asked: vtysh was silent")
+    assert asked.read_text().split() == ["zebra"]
+
+
 async def test_edges_that_do_not_report_are_named(new_database: NewDatabase, tmp_path: Path) -> None:
     async with new_database() as url, open_pool(url, 2) as pool:
         settings = {**free(tmp_path), "database_url": url}

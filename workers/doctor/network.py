@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import shutil
 import subprocess
 
@@ -17,6 +18,9 @@ from workers.local.place import of_instance
 
 DAEMONS = ("zebra", "bgpd", "bfdd")
 """Of FRR: the kernel's routes, what spreads them, and what finds out who is dead."""
+
+PATIENCE = 20.0
+"""Seconds that a daemon has to answer."""
 
 
 def findings(settings: Settings, libvirt: bool) -> list[Finding]:
@@ -37,7 +41,15 @@ def _frr(vtep: str) -> Finding:
     if shutil.which("vtysh") is None:
         found = f"vtysh not found, and PUCHIFY_VTEP is {vtep}: other hosts do not learn what is here"
         return lacking("frr", False, found, f"apt-get install frr; {conf}")
-    if silent := [daemon for daemon in DAEMONS if not _answers(daemon)]:
+    try:
+        silent = [daemon for daemon in DAEMONS if not _answers(daemon)]
+    except subprocess.TimeoutExpired:  # the others are not waited for as well
+        found = f"could not be asked: vtysh was silent for {PATIENCE:.0f} s, and PUCHIFY_VTEP is {vtep}"
+        return lacking("frr", False, found, "systemctl restart frr")
+    if len(silent) == len(DAEMONS) and os.geteuid() != 0:
+        found = "could not be asked: that takes root, or the group frrvty"
+        return lacking("frr", False, found, "run the doctor as root")
+    if silent:
         found = f"{', '.join(silent)} not running, and PUCHIFY_VTEP is {vtep}: other hosts do not learn what is here"
         mend = f"bgpd=yes and bfdd=yes in /etc/frr/daemons, then systemctl restart frr; {conf}"
         return lacking("frr", False, found, mend)
@@ -45,10 +57,7 @@ def _frr(vtep: str) -> Finding:
 
 
 def _answers(daemon: str) -> bool:
-    try:
-        done = subprocess.run(("vtysh", "-d", daemon, "-c", "show version"), capture_output=True, timeout=20)
-    except subprocess.TimeoutExpired:
-        return False
+    done = subprocess.run(("vtysh", "-d", daemon, "-c", "show version"), capture_output=True, timeout=PATIENCE)
     return done.returncode == 0
 
 
