@@ -137,8 +137,8 @@ async def join(
         }
         raise QuotaExceeded(f"a server is in at most {MOST_NETWORKS} networks", {"limits": [limit]})
     member_id = entered["id"]
+    await _take_aliases(connection, network, member_id, wish.aliases)  # first: any address may be one that they name
     ip = await _take(connection, network, member_id, holder, wish)
-    await _take_aliases(connection, network, member_id, wish.aliases)
     aliases = [str(alias) for alias in sorted(wish.aliases)]
     return Member(network_id, holder.server_id, holder.load_balancer_id, str(ip), aliases, mac_of(member_id))
 
@@ -252,7 +252,7 @@ async def _take_first_free(
 async def _take_aliases(
     connection: Connection, network: _Ground, member_id: int, aliases: Sequence[IPv4Address]
 ) -> None:
-    """Beside its own address, which is taken."""
+    """Beside its own address."""
     if len(set(aliases)) != len(aliases):
         raise InvalidInput.field("alias_ips", "must not name an address twice")
     taken = await _taken(connection, network.id, aliases) if aliases else set()

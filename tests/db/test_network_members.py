@@ -232,6 +232,17 @@ async def test_a_default_network_that_is_full_gets_a_further_subnet(project: Pro
     assert [row["ip"] for row in ips] == [f"10.0.16.{n}" for n in range(1, 5)]
 
 
+async def test_the_first_address_may_be_wanted_as_an_alias(project: Project) -> None:
+    id = await network(project, "10.0.0.0/24", "10.0.0.0/28")
+    one, other = [(await project.accept(name)).server_id for name in ("one", "other")]
+
+    member = await join(project, id, one, "10.0.0.2")
+
+    assert (member.ip, member.aliases) == ("10.0.0.3", ["10.0.0.2"])
+    with pytest.raises(IpNotAvailable):
+        await join(project, id, other, "10.0.0.5", ip="10.0.0.5")
+
+
 async def test_a_server_is_in_no_more_networks_than_a_machine_has_ports_for(project: Project) -> None:
     server = (await project.accept("busy")).server_id
     ids = [await network(project, f"10.{n}.0.0/24", f"10.{n}.0.0/28") for n in range(MOST_NETWORKS + 3)]
