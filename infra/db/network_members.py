@@ -46,6 +46,7 @@ LOOK = 64
 
 # The lowest that are free come right after one that is not: after a reserved one, which the first of a subnet is. One
 # that another is taking is locked until it is in the books, or free again; are all of them, the first is waited for.
+# A subnet that is full is counted, and not looked through.
 TAKE = """
 WITH free AS MATERIALIZED (
     SELECT gap.after + n AS ip FROM (
@@ -55,7 +56,11 @@ WITH free AS MATERIALIZED (
             UNION ALL SELECT unnest(%(reserved)s::inet[])
         ) not_free
     ) gap, generate_series(1, least(gap.before - gap.after - 1, %(look)s)) n
-    WHERE gap.before > gap.after + 1 ORDER BY gap.after, n LIMIT %(look)s
+    WHERE gap.before > gap.after + 1 AND %(usable)s > (
+        SELECT count(*) FROM network_addresses WHERE network_id = %(network)s
+        AND ip > %(first)s::inet AND ip < %(last)s::inet AND ip <> ALL (%(reserved)s::inet[])
+    )
+    ORDER BY gap.after, n LIMIT %(look)s
 ), chosen AS MATERIALIZED (
     (SELECT ip FROM free WHERE pg_try_advisory_xact_lock(hashtextextended(host(ip), %(network)s)) LIMIT 1)
     UNION ALL (SELECT ip FROM free LIMIT 1) LIMIT 1
@@ -233,10 +238,12 @@ async def _take_first_free(
     connection: Connection, network: _Ground, subnet: IPv4Network, member_id: int
 ) -> IPv4Address | None:
     """The lowest that a server may be given and nobody else is being given."""
+    nobodys = {ip for ip in reserved(network.ip_range, subnet) if ip in subnet}
     values = {
         "network": network.id,
         "member": member_id,
-        "reserved": [str(ip) for ip in set(reserved(network.ip_range, subnet)) if ip in subnet],
+        "reserved": [str(ip) for ip in nobodys],
+        "usable": subnet.num_addresses - len(nobodys),
         "first": str(subnet.network_address),
         "last": str(subnet.broadcast_address),
         "look": LOOK,

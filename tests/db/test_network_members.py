@@ -5,8 +5,10 @@ from __future__ import annotations
 import asyncio
 import random
 from ipaddress import IPv4Address, IPv4Network
+from typing import Any
 
 import pytest
+from psycopg.rows import dict_row
 
 from infra.db import affected, changes, default_networks, network_members, networks
 from infra.db.network_members import Holder, Member, Wish
@@ -20,6 +22,19 @@ from tests.db.conftest import Project
 from tests.fix_region import eventually
 
 ZONE = "here"
+
+
+class Explaining(Connection):
+    """A connection that notes how each look for a free address goes through those that are not."""
+
+    looks: list[str]
+
+    async def execute(self, query: Any, params: Any = None, **options: Any) -> Any:
+        if query == network_members.TAKE:
+            async with self.transaction(force_rollback=True):
+                told = await super().execute(f"EXPLAIN (ANALYZE, COSTS OFF) {query}".encode(), params)
+                self.looks += [row["QUERY PLAN"] for row in await told.fetchall() if "WindowAgg" in row["QUERY PLAN"]]
+        return await super().execute(query, params, **options)
 
 
 async def network(project: Project, ip_range: str, *subnets: str) -> int:
@@ -230,6 +245,24 @@ async def test_a_default_network_that_is_full_gets_a_further_subnet(project: Pro
     assert subnets == [{"ip_range": f"10.0.{third}.0/20", "network_zone": ZONE} for third in (0, 16)]
     ips = await project.all("SELECT ip FROM members WHERE server_id = ANY(%s) ORDER BY ip", servers)
     assert [row["ip"] for row in ips] == [f"10.0.16.{n}" for n in range(1, 5)]
+
+
+async def test_a_subnet_that_is_full_is_not_looked_through(project: Project) -> None:
+    id = await network(project, "10.0.0.0/16", "10.0.0.0/24", "10.0.1.0/24")
+    await join(project, id, (await project.accept("first")).server_id, ip="10.0.0.2")
+    await project.all(
+        "INSERT INTO network_addresses (network_id, ip, member_id, is_alias)"
+        " SELECT network_id, inet '10.0.0.0' + n, id, true FROM network_members, generate_series(3, 254) n"
+    )
+    server = (await project.accept("second")).server_id
+
+    async with await Explaining.connect(project.pool.conninfo, autocommit=True, row_factory=dict_row) as connection:
+        connection.looks = []
+        async with connection.transaction():
+            member = await network_members.join(connection, project.id, id, Holder(ZONE, server_id=server))
+
+    assert member.ip == "10.0.1.1"
+    assert ["never executed" in window for window in connection.looks] == [True, False]
 
 
 async def test_the_first_address_may_be_wanted_as_an_alias(project: Project) -> None:
