@@ -167,11 +167,17 @@ async def _check_meant(connection: Connection, balancer: LoadBalancer, named: Na
     asked: list[Target | Named] = [*balancer.targets, named]
     selectors = {one.selector for one in asked if one.selector}
     meant = await _meant(connection, balancer.project_id, selectors) if selectors else {}
-    servers = {one.server_id for one in asked if one.server_id} | {id for ids in meant.values() for id in ids}
-    count = len(servers) + sum(one.ip is not None for one in asked)
-    if count > MOST_BACKENDS:
-        message = f"a load balancer sends to {MOST_BACKENDS} servers at most; with this target it would be {count}"
-        raise QuotaExceeded(message, {"limits": [{"name": "max_targets"}]})
+
+    def count(targets: Sequence[Target | Named]) -> int:
+        by_labels = {id for one in targets if one.selector for id in meant[one.selector]}
+        servers = by_labels | {one.server_id for one in targets if one.server_id}
+        return len(servers) + sum(one.ip is not None for one in targets)
+
+    used, wanted = count(balancer.targets), count(asked)
+    if wanted > MOST_BACKENDS:
+        message = f"a load balancer sends to {MOST_BACKENDS} servers at most; with this target it would be {wanted}"
+        limit = {"name": "max_servers", "limit": MOST_BACKENDS, "used": used, "asked": wanted - used}
+        raise QuotaExceeded(message, {"limits": [limit]})
 
 
 def _check_interface(balancer: LoadBalancer, way: _Way) -> None:

@@ -157,6 +157,8 @@ async def test_servers_beyond_what_a_load_balancer_sends_to_are_told(
         refused = await module_api.http.post(f"/load_balancers/{id}/actions/add_target", json=selector)
         assert (refused.status_code, refused.json()["error"]["code"]) == (403, "resource_limit_exceeded")
         assert "sends to 1 servers at most; with this target it would be 2" in refused.json()["error"]["message"]
+        (limit,) = refused.json()["error"]["details"]["limits"]
+        assert limit == {"name": "max_servers", "limit": 1, "used": 0, "asked": 2}
     await gone(module_api, id)
     for order in orders:
         await region.delete(order)
