@@ -70,7 +70,7 @@ async def create_firewall(changing: Changing, body: CreateFirewall) -> Response:
         id = await firewalls.create(connection, NewFirewall(changing.project_id, body.name, rules, dict(body.labels)))
         await _apply_first(connection, changing.project_id, id, targets)
         begun = [await _begin(changing, connection, "set_firewall_rules", id)] if rules else []
-        begun += [await _begin(changing, connection, "apply_firewall", id, one.server_id) for one in targets]
+        begun += await _begin_apply(changing, connection, id, targets)
         firewall = await KIND.get(connection, changing.project_id, id)
         return {"firewall": (await _shown(connection, changing.project_id, [firewall]))[0], "actions": begun}
 
@@ -144,7 +144,7 @@ async def apply_to_resources(changing: Changing, id: PathId, body: ApplyToResour
 
     async def make(connection: Connection) -> dict[str, Any]:
         await firewall_targets.apply(connection, changing.project_id, id, targets)
-        return {"actions": [await _begin(changing, connection, "apply_firewall", id, one.server_id) for one in targets]}
+        return {"actions": await _begin_apply(changing, connection, id, targets)}
 
     return await changing.once(make, body)
 
@@ -176,6 +176,14 @@ async def _apply_first(connection: Connection, project_id: int, id: int, targets
         await firewall_targets.apply(connection, project_id, id, targets)
     except PrivateNetOnlyServer as refused:
         raise IncompatibleNetworkType(refused.message) from refused
+
+
+async def _begin_apply(
+    changing: ChangeRequest, connection: Connection, id: int, targets: Sequence[Target]
+) -> list[ActionWire]:
+    """Those for label selectors first: they leave servers to actions of their own that begin after them."""
+    in_turn = sorted(targets, key=lambda one: one.server_id is not None)
+    return [await _begin(changing, connection, "apply_firewall", id, one.server_id) for one in in_turn]
 
 
 async def _begin(

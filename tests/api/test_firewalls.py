@@ -190,6 +190,25 @@ async def test_what_terraform_echoes_is_passed_over(module_api: Api) -> None:
     assert (await module_api.http.delete(f"/firewalls/{id}")).status_code == 204
 
 
+async def test_servers_have_their_actions_after_those_for_label_selectors(module_api: Api) -> None:
+    """A change for many leaves servers to actions of their own, which begin after it."""
+    server = (await module_api.create("in-turn", start_after_create=False)).json()
+    await module_api.succeeded(server["action"]["id"])
+    targets = [{"type": "server", "server": {"id": server["server"]["id"]}}, selecting("ordered")]
+    made = (await module_api.http.post("/firewalls", json={"name": "ordered", "apply_to": targets})).json()
+    path = f"/firewalls/{made['firewall']['id']}"
+    await module_api.http.post(f"{path}/actions/remove_from_resources", json={"remove_from": targets})
+
+    again = (await module_api.http.post(f"{path}/actions/apply_to_resources", json={"apply_to": targets})).json()
+
+    for begun in (made["actions"], again["actions"]):
+        in_turn = [[about["type"] for about in one["resources"]] for one in sorted(begun, key=lambda one: one["id"])]
+        assert in_turn == [["firewall"], ["firewall", "server"]]
+    await module_api.http.post(f"{path}/actions/remove_from_resources", json={"remove_from": targets})
+    assert (await module_api.http.delete(path)).status_code == 204
+    await module_api.http.delete(f"/servers/{server['server']['id']}")
+
+
 async def test_a_repetition_applies_once(module_api: Api) -> None:
     body = {"name": "said twice", "apply_to": [selecting("twice")]}
     key = {"Idempotency-Key": "twice"}
