@@ -11,6 +11,8 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 
 from infra.config import Settings
+from infra.temporal.names import host_queue
+from infra.temporal.pulse import newest
 from tests.fix_region import Region, eventually, host_key, host_path
 from workers.host import run_host
 
@@ -38,9 +40,15 @@ class HostProcess:
         os.kill(self.pid, signal.SIGCONT)
 
 
+async def _taking_steps(region: Region, queue: str, before: float) -> bool:
+    """On a busy machine a report comes long before: a step that waits meanwhile would take the host for silent."""
+    return await newest(region.client, queue) > before
+
+
 @asynccontextmanager
 async def host_process(region: Region, host_id: int, internal_url: str) -> AsyncIterator[HostProcess]:
-    """It has reported once when it is entered; it is killed at the end."""
+    """It has reported once, and takes steps, when it is entered; it is killed at the end."""
+    queue = host_queue(host_id)
     settings = region.settings.model_copy(
         update={
             "host_id": host_id,
@@ -50,11 +58,13 @@ async def host_process(region: Region, host_id: int, internal_url: str) -> Async
         }
     )
     await region.execute("UPDATE hosts SET reported = NULL WHERE id = %s", host_id)
+    before = await newest(region.client, queue)
     process = _processes.Process(target=_work, args=(settings,), daemon=True)
     process.start()
     assert process.pid is not None
     try:
         await eventually(lambda: region.one("SELECT id FROM hosts WHERE id = %s AND reported IS NOT NULL", host_id))
+        await eventually(lambda: _taking_steps(region, queue, before))
         yield HostProcess(process.pid)
     finally:
         process.kill()  # a paused one dies as well

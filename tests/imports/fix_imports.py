@@ -92,10 +92,17 @@ class Owner:
 
     async def assert_nothing_left(self, image_id: int) -> None:
         """Neither of the upload nor of the work on it; what is in the store, an image names."""
+        await self.assert_way_cleared(image_id)
+        await self.assert_store_named()
+
+    async def assert_way_cleared(self, image_id: int) -> None:
         assert image_id not in await self.store.uploads()
         assert image_id not in Scratch(self.region.settings.image_scratch).held_here()
         row = await self.region.one("SELECT count(*) AS n FROM image_segments WHERE image_id = %s", image_id)
         assert row == {"n": 0}
+
+    async def assert_store_named(self) -> None:
+        """While nobody writes to it: what is being written has no name yet."""
         async with self.region.pool.connection() as connection:
             named = await (await connection.execute("SELECT digest FROM images WHERE digest IS NOT NULL")).fetchall()
         await self.store.sweep(0)  # of who was killed

@@ -85,7 +85,7 @@ async def seen_to_its_end(owner: Owner, change: Change, ends: set[str | None]) -
     assert code in ends, action
     image = await owner.image(change.resource.id)
     assert (image is not None and image["status"] == "available") == (code is None)
-    await owner.assert_nothing_left(change.resource.id)
+    await owner.assert_way_cleared(change.resource.id)
 
 
 async def begin(region: Region, change: Change) -> None:
@@ -126,6 +126,7 @@ async def test_an_import_ends_as_it_should_whatever_strikes_a_step(module_region
         async with region_worker(client, region.pool, region.settings):
             wrong = await _all((f"{step}:{fault}", strike(step, fault)) for step, fault in cells())
         assert wrong == []
+        await owner.assert_store_named()
 
 
 async def _delete(owner: Owner, change: Change) -> None:
@@ -252,3 +253,5 @@ async def test_an_import_survives_the_death_of_whoever_works_on_it(module_region
 
     wrong = await _all((f"{step}:{fault}", kill(step, fault)) for step, fault in KILLS)
     assert wrong == []
+    async with module_region(0, workers=False) as region, owning(region, url) as owner:
+        await owner.assert_store_named()
