@@ -163,7 +163,7 @@ class Deployment:
                 return None
             return None if reply.status_code == 503 else reply
 
-        reply = await eventually(answer, 120)
+        reply = await eventually(answer)
         assert isinstance(reply, httpx.Response)
         return reply
 
@@ -173,7 +173,7 @@ async def deployment(stopped_deployment: Deployment) -> Deployment:
     """All three at work, so that what is killed had begun."""
     await stopped_deployment.start()
     for name in itertools.chain(*stopped_deployment.crew.values()):
-        await eventually(partial(stopped_deployment.serves, name), 120)
+        await eventually(partial(stopped_deployment.serves, name))
     return stopped_deployment
 
 

@@ -206,8 +206,8 @@ def held(host: SimulatedHost) -> set[int]:
     return {*inventory.disks, *inventory.seeds, *inventory.ports, *inventory.machines}
 
 
-async def eventually(condition: Callable[[], Awaitable[Any]], seconds: float = 60, every: float = 0.05) -> Any:
-    """Wait until the condition gives something true, and return it."""
+async def eventually(condition: Callable[[], Awaitable[Any]], seconds: float = 200, every: float = 0.05) -> Any:
+    """Wait until the condition gives something true, and return it. The limit is for what never comes about."""
     async with asyncio.timeout(seconds):
         while not (answer := await condition()):  # noqa: ASYNC110  what is waited for is in other processes
             await asyncio.sleep(every)

@@ -22,6 +22,8 @@ from temporalio.exceptions import TimeoutType
 from infra.config import settings
 
 FACTOR = settings().timeout_factor
+OURS = max(FACTOR, 0.5)
+"""Of steps on no host: a host that is gone may be found out in no time; the books of a busy machine are no quicker."""
 PATIENCE = settings().guest_patience
 
 QUEUE = max(5 * FACTOR, 1.0)
@@ -59,7 +61,7 @@ IMPORT_WITHIN = 7 * 24 * 3600
 """An image that is not there by then, however slowly its bytes still come, is given up. (Tests wait no less.)"""
 
 UNWIND_WITHIN = 400
-UNWIND = UNWIND_WITHIN * FACTOR
+UNWIND = UNWIND_WITHIN * OURS
 """A story that is to stop has given all back after this: the step in hand, then every undo as late as it may be, that
 of an edge included. (What may take for ever, names for one, is not counted: it is waited for while it is tried.)
 One that has not (a bug of ours, waiting for a mend) is ended by force, and the delete gives back what it holds."""
@@ -78,6 +80,10 @@ class Step:
     why: str
     beat: float | None = None
     tries: int = 0
+
+    @property
+    def factor(self) -> float:
+        return FACTOR if self.place in ("host", "edge") else OURS
 
     @property
     def silence(self) -> timedelta | None:

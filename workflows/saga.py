@@ -27,7 +27,7 @@ with workflow.unsafe.imports_passed_through():
     from infra.domain.models import Failure, HostQuestion, ServerOrder, Tombstone
     from infra.temporal.names import edge_queue, host_queue
     from workflows.failures import CANCELLED, LATE, failure_of, is_away, timeout_of
-    from workflows.options import ASK, FACTOR, QUEUE, STEPS
+    from workflows.options import ASK, QUEUE, STEPS
 
 A = TypeVar("A")
 R = TypeVar("R")
@@ -83,8 +83,8 @@ async def run(do: Activity[A, R], value: A) -> R:
     """Run one activity as the table of options says. A cancellation that the activity outran is raised after it."""
     step = STEPS[do.__name__]
     times: dict[str, Any] = {
-        "start_to_close_timeout": timedelta(seconds=step.run * FACTOR),
-        "schedule_to_close_timeout": timedelta(seconds=step.within * FACTOR) if step.within else None,
+        "start_to_close_timeout": timedelta(seconds=step.run * step.factor),
+        "schedule_to_close_timeout": timedelta(seconds=step.within * step.factor) if step.within else None,
         "retry_policy": step.retry,
         "cancellation_type": workflow.ActivityCancellationType.WAIT_CANCELLATION_COMPLETED,
     }

@@ -65,7 +65,7 @@ async def test_the_api_starts_without_its_database_and_finds_it_again_and_again(
         await stopped_books.start()
         await stopped_books.cluster.ensure_databases({"puchify": "puchify"})
         await migrate(stopped_books.cluster.url())
-        await eventually(answers, 15)
+        await eventually(answers)
 
         await stopped_books.stop()
         away = await http.get("/api/v1/servers", headers={"Authorization": "Bearer nobody"})
@@ -73,7 +73,7 @@ async def test_the_api_starts_without_its_database_and_finds_it_again_and_again(
         assert (await http.get("/healthz")).json() == {"database": False, "temporal": False}
 
         await stopped_books.start()
-        await eventually(answers, 15)
+        await eventually(answers)
 
 
 @pytest_asyncio.fixture

@@ -16,7 +16,8 @@ async def zone_of(api: Api, name: str, **more: Any) -> str:
 
 
 async def done(api: Api, path: str, method: str = "POST", **body: Any) -> None:
-    reply = await api.http.request(method, path, json=body or None)
+    while (reply := await api.http.request(method, path, json=body or None)).status_code == 503:
+        pass  # the books are busy; nothing was done
     assert reply.status_code == 201, reply.text
     await api.succeeded(reply.json()["action"]["id"])
 

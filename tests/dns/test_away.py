@@ -90,7 +90,7 @@ async def test_an_audit_finds_and_heals_what_is_answered_wrongly(api: Api, morta
     await server.apply(zone, Difference(stray, ((f"lost.{zone}", "A"),)), served.soa)
 
     audits = Audits(api.region.pool, 0, names_of(api.region.settings, api.region.pool))
-    found = await eventually(lambda: _leaks(audits, api), 30)
+    found = await eventually(lambda: _leaks(audits, api))
     assert found == {"names": 1}
 
     async def right() -> bool:

@@ -54,7 +54,7 @@ async def test_an_order_whose_story_never_began_is_swept_up(stopped_deployment: 
 
     await stopped_deployment.start()
 
-    await eventually(lambda: _runs(stopped_deployment, order.server_id), 90)
+    await eventually(lambda: _runs(stopped_deployment, order.server_id))
 
 
 async def _has_begun(deployment: Deployment, server_id: int) -> bool:

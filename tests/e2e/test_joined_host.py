@@ -26,12 +26,12 @@ async def test_a_joined_host_reports_and_is_given_a_server(stopped_deployment: D
     assert enrolled.code == 0, enrolled
     start = enrolled.out.splitlines()[-1].partition("(")[2].removesuffix(")")
     await deployment.supervisor.start(worker(deployment, start))
-    await eventually(lambda: region.one("SELECT id FROM hosts WHERE name = %s AND reported IS NOT NULL", name), 60)
+    await eventually(lambda: region.one("SELECT id FROM hosts WHERE name = %s AND reported IS NOT NULL", name))
     await operator(deployment, "cordon", str(old))
 
     reply = await deployment.order("web")
     server_id = reply.json()["server"]["id"]
-    host = await eventually(lambda: runs_on(deployment, server_id), 120)
+    host = await eventually(lambda: runs_on(deployment, server_id))
 
     assert host == {"name": name}
     with SimulatedHost(machine / "host" / "simulated.sqlite") as hands:

@@ -29,7 +29,7 @@ async def test_a_create_survives_a_kill(deployment: Deployment, stack_state: Pat
     reply = await ordering
     assert reply.status_code == 201, reply.text
     server_id = reply.json()["server"]["id"]
-    await eventually(lambda: _status(deployment, server_id, "running"), 120)
+    await eventually(lambda: _status(deployment, server_id, "running"))
     counted = await region.one("SELECT count(*) AS n FROM servers WHERE project_id = %s", region.project_id)
     assert counted == {"n": 1}
     inventory = region.host.inventory()

@@ -15,7 +15,7 @@ async def test_a_lost_host_is_removed_with_its_servers_and_may_come_anew(deploym
     region, (host_id,) = deployment.region, deployment.region.hosts
     reply = await deployment.order("web")
     server_id = reply.json()["server"]["id"]
-    await eventually(lambda: status_of(deployment, server_id, "running"), 120)
+    await eventually(lambda: status_of(deployment, server_id, "running"))
     await deployment.supervisor.stop("host")
 
     told = await removed(deployment, host_id)
@@ -28,9 +28,9 @@ async def test_a_lost_host_is_removed_with_its_servers_and_may_come_anew(deploym
 
     await register(deployment, host_id)
     await deployment.start("host")  # what it still has of the old server is nobody's
-    await eventually(lambda: clean(deployment), 60)
+    await eventually(lambda: clean(deployment))
     again = await deployment.order("again")
-    await eventually(lambda: status_of(deployment, again.json()["server"]["id"], "running"), 120)
+    await eventually(lambda: status_of(deployment, again.json()["server"]["id"], "running"))
     await region.assert_balanced()
 
 
@@ -40,9 +40,9 @@ async def test_a_worker_of_a_removed_host_says_so_in_a_line(deployment: Deployme
 
     told = await removed(deployment, host_id)
     assert told.code == 0, told
-    await eventually(lambda: says(deployment, "it was removed from the books"), 60)
+    await eventually(lambda: says(deployment, "it was removed from the books"))
     deployment.kill("host")  # one that starts is refused, too
-    await eventually(lambda: says(deployment, "puchify: the host is not in service"), 60)
+    await eventually(lambda: says(deployment, "puchify: the host is not in service"))
 
     assert "Traceback" not in log.read_text()
 

@@ -86,17 +86,17 @@ async def test_from_the_order_to_the_answer(
             told = await asyncio.to_thread(statuses, module_api, balancer.id)
             return told == {one.server_id: {status} for one in made}
 
-        await eventually(lambda: all_are("healthy"), 15)
+        await eventually(lambda: all_are("healthy"))
         assert {(await ask(address))[2] for _ in range(4)} == {one.address for one in servers}
         for one in servers:
             await one.down()
-        await eventually(lambda: all_are("unhealthy"), 15)
+        await eventually(lambda: all_are("unhealthy"))
         await region.delete(made[0])
         await servers[1].up()
-        assert await eventually(lambda: _answers(address), 15) == servers[1].address
+        assert await eventually(lambda: _answers(address)) == servers[1].address
 
         await asyncio.to_thread(lambda: balancer.delete().action.wait_until_finished())
-        await eventually(lambda: _is_gone(address), 15)
+        await eventually(lambda: _is_gone(address))
         await region.delete(made[1])
 
 

@@ -98,7 +98,7 @@ class Battlefield:
     async def owner(self, region: Region) -> AsyncIterator[httpx.AsyncClient]:
         """The API, asked with the key of the region's project."""
         headers = {"Authorization": f"Bearer {region.token}"}
-        async with httpx.AsyncClient(base_url=f"{self.url}/api/v1", headers=headers, timeout=30) as http:
+        async with httpx.AsyncClient(base_url=f"{self.url}/api/v1", headers=headers, timeout=200) as http:
             yield http
 
 

@@ -118,7 +118,7 @@ class Matrix:
         assert isinstance(error, ApplicationError)
         assert error.type in {*HOST_FAILURES, "resource_unavailable"}, error
         await self.deployment.region.assert_nothing_left(order)
-        await eventually(self.forgotten, 120)
+        await eventually(self.forgotten)
         left = await traces(self.deployment.host, self.deployment.real)
         assert left.of(order.server_id) == {}
         return str(error.type)
@@ -139,7 +139,7 @@ class Matrix:
         deployment = self.deployment
         await eventually(deployment.real.libvirtd.ready)
 
-        await eventually(self.forgotten, 120)
+        await eventually(self.forgotten)
         left = await traces(deployment.host, deployment.real)
         assert (left.servers, left.unfinished) == (set(), [])
         await deployment.region.assert_balanced()

@@ -91,7 +91,7 @@ async def test_a_running_guest_takes_and_gives_back_a_nic(hands: Host, real_host
     assert await _nics(real_host, machine) == {71, 72}
 
     await hands.machines.unplug(machine.server_id, (72,))  # for as long as it has its driver, a guest has to let go
-    await eventually(lambda: _has_nics(real_host, machine, {72}), 30)
+    await eventually(lambda: _has_nics(real_host, machine, {72}))
     await hands.ports.attach(plan_for(machine.with_members((72,))))
     await hands.machines.define(machine.with_members((72,)))
     await answer(hands, machine.addresses.all[0], 30)

@@ -96,7 +96,7 @@ async def test_a_server_is_what_was_ordered(
     async with real.login(order, "ipv6") as ssh:
         assert await said(ssh, "hostname") == order.name
     async with real.login(order, "ipv4") as ssh:
-        await eventually(lambda: ran(ssh), 120)
+        await eventually(lambda: ran(ssh))
         assert int(await said(ssh, "df -m / | awk 'END { print $2 }'")) > order.resources.disk_gib * 1024 * 0.85
         addresses = await said(ssh, "ip -o addr show dev eth0")
         assert "/32 " in addresses
@@ -131,7 +131,7 @@ async def test_a_server_that_was_off_is_what_it_was(real: RealRegion, tiny: Imag
     async with real.login(order, "ipv4") as ssh:
         assert await said(ssh, "cat /proc/sys/kernel/random/boot_id") != before
     await real.region.command(order, "shutdown_server")
-    await eventually(lambda: is_off(real, order), 120)
+    await eventually(lambda: is_off(real, order))
     await real.region.delete(order)
     assert await everything(real.host) == set()
 

@@ -62,7 +62,7 @@ class Owner:
 
     async def ended(self, made: dict[str, Any]) -> dict[str, Any]:
         """The action, once its story is over and has cleared up."""
-        await eventually(lambda: self._is_over(made["image"]["id"]), 120)
+        await eventually(lambda: self._is_over(made["image"]["id"]))
         action: dict[str, Any] = (await self.http.get(f"/actions/{made['action']['id']}")).json()["action"]
         return action
 

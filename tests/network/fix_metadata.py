@@ -84,7 +84,7 @@ class Asker:
             status, body = await self.asks(path, of=of, patience=1)
             return (status, body) if status else None
 
-        status, body = await eventually(answered, 20)
+        status, body = await eventually(answered)
         assert status == 200, body
         return bytes(body)
 

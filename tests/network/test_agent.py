@@ -81,7 +81,7 @@ class Patient:
             shown = self.shows(of, "show")
             return all(text in shown for text in texts)
 
-        await eventually(there, 20)
+        await eventually(there)
 
     async def lacks(self, *texts: str, of: str = "addr") -> None:
         """Once none of them is there."""
@@ -90,7 +90,7 @@ class Patient:
             shown = self.shows(of, "show")
             return not any(text in shown for text in texts)
 
-        await eventually(gone, 20)
+        await eventually(gone)
 
 
 @pytest.fixture(params=["busybox", "dash"])
@@ -181,7 +181,7 @@ async def test_without_an_answer_all_stays_as_it_is(patient: Patient) -> None:
         async def asked_again() -> bool:
             return patient.service.books.asked > asked + 1
 
-        await eventually(asked_again, 20)
+        await eventually(asked_again)
         assert "inet 10.8.0.71/16" in patient.shows("addr", "show")
         patient.becomes(replace(SHOP, aliases=()))
         await patient.lacks("10.8.9.9/32")

@@ -33,11 +33,9 @@ def deadlines() -> None:
 
 
 def _cells(name: str, step: Step) -> tuple[str, ...]:
-    from workflows.options import FACTOR
-
     beat = f"{step.silence.total_seconds():g}" if step.silence else "-"
-    within = f"{step.within * FACTOR:g}" if step.within else "ever"
-    return name, step.place, f"{step.run * FACTOR:g}", beat, within, step.why
+    within = f"{step.within * step.factor:g}" if step.within else "ever"
+    return name, step.place, f"{step.run * step.factor:g}", beat, within, step.why
 
 
 def _whole() -> list[tuple[str, float]]:
