@@ -26,7 +26,7 @@ from infra.drivers.seccomp import filter_file
 # Where root shows the files to the run, in a mount namespace of its own: the first that none of the files lies under.
 STAGES = (Path("/mnt"), Path("/media"), Path("/srv"), Path("/opt"))
 UIDS = range(0x6F00_0000, 0x6F10_0000)  # a run draws one; far from every account, subordinate ones too
-ENVIRONMENT = {"PATH": "/usr/sbin:/usr/bin:/sbin:/bin"}  # of bubblewrap; the tool's own is empty
+ENVIRONMENT = {"PATH": "/usr/sbin:/usr/bin:/sbin:/bin"}  # of bubblewrap; the tool has none of it
 LAST_WORDS = 4096  # bytes of what the tool says on stderr that are kept
 PIECE = 65536  # bytes
 LIBRARY = re.compile(r"(?:=> |^\s*)(/\S+) \(0x", re.M)
@@ -226,6 +226,7 @@ def _bubblewrap(readable: Mapping[str, Path], writable: Mapping[str, Path], rule
     command = ["bwrap", "--unshare-user", "--unshare-ipc", "--unshare-pid", "--unshare-net", "--unshare-uts"]
     command += ["--unshare-cgroup-try", "--hostname", "confined", "--uid", "65534", "--gid", "65534"]
     command += ["--cap-drop", "ALL", "--die-with-parent", "--clearenv", "--chdir", "/"]
+    command += ["--setenv", "MALLOC_ARENA_MAX", "1"]  # else each thread takes 64 MiB of the address space, and more
     command += ["--dev-bind", "/dev/null", "/dev/null"]
     command += ["--seccomp", str(rules), "--json-status-fd", str(told)]
     for option, files in (("--ro-bind", readable), ("--bind", writable)):

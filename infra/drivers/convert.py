@@ -26,7 +26,7 @@ from infra.drivers.threads import run
 
 QEMU_IMG = Path("/usr/bin/qemu-img")
 SOURCE, TARGET = "/source", "/target"  # as qemu-img sees them
-MEMORY = 2**30  # bytes of address space; a conversion takes 250 MiB, most of it for threads that are never begun
+MEMORY = 2**30  # bytes of address space; a conversion takes less than 200 MiB, threads that are never begun among it
 SLOWEST = 4 * 2**20  # bytes of the disk a second, on a busy machine; a conversion below that is given up
 BREATH = 1.0  # seconds between two words of progress
 PIECE = 4 * 2**20  # bytes copied at a time

@@ -89,10 +89,27 @@ async def test_its_files_belong_to_whom_they_belonged(tmp_path: Path) -> None:
     assert (own.stat().st_uid, own.stat().st_gid) == (before.st_uid, before.st_gid)
 
 
-async def test_its_environment_is_empty(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_nothing_of_our_environment_is_in_its_own(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PUCHIFY_SECRET", "x")
-    printed, _ = await inside("import os; print(set(os.environ) - {'PWD', 'LC_CTYPE'})")  # which the two set themselves
-    assert printed == "set()\n"
+    printed, _ = await inside("import os; print(*sorted(set(os.environ) - {'PWD', 'LC_CTYPE'}))")  # which they set
+    assert printed == "MALLOC_ARENA_MAX\n"
+
+
+async def test_its_threads_share_what_memory_it_may_have() -> None:
+    """As qemu-img begins them where the disks are slow: each with an arena of its own, they would not fit."""
+    threads = """if True:
+        import threading
+        all_begun = threading.Event()
+        def work():
+            held = bytes(100_000)
+            all_begun.wait()
+        begun = [threading.Thread(target=work, daemon=True) for _ in range(64)]
+        for thread in begun: thread.start()
+        all_begun.set()
+        print(len(begun))
+    """
+    printed, ended = await inside(threads, bounds=replace(BOUNDS, memory=2**28))
+    assert printed == "64\n", ended.words
 
 
 async def test_it_inherits_no_file(tmp_path: Path) -> None:
