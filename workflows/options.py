@@ -23,7 +23,7 @@ from infra.config import settings
 
 FACTOR = settings().timeout_factor
 OURS = max(FACTOR, 0.5)
-"""Of steps on no host: a host that is gone may be found out in no time; the books of a busy machine are no quicker."""
+"""Of steps on no host or edge: one that is gone is soon known; the books of a busy machine are no quicker."""
 PATIENCE = settings().guest_patience
 
 QUEUE = max(5 * FACTOR, 1.0)

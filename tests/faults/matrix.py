@@ -24,6 +24,7 @@ ALONE_AT_ONCE = 4
 TRIES = 3  # of a trial whose fault did not strike: nobody waits long for an edge, and it may be busy with all others
 PACE = 0.15  # seconds between two beginnings, so that they do not all work at the same time
 LATE = 0.1  # seconds: a process whose own timers are later has more in hand than it gets done in time
+BREATHS = 100  # at most, before the next beginning: after that it is not the trials that keep the machine busy
 HOSTS = 4
 PROGRESS = Path(__file__).parents[2] / "build" / "faults.log"
 """A line for each trial as it ends: a long run can be watched."""
@@ -144,11 +145,11 @@ async def _each(fights: Sequence[tuple[str, Fight]], at_once: int, limit: float)
 
 async def _breath() -> None:
     """Until this process, which plays all parts, keeps up: else every step of every trial is late for its deadline."""
-    late = LATE
-    while late >= LATE:
+    for _ in range(BREATHS):
         began = time.monotonic()
         await asyncio.sleep(PACE)
-        late = time.monotonic() - began - PACE
+        if time.monotonic() - began < PACE + LATE:
+            return
 
 
 async def _timed(name: str, fight: Fight, limit: float) -> Result:
