@@ -4,6 +4,8 @@ import os
 
 import hypothesis  # its plugin would import it while a failure is reported, too deep for CPython 3.11
 import pytest
+from xdist.remote import Producer
+from xdist.scheduler import LoadScopeScheduling
 
 # What an example takes says nothing on a machine that is busy.
 hypothesis.settings.register_profile("untimed", deadline=None)
@@ -15,17 +17,25 @@ os.environ.setdefault("PUCHIFY_TIMEOUT_FACTOR", "0.2")
 os.environ.setdefault("PUCHIFY_GUEST_PATIENCE", "2000")
 
 
-LONG = ("tests/lab", "tests/region", "tests/faults")
+LONG = ("tests/lab/", "tests/region/", "tests/faults/")
+"""Labs, each made once for all its tests, and the fault matrix: what asks most of a machine, one after the other."""
 
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """What shares a lab is one process's work; otherwise a file is. What takes long begins first, so that no process
-    is left alone with it in the end."""
-    for item in items:
-        lab = item.nodeid.startswith(LONG[:2])
-        item.add_marker(pytest.mark.xdist_group("lab" if lab else item.nodeid.partition("::")[0]))
+    """What takes long begins first, so that no process is left alone with it in the end."""
     items.sort(key=lambda item: not item.nodeid.startswith(LONG))
+
+
+class ByFile(LoadScopeScheduling):
+    """A file is one process's work, so that what its tests share is made once; so is all that takes long together."""
+
+    def _split_scope(self, nodeid: str) -> str:
+        return "long" if nodeid.startswith(LONG) else nodeid.partition("::")[0]
+
+
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Producer) -> ByFile:
+    return ByFile(config, log)
 
 
 pytest_plugins = [
