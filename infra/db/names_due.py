@@ -126,6 +126,11 @@ async def due(connection: Connection, project_id: int | None = None, age: float 
     return [Due(tuple(row["ids"]), await looking.zones(row["kind"], row["value"], row["project_id"])) for row in rows]
 
 
+async def zones_due(connection: Connection) -> set[str]:
+    """Those that some note is about: what they answer may be behind the books, and not for long."""
+    return set(together(one.zones for one in await due(connection)))
+
+
 async def done(connection: Connection, followed: Sequence[int]) -> None:
     await connection.execute(DONE, (list(followed),))
 

@@ -13,7 +13,7 @@ from collections.abc import Collection
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 
-from infra.db import names_refused, served_names
+from infra.db import names_due, names_refused, served_names
 from infra.db.image_care import installation
 from infra.db.pool import Connection, Pool
 from infra.db.served_names import WantedZone
@@ -70,13 +70,21 @@ class Serving:
         return await self._server.zones(account)
 
     async def compare(self, zone: str) -> str | None:
-        """What the zone does that it should not, in words; it stays as it is. Unavailable."""
+        """What the zone does that it should not, in words; it stays as it is. Unavailable.
+
+        One that is about to be followed is not wrong: who follows it waits for the lock, and its note stands till then.
+        """
         async with self._pool.connection() as connection, connection.transaction():
             await served_names.lock(connection, zone)
             served = await self._server.read(zone)
             wanted = await served_names.wanted(connection, zone, None)
-            account = await self.account(connection)
-            refused = await names_refused.known(connection, zone)
+            wrong = await self._wrong(connection, zone, served, wanted)
+            return None if wrong and zone in await names_due.zones_due(connection) else wrong
+
+    async def _wrong(
+        self, connection: Connection, zone: str, served: ServedZone | None, wanted: WantedZone | None
+    ) -> str | None:
+        account = await self.account(connection)
         if wanted is None:
             return "is not to be served" if served else None
         if served is None:
@@ -85,6 +93,7 @@ class Serving:
             return "is there already, and is not ours"
         if wanted.primaries:
             return None if served.kind == SECONDARY else "is not transferred"
+        refused = await names_refused.known(connection, zone)
         return told(without(difference(served.answers, wanted.answers), refused))
 
     async def account(self, connection: Connection) -> str:
