@@ -18,6 +18,8 @@ from infra.domain.errors import BY_NAME
 from infra.domain.models import Failure, ServerOrder
 from infra.domain.power import POWER
 from infra.drivers.simulated import SimulatedHost
+from infra.temporal.names import provision_id
+from tests.faults.history import failed_steps
 from tests.faults.stories import Played
 from tests.faults.surroundings import led_to, served
 from tests.faults.texts import improper
@@ -58,7 +60,8 @@ async def _books(played: Played, allowed: frozenset[End]) -> list[str]:
     end: End = "running" if server else "gone"
     actions = await _actions(region, server_id)
     if end not in allowed:
-        wrong.append(f"the server is {end}: {', '.join(str(action['error_code']) for action in actions)}")
+        steps = await failed_steps(region.client, provision_id(server_id))
+        wrong.append(f"the server is {end}: {', '.join([str(action['error_code']) for action in actions] + steps)}")
     if server and (server["status"], server["locked_by"]) != ("running", None):
         wrong.append(f"the server is {server['status']}, locked by {server['locked_by']}")
     for table, most in HELD.items():
