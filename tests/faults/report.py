@@ -13,12 +13,13 @@ def begin() -> None:
 
 
 def of_matrix(results: Sequence[Result], seed: int) -> str:
-    parts = [_table(results), _reasons(), _pairs(results), _longest(results), _failures(results, seed), _count(results)]
+    times = [*_longest(results), *_again(results)]
+    parts = [_table(results), _reasons(), _pairs(results), times, _failures(results, seed), _count(results)]
     return _written("faults.txt", parts)
 
 
 def of_runs(results: Sequence[Result], seed: int) -> str:
-    return _written("fault-runs.txt", [_longest(results), _failures(results, seed), _count(results)])
+    return _written("fault-runs.txt", [_longest(results), _again(results), _failures(results, seed), _count(results)])
 
 
 def _written(name: str, parts: Sequence[Sequence[str]]) -> str:
@@ -69,6 +70,11 @@ def _failures(results: Sequence[Result], seed: int) -> list[str]:
             told += [f"FAILED {result.name} after {result.seconds:.0f} s:", *(f"    {text}" for text in result.wrong)]
             told.append(f'    again: make faults ONLY="{result.name}" SEED={seed}')
     return told
+
+
+def _again(results: Sequence[Result]) -> list[str]:
+    names = [result.name for result in results if result.tries > 1]
+    return [f"fought again for want of time, or of its fault: {', '.join(names)}"] if names else []
 
 
 def _count(results: Sequence[Result]) -> list[str]:

@@ -33,6 +33,8 @@ HELD = {"quota_reservations": 1, "claims": 1, "addresses": 2, "published_names":
 CODES = frozenset(kind.code for kind in BY_NAME.values()) | {
     told.code for told in vars(failures).values() if isinstance(told, Failure)
 }
+OF_TIME = frozenset(told.code for told in (failures.REGION_AWAY, failures.HOST_AWAY, failures.NOT_READY, failures.LATE))
+TOO_SLOW = "the server is gone for want of time"
 PATIENCE = 30.0
 """Seconds until a host has cleared away what it was told to forget: it looks every ten."""
 
@@ -61,7 +63,9 @@ async def _books(played: Played, allowed: frozenset[End]) -> list[str]:
     actions = await _actions(region, server_id)
     if end not in allowed:
         steps = await failed_steps(region.client, provision_id(server_id))
-        wrong.append(f"the server is {end}: {', '.join([str(action['error_code']) for action in actions] + steps)}")
+        codes = [action["error_code"] or "success" for action in actions]
+        told = TOO_SLOW if end == "gone" and set(codes) <= OF_TIME else f"the server is {end}"
+        wrong.append(f"{told}: {', '.join(codes + steps)}")
     if server and (server["status"], server["locked_by"]) != ("running", None):
         wrong.append(f"the server is {server['status']}, locked by {server['locked_by']}")
     for table, most in HELD.items():
