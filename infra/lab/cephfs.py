@@ -135,13 +135,15 @@ def _osd_commands(site: Site, disks: dict[str, str]) -> list[str]:
 
 
 def _start(site: Site, zone: Zone, *kinds: str) -> None:
-    """Kept: an OSD of 16.2 that returns before it was missed may abort in peering, and is well the second time."""
+    """Kept: what falls is started again. An OSD that returns before it was missed must not look like the one that died,
+    for whose answers its peers would wait for ever: by its process id it would, which in a zone is the same again."""
+    fresh = ("env", "CEPH_USE_RANDOM_NONCE=1")
     running = {daemon.name for daemon in zone.daemons()}
     zone.run("mkdir", "-p", "/run/ceph")
     for kind in kinds:
         if f"ceph-{kind}" not in running:
             identity = str(site.zones.index(zone)) if kind == "osd" else zone.name
-            zone.keep(f"ceph-{kind}", "--foreground", "-c", _conf(site), "-i", identity)
+            zone.keep(*fresh, f"ceph-{kind}", "--foreground", "-c", _conf(site), "-i", identity)
 
 
 def _everywhere(site: Site, work: Callable[[Zone], None]) -> None:
