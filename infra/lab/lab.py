@@ -166,15 +166,16 @@ class Lab:
                 self._mount(engine, client)
 
     def _mount(self, engine: Engine, client: Client) -> None:
+        let_go(client.mount)  # first, and again, as when it is removed
         client.end()
         let_go(client.mount)
         client.mount.mkdir(parents=True, exist_ok=True)
         engine.mount(self.site, client)
 
     def _remove(self) -> None:
-        # Daemons first: whoever waits for a dead file system is let go of when its server in user space ends.
+        let_go(self.directory)  # first: who waits for a file system that hangs cannot be killed
         self.network.remove()
-        let_go(self.directory)
+        let_go(self.directory)  # what was just being mounted
         if self.directory.exists():
             shutil.rmtree(self.directory)
 

@@ -9,7 +9,7 @@ from pathlib import Path
 from infra.lab.errors import LabError
 from infra.runtime_dir import mounts_below
 
-MNT_DETACH, UMOUNT_NOFOLLOW = 2, 8
+MNT_FORCE, MNT_DETACH, UMOUNT_NOFOLLOW = 1, 2, 8
 
 _libc = ctypes.CDLL(None, use_errno=True)
 
@@ -19,7 +19,10 @@ def is_mounted(path: Path) -> bool:
 
 
 def let_go(path: Path) -> None:
-    """Unmount all at and below it, without waiting for anybody. `umount` itself would look at the mount first."""
+    """Unmount all at and below it, without waiting for anybody. `umount` itself would look at the mount first.
+
+    By force: whoever waits in a file system whose server in user space says nothing cannot even be killed before.
+    """
     for point in reversed(mounts_below(path)):
-        if _libc.umount2(os.fsencode(point), MNT_DETACH | UMOUNT_NOFOLLOW) != 0:
+        if _libc.umount2(os.fsencode(point), MNT_FORCE | MNT_DETACH | UMOUNT_NOFOLLOW) != 0:
             raise LabError(f"{point} cannot be unmounted: {os.strerror(ctypes.get_errno())}")

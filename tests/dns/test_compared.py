@@ -26,3 +26,4 @@ async def test_a_zone_is_not_wrong_while_it_is_about_to_be_followed(
         assert await serving.compare(zone) is None
         await server.delete(zone)
         assert await serving.compare(zone) == "is not served"
+        await serving.serve(zone)  # audits are of all zones

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import signal
 import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -19,6 +20,7 @@ from infra.runtime_dir import mounts_below
 from tests.cli.run import argv, environment, puchify
 from tests.lab.conftest import Yard
 
+HANGING = Path(__file__).with_name("hanging.py")
 SOON = 60.0
 """Seconds in which a thing begins that `up` does."""
 
@@ -124,6 +126,23 @@ def test_a_zone_holds_no_mount_of_others(ground: Lab, tmp_path: Path) -> None:
         assert str(foreign) not in ground.zones["z1"].run("cat", "/proc/self/mountinfo")
     finally:
         subprocess.run(("umount", str(foreign)), check=True)
+
+
+def test_it_is_taken_down_while_its_store_hangs(ground: Lab) -> None:
+    client = ground.clients["a"]
+    ground.network.ensure_machine(client.name, client.address)
+    client.mount.mkdir(parents=True)
+    client.run(sys.executable, str(HANGING), str(client.mount))
+    (stuck,) = processes_in(client.namespace)
+    os.kill(stuck.pid, signal.SIGKILL)
+    assert wait_until(lambda: _state(stuck.pid) == "D", SOON)
+
+    ground.down()
+    assert remains(ground) == []
+
+
+def _state(pid: int) -> str:
+    return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
 
 
 def test_nothing_of_it_is_in_the_network_of_this_machine(ground: Lab) -> None:
