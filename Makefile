@@ -14,7 +14,7 @@ run: setup
 	PUCHIFY_STATE=$(STATE) $(VENV)/bin/puchify up $(ARGS)
 
 test: setup lint $(CLIENTS)/.ready $(VENV)/.lab
-	$(PY) -m pytest --numprocesses 2 --no-loadscope-reorder
+	$(PY) -m pytest --numprocesses 2
 
 # A thousand creates through a network that loses and repeats; `make test` orders fewer. SEED draws other faults.
 duplicates: setup

@@ -30,6 +30,7 @@ DUE = """
 SELECT array_agg(id) AS ids, kind, value, project_id FROM names_due
 WHERE (%(project_id)s::bigint IS NULL OR project_id = %(project_id)s)
   AND noted <= clock_timestamp() - make_interval(secs => %(age)s)
+  AND (tried IS NULL OR NOT %(untried)s)
 GROUP BY kind, value, project_id
 ORDER BY bool_or(tried IS NULL) DESC, max(tried), min(id) LIMIT 5000
 """
@@ -115,9 +116,13 @@ async def _reverse_zones(connection: Connection, held: Iterable[str]) -> set[str
     return {zone for one in held if (zone := reverse_zone(first_of(one), networks))}
 
 
-async def due(connection: Connection, project_id: int | None = None, age: float = 0) -> list[Due]:
-    """Of a project; None: of all, and what nobody knows the owner of. Noted ``age`` seconds ago or earlier."""
-    rows = await (await connection.execute(DUE, {"project_id": project_id, "age": age})).fetchall()
+async def due(
+    connection: Connection, project_id: int | None = None, age: float = 0, untried: bool = False
+) -> list[Due]:
+    """Of a project; None: of all, and what nobody knows the owner of. Noted ``age`` seconds ago or earlier.
+    ``untried``: only what nobody has tried in vain to follow."""
+    values = {"project_id": project_id, "age": age, "untried": untried}
+    rows = await (await connection.execute(DUE, values)).fetchall()
     if not rows:
         return []
     known = await zones_of(connection, {row["project_id"] for row in rows if row["project_id"] is not None})
@@ -126,9 +131,9 @@ async def due(connection: Connection, project_id: int | None = None, age: float 
     return [Due(tuple(row["ids"]), await looking.zones(row["kind"], row["value"], row["project_id"])) for row in rows]
 
 
-async def zones_due(connection: Connection) -> set[str]:
-    """Those that some note is about: what they answer may be behind the books, and not for long."""
-    return set(together(one.zones for one in await due(connection)))
+async def names_due(connection: Connection, zone: str) -> Names:
+    """Of a zone: those that are about to be followed. One that was tried in vain may never be."""
+    return together(one.zones for one in await due(connection, untried=True)).get(zone, set())
 
 
 async def done(connection: Connection, followed: Sequence[int]) -> None:

@@ -17,7 +17,7 @@ from infra.db import names_due, names_refused, served_names
 from infra.db.image_care import installation
 from infra.db.pool import Connection, Pool
 from infra.db.served_names import WantedZone
-from infra.domain.served_names import Key, difference, serial_after, told, without
+from infra.domain.served_names import Key, beyond, difference, serial_after, told, without
 from infra.drivers.powerdns import SECONDARY, NamesRefused, PowerDns, ServedZone
 
 log = logging.getLogger(__name__)
@@ -72,29 +72,23 @@ class Serving:
     async def compare(self, zone: str) -> str | None:
         """What the zone does that it should not, in words; it stays as it is. Unavailable.
 
-        One that is about to be followed is not wrong: who follows it waits for the lock, and its note stands till then.
+        Names that are about to be followed are not wrong: who follows them waits for the lock, and their notes stand.
         """
         async with self._pool.connection() as connection, connection.transaction():
             await served_names.lock(connection, zone)
             served = await self._server.read(zone)
             wanted = await served_names.wanted(connection, zone, None)
-            wrong = await self._wrong(connection, zone, served, wanted)
-            return None if wrong and zone in await names_due.zones_due(connection) else wrong
-
-    async def _wrong(
-        self, connection: Connection, zone: str, served: ServedZone | None, wanted: WantedZone | None
-    ) -> str | None:
-        account = await self.account(connection)
-        if wanted is None:
-            return "is not to be served" if served else None
-        if served is None:
-            return "is not served"
+            account = await self.account(connection)
+            refused = await names_refused.known(connection, zone)
+            due = await names_due.names_due(connection, zone)  # after what is wanted: its notes are there
+        if wanted is None or served is None:
+            wrong = "is not to be served" if served else "is not served" if wanted else None
+            return wrong if due == set() else None
         if served.account != account:
             return "is there already, and is not ours"
         if wanted.primaries:
-            return None if served.kind == SECONDARY else "is not transferred"
-        refused = await names_refused.known(connection, zone)
-        return told(without(difference(served.answers, wanted.answers), refused))
+            return None if served.kind == SECONDARY or due is None else "is not transferred"
+        return told(beyond(without(difference(served.answers, wanted.answers), refused), due))
 
     async def account(self, connection: Connection) -> str:
         """The mark of our zones on name servers that others may use, too."""

@@ -128,6 +128,14 @@ def without(difference: Difference, keys: Collection[Key]) -> Difference:
     return Difference({key: answer for key, answer in difference.other.items() if key not in keys}, difference.gone)
 
 
+def beyond(difference: Difference, names: Collection[str] | None) -> Difference:
+    """All of it but what is about these names; None: about any."""
+    if names is None:
+        return Difference({}, ())
+    other = {key: answer for key, answer in difference.other.items() if key[0] not in names}
+    return Difference(other, tuple(key for key in difference.gone if key[0] not in names))
+
+
 def told(difference: Difference) -> str | None:
     """In words, the first of each kind named; None: there is none."""
     parts = {"answers otherwise, or not at all, for": sorted(difference.other), "should not answer": difference.gone}

@@ -135,8 +135,8 @@ def _osd_commands(site: Site, disks: dict[str, str]) -> list[str]:
 
 
 def _start(site: Site, zone: Zone, *kinds: str) -> None:
-    """Kept: what falls is started again. An OSD that returns before it was missed must not look like the one that died,
-    for whose answers its peers would wait for ever: by its process id it would, which in a zone is the same again."""
+    """Kept: what falls is started again. Ceph tells a daemon's lives apart by its process id, which in a zone is the
+    same again: peers would wait for answers of one that is dead."""
     fresh = ("env", "CEPH_USE_RANDOM_NONCE=1")
     running = {daemon.name for daemon in zone.daemons()}
     zone.run("mkdir", "-p", "/run/ceph")

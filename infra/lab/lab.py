@@ -166,9 +166,9 @@ class Lab:
                 self._mount(engine, client)
 
     def _mount(self, engine: Engine, client: Client) -> None:
-        let_go(client.mount)  # first, and again, as when it is removed
+        let_go(client.mount)  # first: who waits for a mount that hangs cannot be ended
         client.end()
-        let_go(client.mount)
+        let_go(client.mount)  # what was just being mounted
         client.mount.mkdir(parents=True, exist_ok=True)
         engine.mount(self.site, client)
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from temporalio.api.history.v1 import HistoryEvent
 from temporalio.client import Client
-from temporalio.service import RPCError
+from temporalio.service import RPCError, RPCStatusCode
 
 ENDS = ("activity_task_failed_event_attributes", "activity_task_timed_out_event_attributes")
 
@@ -13,7 +13,9 @@ async def failed_steps(client: Client, workflow_id: str) -> list[str]:
     """One line for each, in order: the second of the story's life, the step, and its error with what is behind it."""
     try:
         history = await client.get_workflow_handle(workflow_id).fetch_history()
-    except RPCError:
+    except RPCError as error:
+        if error.status != RPCStatusCode.NOT_FOUND:
+            raise
         return ["it never began"]
     began = history.events[0].event_time.ToMilliseconds()
     steps: dict[int, str] = {}

@@ -16,19 +16,18 @@ from tests.faults.process import Mortal
 from tests.faults.steps import OF_LOCATION, OF_POWER, ON_EDGES, Cell, is_on_host
 from tests.faults.stories import SETTING, Played, depart, play
 from tests.faults.trials import Trial, trial_of
-from tests.faults.verdict import TOO_SLOW, leftovers, verdict
+from tests.faults.verdict import Chance, leftovers, verdict
 from tests.fix_region import Region, eventually
 
 AT_ONCE = 40  # on the common ground: most of them wait for a timeout
 ALONE_AT_ONCE = 4
-TRIES = 3  # of a trial that came to nothing for want of time, or whose fault did not strike: an edge may be busy
 PACE = 0.15  # seconds between two beginnings, so that they do not all work at the same time
 LATE = 0.1  # seconds: a process whose own timers are later has more in hand than it gets done in time
 BREATHS = 100  # at most, before the next beginning: after that it is not the trials that keep the machine busy
 HOSTS = 4
-MISSED = "the fault never struck"
+MISSED = Chance("the fault never struck")  # an edge may be busy, and nobody waits for one
 PROGRESS = Path(__file__).parents[2] / "build" / "faults.log"
-"""A line for each trial as it ends: a long run can be watched."""
+"""A line for each fight of a trial as it ends: a long run can be watched."""
 LIMIT = 600.0  # seconds; on an idle machine none needs a tenth of it
 
 
@@ -37,12 +36,12 @@ class Result:
     name: str
     seconds: float
     wrong: tuple[str, ...]
-    tries: int = 1
+    before: tuple[str, ...] = ()
+    """What was wrong the first time, of a trial that was fought again alone."""
 
     @property
     def is_chance(self) -> bool:
-        """A busy machine explains it: the server was given up in time and in order, or the fault was not reached."""
-        return bool(self.wrong) and all(text.startswith((TOO_SLOW, MISSED)) for text in self.wrong)
+        return bool(self.wrong) and all(isinstance(text, Chance) for text in self.wrong)
 
 
 async def fight_together(field: Battlefield, trials: Sequence[Trial], limit: float = LIMIT) -> list[Result]:
@@ -53,16 +52,16 @@ async def fight_together(field: Battlefield, trials: Sequence[Trial], limit: flo
             order = await region.order()
             victim = field.saboteur.victims[str(order.server_id)]
             played = await play(region, order, victim, trial.story, trial.plan)
-            missed = [f"{MISSED}: {strike}" for strike in victim.missed] if trial.is_sure else []
+            missed = [MISSED] if trial.is_sure and victim.missed else []
             return [*missed, *await verdict(played, trial.ends, http), *await _deleted(played, http)]
 
-        results = await _each([(trial.name, partial(fight, trial)) for trial in trials], AT_ONCE, limit)
+        results = await fight_each([(trial.name, partial(fight, trial)) for trial in trials], AT_ONCE, limit)
         return [*results, await _timed("what is left", partial(leftovers, region), limit)]
 
 
 async def fight_alone(field: Battlefield, cells: Sequence[Cell]) -> list[Result]:
     """Cells that take a location of their own."""
-    return await _each([(cell.name, partial(_alone, field, cell)) for cell in cells], ALONE_AT_ONCE, LIMIT)
+    return await fight_each([(cell.name, partial(_alone, field, cell)) for cell in cells], ALONE_AT_ONCE, LIMIT)
 
 
 async def _alone(field: Battlefield, cell: Cell) -> list[str]:
@@ -135,22 +134,21 @@ async def _reported(region: Region) -> bool:
 Fight = Callable[[], Awaitable[list[str]]]
 
 
-async def _each(fights: Sequence[tuple[str, Fight]], at_once: int, limit: float) -> list[Result]:
+async def fight_each(fights: Sequence[tuple[str, Fight]], at_once: int, limit: float) -> list[Result]:
+    """Those that came to nothing by chance are fought once more, alone: if it was the others, it is not then."""
     room, gate = asyncio.Semaphore(at_once), asyncio.Lock()
 
-    async def begin(name: str, fight: Fight) -> Result:
-        async with gate:
-            await _breath()
-        return await _timed(name, fight, limit)
-
     async def one(name: str, fight: Fight) -> Result:
-        tries = 1
         async with room:
-            while (result := await begin(name, fight)).is_chance and tries < TRIES:
-                tries += 1
-        return replace(result, tries=tries)
+            async with gate:
+                await _breath()
+            return await _timed(name, fight, limit)
 
-    return await asyncio.gather(*(one(name, fight) for name, fight in fights))
+    results = await asyncio.gather(*(one(name, fight) for name, fight in fights))
+    for number, result in enumerate(results):
+        if result.is_chance:
+            results[number] = replace(await _timed(*fights[number], limit), before=result.wrong)
+    return results
 
 
 async def _breath() -> None:

@@ -73,8 +73,7 @@ def _failures(results: Sequence[Result], seed: int) -> list[str]:
 
 
 def _again(results: Sequence[Result]) -> list[str]:
-    names = [result.name for result in results if result.tries > 1]
-    return [f"fought again for want of time, or of its fault: {', '.join(names)}"] if names else []
+    return [f"fought again: {result.name}, {'; '.join(result.before)}" for result in results if result.before]
 
 
 def _count(results: Sequence[Result]) -> list[str]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Any
 
 import pytest
@@ -14,11 +15,12 @@ from infra.drivers.simulated.ports import SimulatedPorts
 from infra.drivers.simulated.storage import SimulatedDisks, SimulatedSeeds
 from tests.faults import matrix, verdict
 from tests.faults.ground import battlefield
-from tests.faults.matrix import fight_together
+from tests.faults.matrix import fight_each, fight_together
 from tests.faults.saboteur import Strike
 from tests.faults.stories import ALWAYS, Played, depart
 from tests.faults.texts import improper
 from tests.faults.trials import Trial
+from tests.faults.verdict import Chance
 from tests.fix_region import NewRegion
 
 BROKEN = {
@@ -108,9 +110,30 @@ async def test_what_does_not_end_or_ends_otherwise_is_caught(
         endless, unstruck, wrong, _ = await fight_together(field, [ENDLESS, UNSTRUCK, WRONG], limit=20)
 
     assert "not over after 20 s" in endless.wrong
-    assert any(text.startswith(matrix.MISSED) for text in unstruck.wrong)
-    assert unstruck.tries > wrong.tries == 1
+    assert unstruck.wrong == unstruck.before == (matrix.MISSED,)
+    assert not wrong.before
     assert "the server is gone" in " ".join(wrong.wrong)
+
+
+async def test_only_what_a_busy_machine_explains_is_fought_again() -> None:
+    ends = {
+        "slow": [[Chance("the server is gone")], []],
+        "slow again": [[Chance("the server is gone")], [Chance("the server is gone")]],
+        "leaky": [[Chance("the server is gone"), "1 claims"], []],
+        "good": [[], ["1 claims"]],
+    }
+
+    async def fight(name: str) -> list[str]:
+        return ends[name].pop(0)
+
+    results = await fight_each([(name, partial(fight, name)) for name in ends], at_once=4, limit=60)
+
+    assert [(result.wrong, result.before) for result in results] == [
+        ((), ("the server is gone",)),
+        (("the server is gone",), ("the server is gone",)),
+        (("the server is gone", "1 claims"), ()),
+        ((), ()),
+    ]
 
 
 @pytest.mark.parametrize(

@@ -33,8 +33,13 @@ HELD = {"quota_reservations": 1, "claims": 1, "addresses": 2, "published_names":
 CODES = frozenset(kind.code for kind in BY_NAME.values()) | {
     told.code for told in vars(failures).values() if isinstance(told, Failure)
 }
+
+
+class Chance(str):
+    """What is said of a trial that a busy machine explains: its server was given up in time and in order, say."""
+
+
 OF_TIME = frozenset(told.code for told in (failures.REGION_AWAY, failures.HOST_AWAY, failures.NOT_READY, failures.LATE))
-TOO_SLOW = "the server is gone for want of time"
 PATIENCE = 30.0
 """Seconds until a host has cleared away what it was told to forget: it looks every ten."""
 
@@ -52,7 +57,8 @@ async def verdict(
         if time.monotonic() > until:
             break
         await asyncio.sleep(0.5)
-    return [*wrong, *await _said(played, http)]
+    steps = await failed_steps(played.region.client, provision_id(played.order.server_id)) if wrong else []
+    return [*wrong, *map(Chance, steps), *await _said(played, http)]
 
 
 async def _books(played: Played, allowed: frozenset[End]) -> list[str]:
@@ -62,10 +68,9 @@ async def _books(played: Played, allowed: frozenset[End]) -> list[str]:
     end: End = "running" if server else "gone"
     actions = await _actions(region, server_id)
     if end not in allowed:
-        steps = await failed_steps(region.client, provision_id(server_id))
-        codes = [action["error_code"] or "success" for action in actions]
-        told = TOO_SLOW if end == "gone" and set(codes) <= OF_TIME else f"the server is {end}"
-        wrong.append(f"{told}: {', '.join(codes + steps)}")
+        codes = [action["error_code"] or action["status"] for action in actions]
+        given_up = end == "gone" and codes and set(codes) <= OF_TIME
+        wrong.append((Chance if given_up else str)(f"the server is {end}: {', '.join(codes)}"))
     if server and (server["status"], server["locked_by"]) != ("running", None):
         wrong.append(f"the server is {server['status']}, locked by {server['locked_by']}")
     for table, most in HELD.items():

@@ -28,4 +28,5 @@ def main(mount: str) -> None:
     os.read(device, 1 << 17)  # taken, and never answered
 
 
-main(sys.argv[1])
+if __name__ == "__main__":
+    main(sys.argv[1])

@@ -142,7 +142,11 @@ def test_it_is_taken_down_while_its_store_hangs(ground: Lab) -> None:
 
 
 def _state(pid: int) -> str:
-    return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
+    """Of a process, in the kernel's letter; empty when it is gone."""
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
+    except (FileNotFoundError, ProcessLookupError):
+        return ""
 
 
 def test_nothing_of_it_is_in_the_network_of_this_machine(ground: Lab) -> None:

@@ -75,7 +75,7 @@ async def test_below_two_zones_nothing_is_acknowledged(yard: Yard, place: Path) 
 async def acknowledged(yard: Yard, image: Path) -> bool:
     """Asked again, as an import does it: a client finds the zones again some seconds after they are well."""
     try:
-        yard.acknowledged.append((await yard.store("a").publish(image, unheard)).digest)
+        yard.acknowledged.append((await yard.store("a", AWAY).publish(image, unheard)).digest)
     except StoreAway:
         return False
     return True
