@@ -88,7 +88,7 @@ async def test_an_address_moves_between_servers_that_were_stopped(api: Api) -> N
 async def test_while_one_command_works_others_are_locked_out_and_a_delete_is_not(api: Api) -> None:
     server = await created(api)
     path = f"/servers/{server['id']}"
-    api.region.host.inject(Fault("machines.destroy", when="hang"))
+    api.region.host.inject(Fault("machines.destroy", when="hang", count=None))
     stopping = await api.http.post(f"{path}/actions/poweroff")
     seen = (await api.http.get(path)).json()["server"]
     locked = [await api.http.post(f"{path}/actions/{word}") for word in WORDS]
@@ -108,7 +108,7 @@ async def test_while_one_command_works_others_are_locked_out_and_a_delete_is_not
 async def test_of_many_commands_at_once_one_is_taken(api: Api) -> None:
     server = await created(api)
     path = f"/servers/{server['id']}/actions"
-    api.region.host.inject(Fault("machines.*", when="hang"))
+    api.region.host.inject(Fault("machines.*", when="hang", count=None))
 
     replies = await asyncio.gather(*(api.http.post(f"{path}/{word}") for word in ("poweroff", "reset") * 4))
 

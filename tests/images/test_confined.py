@@ -103,9 +103,10 @@ async def test_its_threads_share_what_memory_it_may_have() -> None:
         def work():
             held = bytes(100_000)
             all_begun.wait()
-        begun = [threading.Thread(target=work, daemon=True) for _ in range(64)]
+        begun = [threading.Thread(target=work) for _ in range(64)]
         for thread in begun: thread.start()
         all_begun.set()
+        for thread in begun: thread.join()
         print(len(begun))
     """
     printed, ended = await inside(threads, bounds=replace(BOUNDS, memory=2**28))

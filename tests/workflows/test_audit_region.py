@@ -47,7 +47,7 @@ async def a_day_passes(region: Region) -> None:
 
 async def hanging_in(region: Region, step: str) -> ServerOrder:
     """A create that has got so far, and gets no further."""
-    region.host.inject(Fault(HOST_STEPS[step], when="hang", count=1))
+    region.host.inject(Fault(HOST_STEPS[step], when="hang", count=None))
     order = await region.order()
     await region.admit(order)
     await eventually(lambda: _called(region, HOST_STEPS[step]))
@@ -106,7 +106,7 @@ async def test_a_create_that_works_on_past_its_deadline_is_stopped(region: Regio
 
 async def test_a_killed_delete_is_begun_anew(region: Region) -> None:
     order = await region.create()
-    region.host.inject(Fault("machines.destroy", when="hang", count=1))
+    region.host.inject(Fault("machines.destroy", when="hang", count=None))
     await region.begin_delete(order)
     await eventually(lambda: _called(region, "machines.destroy"))
     await region.client.get_workflow_handle(delete_id(order.server_id)).terminate("by an operator")

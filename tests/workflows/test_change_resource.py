@@ -129,7 +129,7 @@ async def test_a_firewall_that_leaves_while_a_port_is_made_leaves_it(new_region:
     async with new_region() as region:
         (host_id,) = region.hosts
         firewall = await firewall_for_all(region)
-        region.host.inject(Fault("ports.attach", when="hang"))
+        region.host.inject(Fault("ports.attach", when="hang", count=None))
         order = await region.order()
         await region.admit(order)
         await eventually(lambda: _attaches(region))

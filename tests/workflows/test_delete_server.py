@@ -29,7 +29,7 @@ async def test_a_running_server_is_deleted_without_a_trace(region: Region) -> No
 
 @pytest.mark.parametrize("step", HOST_STEPS)
 async def test_a_delete_during_a_step_stops_the_create(region: Region, step: str) -> None:
-    region.host.inject(Fault(HOST_STEPS[step], when="hang", count=1, server_id=None))
+    region.host.inject(Fault(HOST_STEPS[step], when="hang", count=None))
     order = await region.order()
     await region.admit(order)
     await eventually(lambda: _called(region, HOST_STEPS[step]))

@@ -147,7 +147,7 @@ async def test_a_reboot_stops_a_guest_that_does_not_obey(
 
 async def test_one_command_at_a_time(region: Region) -> None:
     order = await region.create()
-    region.host.inject(Fault("machines.destroy", when="hang", count=1))
+    region.host.inject(Fault("machines.destroy", when="hang", count=None))
     await region.command(order, "stop_server")
 
     with pytest.raises(Locked):

@@ -54,7 +54,7 @@ async def test_a_lost_host_is_not_waited_for_whatever_signs_of_life_it_gives(reg
 
 async def test_a_create_under_way_finishes_on_a_draining_host(region: Region) -> None:
     (host_id,) = region.hosts
-    region.host.inject(Fault("machines.define", when="hang"))
+    region.host.inject(Fault("machines.define", when="hang", count=None))
     order = await region.order()
     await region.admit(order)
     await eventually(lambda: reached(region, "machines.define"))
