@@ -20,6 +20,8 @@ from tests.edge.backends import PORT, Backends, Load, ask
 from tests.edge.conftest import RunningEdge
 
 V4, V6 = "203.0.113.9", "2001:db8:100:9::1"
+BUSY = 10.0
+"""Seconds that a busy machine may take longer. Without a word about it there are three checks, 15 s apart."""
 CHECK: dict[str, Any] = {"protocol": "http", "port": PORT, "interval": 1, "timeout": 1, "retries": 2}
 
 
@@ -34,7 +36,7 @@ def plan_of(addresses: Sequence[str], *services: Service, **changed: Any) -> Edg
     return EdgePlan(1, (replace(balancer, **changed),))
 
 
-async def until(edge: RunningEdge, status: str, *addresses: str, within: float = 15.0) -> float:
+async def until(edge: RunningEdge, status: str, *addresses: str, within: float = 60.0) -> float:
     """Until the edge says so of all of them; how many seconds that took."""
     began = time.monotonic()
     async with asyncio.timeout(within):
@@ -102,7 +104,7 @@ async def test_a_dead_backend_is_out_within_its_check_and_back_after(edge: Runni
     await until(edge, "healthy", "198.51.100.1", "198.51.100.2")
     await dying.down()
     took = await until(edge, "unhealthy", "198.51.100.1")
-    assert took <= CHECK["interval"] * CHECK["retries"] + CHECK["timeout"] + 1.0  # for the looks at it
+    assert took <= CHECK["interval"] * CHECK["retries"] + CHECK["timeout"] + BUSY
     load = Load(V4, 50)
     await load.run()
     assert load.answers == {"198.51.100.2": 50}
@@ -141,9 +143,9 @@ async def test_least_connections_spares_who_is_busy(edge: RunningEdge, backends:
     busy, idle = await backends.add("198.51.100.1"), await backends.add("198.51.100.2")
     await edge.follow(plan_of([busy.address, idle.address], algorithm="least_connections"))
     await until(edge, "healthy", busy.address, idle.address)
-    busy.delay = 1.0
+    busy.delay = 3.0
     held = [asyncio.create_task(ask(V4)) for _ in range(2)]  # one of them is with the busy one
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(60):
         while not busy.asked:  # noqa: ASYNC110
             await asyncio.sleep(0.01)
     answers = {(await ask(V4))[2] for _ in range(10)}

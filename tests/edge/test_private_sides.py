@@ -69,7 +69,7 @@ async def test_two_networks_with_one_range(edge: RunningEdge, guests: list[subpr
     await edge.follow(EdgePlan(1, (balancer(1), balancer(2))))
     guests += [plug_in(edge, 1), plug_in(edge, 2)]
     await until(edge, "healthy", INSIDE)
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(60):
         while {health.status for health in await edge.health()} != {"healthy"}:  # noqa: ASYNC110
             await asyncio.sleep(0.05)
     from_outside = [(await _body(f"http://203.0.113.{number}/")) for number in (1, 2)]
@@ -96,7 +96,7 @@ async def test_connections_of_one_network_are_not_taken_for_those_of_another(
     try:
         await edge.follow(EdgePlan(1, (balancer(1), balancer(2))))
         guests += [plug_in(edge, 1), plug_in(edge, 2)]
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(60):
             while {health.status for health in await edge.health()} != {"healthy"}:  # noqa: ASYNC110
                 await asyncio.sleep(0.05)
         assert await asyncio.to_thread(_zones_of_connections, INSIDE) == {9}  # where a host tracks them, by themselves

@@ -40,7 +40,7 @@ class Chance(str):
 
 
 OF_TIME = frozenset(told.code for told in (failures.REGION_AWAY, failures.HOST_AWAY, failures.NOT_READY, failures.LATE))
-PATIENCE = 30.0
+PATIENCE = 90.0
 """Seconds until a host has cleared away what it was told to forget: it looks every ten."""
 
 

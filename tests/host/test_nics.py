@@ -25,7 +25,7 @@ from tests.network.seen import everything
 from tests.port_plans import member_port, plan_for
 
 MACHINE = machine_of(21, memory_mib=64)
-SOON = 3.0
+SOON = 8.0
 """Seconds: libvirt would wait 5 for each NIC."""
 
 

@@ -229,7 +229,7 @@ async def test_all_of_it_ends_at_its_time() -> None:
     with pytest.raises(TimeoutError):
         async with asyncio.timeout(0.5):
             await inside(SLEEP)
-    assert time.monotonic() - began < 10
+    assert time.monotonic() - began < 60
     await until(lambda: not of_a_run())
 
 

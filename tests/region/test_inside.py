@@ -15,7 +15,7 @@ from tests.region.live import END, LiveRegion, Wire, addresses_of
 from tests.region.talk import asked
 from tests.region.test_balancing import SERVED, outside
 
-SOON = 30.0  # seconds: a network that is new on a host is told to the others, on a busy machine
+SOON = 60.0  # seconds: a network that is new on a host is told to the others, on a busy machine
 OPEN, SHUT = 80, 81
 LABEL = {"role": "inside"}
 

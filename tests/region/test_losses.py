@@ -9,7 +9,7 @@ from infra.lab.places import OUTSIDE, ROUTERS
 from tests.region.hosts import Fabric, server, waited
 from tests.region.talk import asked, door
 
-SOON = 15.0  # seconds
+SOON = 60.0  # seconds
 
 pytestmark = pytest.mark.timeout(300)
 

@@ -12,7 +12,7 @@ from tests.network.fix_guests import Guest, Guests
 from tests.region.hosts import Fabric, member, server, waited
 from tests.region.talk import asked, door, echo, echoed
 
-SOON = 15.0  # seconds: a network that is new on a host is told to the others
+SOON = 60.0  # seconds: a network that is new on a host is told to the others
 HEADERS = 28  # bytes of IPv4 and UDP
 RED, BLUE = 5001, 5002  # networks with the same range
 

@@ -8,7 +8,7 @@ import subprocess
 from collections.abc import Callable
 from pathlib import Path
 
-PATIENCE = 10.0  # seconds
+PATIENCE = 60.0  # seconds
 
 
 def thaw(mount: Path) -> None:

@@ -22,7 +22,7 @@ from tests.store.disks import MIB, sparse_disk
 from tests.store.processes import children, thaw, until
 
 UNKNOWN = "0" * 64
-QUICKLY = 5.0
+QUICKLY = 30.0
 """Seconds in which a test is through that would hang for ever, or for the default patience, if it went wrong."""
 
 
