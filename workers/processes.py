@@ -162,7 +162,8 @@ class _Child:
             with contextlib.suppress(ProcessLookupError):
                 running.send_signal(number)
             with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(running.wait(), patience)
+                async with asyncio.timeout(patience):
+                    await running.wait()
         with contextlib.suppress(ProcessLookupError):  # whatever it had started in its session
             os.killpg(running.pid, signal.SIGKILL)
 

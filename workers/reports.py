@@ -138,7 +138,8 @@ class Reports:
     async def _news(self, within: float) -> bool:
         """Whether there is something to tell; False after so many seconds without."""
         try:
-            await asyncio.wait_for(self.fence.moved.wait(), within)
+            async with asyncio.timeout(within):
+                await self.fence.moved.wait()
         except TimeoutError:
             return await self._find_turned()
         await asyncio.sleep(max(0.0, self._began + self.pause - time.monotonic()))

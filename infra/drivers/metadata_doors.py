@@ -58,7 +58,8 @@ async def keep_doors(serve: Serve, changed: Changed) -> None:
                 await _converge(doors, serve)
                 changed([door.server_id for door in doors.values()])
                 with suppress(TimeoutError):
-                    await asyncio.wait_for(news.wait(), LOOK)
+                    async with asyncio.timeout(LOOK):
+                        await news.wait()
         finally:
             asyncio.get_running_loop().remove_reader(link_news)
             for door in doors.values():

@@ -40,7 +40,8 @@ class Child:
         """What it says next. OSError: it failed in a local directory."""
         assert self.process.stdout is not None
         try:
-            line = await asyncio.wait_for(self.process.stdout.readline(), self._patience)
+            async with asyncio.timeout(self._patience):  # wait_for of Python 3.11 may forget that we are cancelled
+                line = await self.process.stdout.readline()
         except TimeoutError:
             raise StoreAway(f"the image store has not answered for {self._patience:.0f} s") from None
         self.is_over = not line or b'"done"' in line or b'"error"' in line
@@ -57,7 +58,8 @@ class Child:
         assert self.process.stdin is not None
         self.process.stdin.write(content)
         try:
-            await asyncio.wait_for(self.process.stdin.drain(), self._patience)
+            async with asyncio.timeout(self._patience):
+                await self.process.stdin.drain()
         except TimeoutError:
             raise StoreAway(f"the image store has taken nothing for {self._patience:.0f} s") from None
         except ConnectionError:

@@ -64,7 +64,8 @@ async def _said(*argv: str) -> str:
     except FileNotFoundError:
         raise NoAnswer(f"{argv[0]} is not installed here") from None
     try:
-        out, err = await asyncio.wait_for(process.communicate(), PATIENCE)
+        async with asyncio.timeout(PATIENCE):
+            out, err = await process.communicate()
     except TimeoutError:
         process.kill()
         await process.wait()
