@@ -114,7 +114,7 @@ def test_what_falls_in_a_zone_is_started_again(ground: Lab) -> None:
     assert wait_until(lambda: len(zone.daemons()) == 1, SOON)
     fallen = zone.daemons()[0].pid
     os.kill(fallen, signal.SIGKILL)
-    assert wait_until(lambda: bool(zone.daemons()) and zone.daemons()[0].pid != fallen, SOON)
+    assert wait_until(lambda: any(one.pid != fallen for one in zone.daemons()), SOON)
 
 
 def test_a_zone_holds_no_mount_of_others(ground: Lab, tmp_path: Path) -> None:
